@@ -1,0 +1,127 @@
+/*
+ * base.h: what every part of Tenon speaks in: strings, errors, memory.
+ *
+ * Nothing here does I/O, reads a clock or calls malloc.
+ */
+
+#ifndef TENON_BASE_H
+#define TENON_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TN_API __attribute__((visibility("default")))
+
+/* The library's version, and the schema version it was built against: the
+ * number of the newest file in schema/migrations/. */
+#define TN_VERSION "0.1.0"
+#define TN_SCHEMA_VERSION 1
+
+
+/* A run of bytes. Never assume a NUL behind it. p == NULL is "absent" (SQL
+ * NULL, no header); n == 0 with p != NULL is the empty string. */
+typedef struct tn_str {
+    const char *p;
+    size_t n;
+} tn_str;
+
+#define TN_STR(lit) ((tn_str){ (lit), sizeof(lit) - 1 })
+#define TN_STR_C(lit) { (lit), sizeof(lit) - 1 }
+#define TN_NULL ((tn_str){ NULL, 0 })
+
+
+/*
+ * Every error that a client can meet, once: X(NAME, status, code, title).
+ * The enum, the HTTP status, the problem+json `code`, OpenAPI's responses and
+ * docs/errors.md all come from this list.
+ */
+#define TN_ERROR_MAP(X)                                                        \
+    X(MALFORMED_REQUEST, 400, "malformed_request", "Malformed request")        \
+    X(MALFORMED_JSON, 400, "malformed_json", "Malformed JSON")                 \
+    X(UNKNOWN_PARAMETER, 400, "unknown_parameter", "Unknown parameter")        \
+    X(INVALID_PARAMETER, 400, "invalid_parameter", "Invalid parameter")        \
+    X(INVALID_CURSOR, 400, "invalid_cursor", "Invalid cursor")                 \
+    X(UNAUTHENTICATED, 401, "unauthenticated", "Not signed in")                \
+    X(INVALID_CREDENTIALS, 401, "invalid_credentials", "Invalid credentials")  \
+    X(TOKEN_EXPIRED, 401, "token_expired", "Token expired")                    \
+    X(FORBIDDEN, 403, "forbidden", "Not allowed")                              \
+    X(TENANT_MISMATCH, 403, "tenant_mismatch", "Tenants disagree")             \
+    X(TENANT_INACTIVE, 403, "tenant_inactive", "Tenant inactive")              \
+    X(NOT_FOUND, 404, "not_found", "Not found")                                \
+    X(TENANT_UNKNOWN, 404, "tenant_unknown", "Unknown tenant")                 \
+    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")     \
+    X(STATE_CONFLICT, 409, "state_conflict", "State conflict")                 \
+    X(DUPLICATE, 409, "duplicate", "Already exists")                           \
+    X(EMAIL_TAKEN, 409, "email_taken", "E-mail taken")                         \
+    X(SLUG_TAKEN, 409, "slug_taken", "Slug taken")                             \
+    X(PRECONDITION_FAILED, 412, "precondition_failed", "Precondition failed")  \
+    X(TOO_LARGE, 413, "too_large", "Too large")                                \
+    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type",                   \
+      "Unsupported media type")                                                \
+    X(INVALID_FIELDS, 422, "invalid_fields", "Invalid fields")                 \
+    X(RATE_LIMITED, 429, "rate_limited", "Rate limited")                       \
+    X(INTERNAL, 500, "internal", "Internal error")                             \
+    X(UNAVAILABLE, 503, "unavailable", "Unavailable")                          \
+    X(BUSY, 503, "busy", "Busy")                                               \
+    X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "Outcome unknown")
+
+/* 0 is success; NOMEM never reaches a client (it answers as INTERNAL from a
+ * static response). */
+typedef enum tn_err {
+    TN_OK = 0,
+    TN_E_NOMEM,
+#define TN_X(name, status, code, title) TN_E_##name,
+    TN_ERROR_MAP(TN_X)
+#undef TN_X
+        TN_E_COUNT
+} tn_err;
+
+/* HTTP status (200 for TN_OK), problem `code`, and title of an error.
+ * Static memory; unknown values answer as INTERNAL. */
+TN_API unsigned tn_err_status(tn_err err);
+TN_API tn_str tn_err_code(tn_err err);
+TN_API tn_str tn_err_title(tn_err err);
+
+
+/* What can be wrong with one field: X(NAME, code, default detail). */
+#define TN_FIELD_FAULT_MAP(X)                                                  \
+    X(REQUIRED, "required", "is required")                                     \
+    X(UNKNOWN_FIELD, "unknown_field", "is not a field of this resource")       \
+    X(READ_ONLY, "read_only", "can't be written")                              \
+    X(WRONG_TYPE, "wrong_type", "has the wrong type")                          \
+    X(TOO_SHORT, "too_short", "is too short")                                  \
+    X(TOO_LONG, "too_long", "is too long")                                     \
+    X(OUT_OF_RANGE, "out_of_range", "is out of range")                         \
+    X(NOT_IN_SET, "not_in_set", "is not one of the allowed values")            \
+    X(BAD_FORMAT, "bad_format", "has the wrong format")                        \
+    X(NOT_FOUND, "not_found", "refers to nothing")                             \
+    X(DUPLICATE, "duplicate", "is taken")
+
+typedef enum tn_fault {
+#define TN_X(name, code, detail) TN_F_##name,
+    TN_FIELD_FAULT_MAP(TN_X)
+#undef TN_X
+        TN_F_COUNT
+} tn_fault;
+
+
+/*
+ * The host's memory. alloc(self, n) returns n bytes aligned for any type, or
+ * NULL; nothing is freed singly: all of it goes when the owner (a request, a
+ * catalogue) goes. nginx hands in a pool; tests an arena that fails at the
+ * n-th call.
+ */
+typedef struct tn_mem {
+    void *(*alloc)(void *self, size_t n);
+    void *self;
+} tn_mem;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

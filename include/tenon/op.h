@@ -1,0 +1,240 @@
+/*
+ * op.h: the host contract. One HTTP request is one tn_op: the host makes it
+ * from the request's head, steps it, does what it wants, steps again, until
+ * it wants nothing more and the response is ready.
+ *
+ *     tn_op_new(&op, core, &request, &mem);
+ *     for (want = tn_op_step(op, NULL); want->kind != TN_WANT_NONE;
+ *          want = tn_op_step(op, &input)) {
+ *         do what want->kind says; fill in input;
+ *     }
+ *     send tn_op_response(op);
+ *     tn_op_free(op);
+ *
+ * The library does no I/O, reads no clock and makes no randomness: time,
+ * entropy and memory come in with the request; wishes go out as data. An op
+ * belongs to one thread at a time. Everything that tn_op_* returns lives as
+ * long as the op. Input is borrowed until the next step.
+ */
+
+#ifndef TENON_OP_H
+#define TENON_OP_H
+
+#include <tenon/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tn_core tn_core; /* core.h */
+typedef struct tn_op tn_op;
+
+
+/* ---- the request ------------------------------------------------------ */
+
+typedef struct tn_header {
+    tn_str name; /* any case in requests; as sent in responses */
+    tn_str value;
+} tn_header;
+
+/* The head of a request. Strings are borrowed for the life of the op. */
+typedef struct tn_request {
+    tn_str method;  /* "GET", upper case */
+    tn_str host;    /* the Host header without port, lower case; may be empty */
+    tn_str prefix;  /* what stands before `path` in links, e.g. "/api" */
+    tn_str path;    /* decoded, below the prefix: "/v1/tasks", "/ready" */
+    tn_str query;   /* raw, without '?'; absent if there is none */
+    const tn_header *headers;
+    unsigned nheaders;
+    tn_str address; /* the client's address as text */
+    int64_t now;    /* wall clock, microseconds since 1970 */
+    uint64_t body_length;          /* Content-Length; UINT64_MAX if chunked */
+    unsigned char entropy[32];     /* fresh and unpredictable, per request */
+} tn_request;
+
+
+/* ---- what an op wants -------------------------------------------------- */
+
+/* A prepared statement. `name` is a hash of `sql`: equal text, equal name. */
+typedef struct tn_stmt {
+    tn_str name;
+    tn_str sql; /* $1…$n, every parameter cast; no trailing semicolon */
+    unsigned nparams;
+} tn_stmt;
+
+typedef struct tn_query {
+    const tn_stmt *stmt;
+    const tn_str *params; /* text format, no NUL inside; p == NULL is NULL */
+} tn_query;
+
+/* Statements sent as one pipeline with one Sync: one implicit transaction.
+ * The first one sets the tenant context when the batch needs one. */
+typedef struct tn_batch {
+    const tn_query *queries;
+    unsigned n;
+    unsigned writes : 1; /* never retried by the host; keep to an own lane */
+} tn_batch;
+
+typedef enum tn_db_outcome {
+    TN_DB_OK,      /* every statement succeeded and is committed */
+    TN_DB_ERROR,   /* the server refused one: nothing is committed */
+    TN_DB_BUSY,    /* never sent: queue full, or its deadline passed */
+    TN_DB_DOWN,    /* never sent: no connection */
+    TN_DB_UNKNOWN, /* sent, answer lost: may or may not be committed */
+} tn_db_outcome;
+
+/* One statement's rows, as text: cells[row * ncols + col]. */
+typedef struct tn_rows {
+    unsigned nrows;
+    unsigned ncols;
+    const tn_str *cells;
+} tn_rows;
+
+typedef struct tn_reply {
+    tn_db_outcome outcome;
+    const tn_rows *rows; /* one per statement of the batch, when OK */
+    unsigned n;
+    char sqlstate[6];    /* when ERROR, else "" */
+    tn_str constraint;   /* when ERROR and the server named one */
+    tn_str message;      /* when ERROR: for logs, never for clients */
+} tn_reply;
+
+/*
+ * A node-wide, bounded, lossy key-value store in shared memory. GET answers
+ * what is live; ADD stores unless a live entry is there; SET overwrites.
+ * Losing an entry at any moment must be harmless but for cost.
+ */
+typedef enum tn_zone_verb {
+    TN_ZONE_GET,
+    TN_ZONE_ADD,
+    TN_ZONE_SET,
+} tn_zone_verb;
+
+#define TN_ZONE_KEY_LEN 16
+#define TN_ZONE_VALUE_MAX 512
+#define TN_ZONE_CMDS_MAX 4
+
+typedef struct tn_zone_cmd {
+    tn_zone_verb verb;
+    unsigned char key[TN_ZONE_KEY_LEN];
+    tn_str value;    /* ADD, SET: at most TN_ZONE_VALUE_MAX bytes */
+    uint32_t ttl_ms; /* ADD, SET */
+} tn_zone_cmd;
+
+/* Password hashing: plain data, run anywhere, for example in a thread pool.
+ * The host copies it, runs tn_job_run() on the copy (which wipes the
+ * password), and hands the copy back. Memory and time are those of
+ * Argon2id. */
+typedef struct tn_job {
+    enum {
+        TN_JOB_HASH,
+        TN_JOB_VERIFY,
+    } kind;
+    uint64_t ops;         /* HASH: passes */
+    size_t memory;        /* HASH: bytes */
+    size_t password_len;
+    char password[1024];
+    char hash[128];       /* VERIFY: in; HASH: out. NUL-terminated */
+    int ok;               /* out: hashed, or verified */
+} tn_job;
+
+TN_API void tn_job_run(tn_job *job);
+
+typedef enum tn_want_kind {
+    TN_WANT_NONE,  /* the response is ready */
+    TN_WANT_ZONE,  /* run zone.cmds in order; answer input.values[] */
+    TN_WANT_ADMIT, /* tenant and principal are known (tn_op_facts): apply
+                    * limits, then step again with input == NULL */
+    TN_WANT_BODY,  /* read the body, at most body_max bytes, else step with
+                    * input.failed = TN_E_TOO_LARGE */
+    TN_WANT_DB,    /* run the batch; answer input.reply */
+    TN_WANT_CPU,   /* run a copy of the job; answer input.job; or
+                    * input.failed = TN_E_BUSY when no permit is to be had */
+} tn_want_kind;
+
+typedef struct tn_want {
+    tn_want_kind kind;
+    union {
+        struct {
+            const tn_zone_cmd *cmds;
+            unsigned n; /* <= TN_ZONE_CMDS_MAX */
+        } zone;
+        size_t body_max;
+        const tn_batch *batch;
+        const tn_job *job;
+    };
+} tn_want;
+
+/* The answer to the last want; only its own member is read. */
+typedef struct tn_input {
+    tn_err failed; /* the host could not do it: why */
+    tn_str values[TN_ZONE_CMDS_MAX]; /* ZONE: GET's value; p NULL = miss */
+    tn_str body;
+    const tn_reply *reply;
+    const tn_job *job;
+} tn_input;
+
+
+/* ---- the response ------------------------------------------------------ */
+
+typedef struct tn_response {
+    unsigned status;
+    const tn_header *headers; /* Content-Type, ETag, Location… but never
+                               * Content-Length, Date, Connection */
+    unsigned nheaders;
+    tn_str body; /* empty for 204, 304 */
+} tn_response;
+
+/* What is known of the request so far, for variables and logs; absent
+ * strings are not known (yet). */
+typedef struct tn_facts {
+    tn_str tenant;     /* slug */
+    tn_str tenant_id;  /* UUID text */
+    tn_str user_id;    /* UUID text */
+    tn_str request_id; /* always there after tn_op_new */
+    tn_str operation;  /* operationId, "listTasks" */
+    tn_err error;      /* what it was refused with */
+    tn_str log;        /* a line for error.log when something went wrong
+                        * that an operator must hear of; no secrets */
+} tn_facts;
+
+
+/* ---- driving ----------------------------------------------------------- */
+
+/*
+ * Makes an op for a request. *op is NULL only on TN_E_NOMEM (answer
+ * tn_response_static). All memory comes from `mem`; the op keeps the
+ * catalogue it was made under alive until tn_op_free().
+ */
+TN_API tn_err tn_op_new(tn_op **op, tn_core *core, const tn_request *request,
+                        tn_mem *mem);
+
+/* Goes on with the answer to the last want (NULL for none); returns the next
+ * want, valid until the next step. Failures are sticky in the op and come
+ * out as its response: after TN_WANT_NONE further steps change nothing. */
+TN_API const tn_want *tn_op_step(tn_op *op, const tn_input *input);
+
+TN_API const tn_facts *tn_op_facts(const tn_op *op);
+
+/* The response, once the op wants nothing more. */
+TN_API const tn_response *tn_op_response(tn_op *op);
+
+/* Lets go of the catalogue. Memory is the host's to drop. */
+TN_API void tn_op_free(tn_op *op);
+
+/* A complete problem response in static memory, for when there is no memory
+ * or no op (a request refused by the host itself). Has no request id. */
+TN_API const tn_response *tn_response_static(tn_err err);
+
+/* A problem response for an HTTP status that the host itself arrived at
+ * (nginx's own 400, 413, 414, 429, 502…): the error that fits the status
+ * best; statuses that no error fits get code "malformed_request" below 500
+ * and "unavailable" from 500 on, under the given status. */
+TN_API tn_err tn_response_problem(const tn_response **out, unsigned status,
+                                  tn_str request_id, tn_mem *mem);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * pg.h: a PostgreSQL connection as a machine that any event loop can drive:
+ * a descriptor and the readiness it wants come out, "readable" and "writable"
+ * go in. It never blocks, never sleeps, has no clock.
+ *
+ *     tn_pg_new(&pg, &conf);
+ *     loop: fd = tn_pg_fd(pg), wants = tn_pg_wants(pg)
+ *           — the fd may change after any call while CONNECTING: register
+ *             anew whenever tn_pg_generation() changed; watch it
+ *             level-triggered (libpq reads once per call, TLS holds back
+ *             bytes that poll() can't see)
+ *           tn_pg_io(pg, ready)       when the fd is ready as wanted
+ *           tn_pg_next(pg, …)         until it returns 0
+ *           tn_pg_send(pg, batch, tag) while READY
+ *     tn_pg_free(pg);
+ *
+ * Batches go out in pipeline mode, each behind its own Sync, so one's error
+ * never touches another; completion is driven by the Sync result. A lost
+ * connection fails every batch in flight once, as TN_DB_UNKNOWN.
+ */
+
+#ifndef TENON_PG_H
+#define TENON_PG_H
+
+#include <tenon/op.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tn_pg tn_pg;
+
+typedef enum tn_pg_state {
+    TN_PG_CONNECTING, /* libpq's handshake */
+    TN_PG_PREPARING,  /* statements of conf.prepare are on their way */
+    TN_PG_READY,      /* takes batches */
+    TN_PG_RETIRING,   /* takes no more; free it when tn_pg_depth() is 0 */
+    TN_PG_DEAD,       /* lost; free it once tn_pg_next() is drained */
+} tn_pg_state;
+
+#define TN_PG_READ  1u
+#define TN_PG_WRITE 2u
+
+typedef struct tn_pg_conf {
+    const char *conninfo;          /* libpq's, NUL-terminated */
+    const tn_stmt *const *prepare; /* prepared before READY; borrowed until
+                                    * then */
+    unsigned nprepare;
+    unsigned max_depth;      /* batches in flight, >= 1 */
+    unsigned max_statements; /* prepared per connection; the least recently
+                              * used goes first; 0: 256 */
+} tn_pg_conf;
+
+/* Starts connecting. malloc()s; *pg is NULL only on TN_E_NOMEM. A connection
+ * that can't even start is DEAD with tn_pg_error(). */
+TN_API tn_err tn_pg_new(tn_pg **pg, const tn_pg_conf *conf);
+TN_API void tn_pg_free(tn_pg *pg);
+
+TN_API tn_pg_state tn_pg_get_state(const tn_pg *pg);
+TN_API int tn_pg_fd(const tn_pg *pg);             /* -1 when there is none */
+TN_API unsigned tn_pg_generation(const tn_pg *pg); /* bumps with a new fd */
+TN_API unsigned tn_pg_wants(const tn_pg *pg);     /* TN_PG_READ | _WRITE */
+TN_API unsigned tn_pg_depth(const tn_pg *pg);     /* batches in flight */
+TN_API unsigned tn_pg_syncs(const tn_pg *pg);     /* Syncs ever sent: tests */
+TN_API tn_str tn_pg_error(const tn_pg *pg);       /* for logs */
+
+/* The descriptor is ready: reads and flushes what it can. At most
+ * `max_results` results are taken up per call (0: 64); if more are waiting,
+ * tn_pg_more() is true: call again soon, for fairness. */
+TN_API void tn_pg_io(tn_pg *pg, unsigned ready);
+TN_API int tn_pg_more(const tn_pg *pg);
+
+/*
+ * Sends a batch: Parse for statements this connection hasn't yet, Bind and
+ * Execute each, one Sync. Copies what it needs. TN_OK, or: TN_E_BUSY at full
+ * depth; TN_E_UNAVAILABLE when not READY. Nothing was sent on an error.
+ */
+TN_API tn_err tn_pg_send(tn_pg *pg, const tn_batch *batch, void *tag);
+
+/*
+ * The oldest finished batch: returns 1 with its tag and reply, 0 when there
+ * is none. The reply is valid until the next tn_pg_* call on this connection.
+ * Errors 0A000 and 26000 turn the connection RETIRING; *retry is then 1 if
+ * the batch doesn't write and may be sent again elsewhere.
+ */
+TN_API int tn_pg_next(tn_pg *pg, void **tag, const tn_reply **reply,
+                      int *retry);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
