@@ -1,0 +1,199 @@
+# Tenon's house. What people type:
+#
+#   make          build everything: library, nginx module, tools
+#   make run      build, then serve TeamOS with demo data until Ctrl-C
+#   make start    the same in the background;  make stop  ends it
+#   make test     build, lint, and run the whole test suite
+#   make lint     format, dependency law, banned functions, symbols
+#   make fmt      put C files into shape
+#   make install  DESTDIR and PREFIX are honoured
+#   make clean    removes build/ (never var/, where data lies)
+#
+# Anything longer than a few lines lies in scripts/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+ifeq (,$(filter -j%,$(MAKEFLAGS)))
+MAKEFLAGS += -j2
+endif
+
+B := build
+PREFIX ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^\#define TN_VERSION "\(.*\)"/\1/p' \
+                   include/tenon/base.h)
+SOVERSION := 1
+
+CC = gcc
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Werror
+BASE := -std=gnu11 $(WARN) -Iinclude -I. -D_GNU_SOURCE -MMD -MP
+# Asked when a recipe runs, not before the packages are there.
+PQ_CFLAGS = $(shell pkg-config --cflags libpq)
+LIBS := -Wl,--as-needed -lpq -lcjson -lsodium -lpcre2-8 -lssl -lcrypto
+SAN := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer \
+       -fno-sanitize-recover=undefined
+
+core_src := $(wildcard libcore/*/*.c)
+core_gen := $(if $(wildcard libcore/queries.pl),$(B)/gen/queries.c)
+core_obj := $(core_src:%.c=$(B)/obj/%.o) $(core_gen:$(B)/%.c=$(B)/obj/%.o)
+san_obj := $(core_src:%.c=$(B)/san/%.o) $(core_gen:$(B)/%.c=$(B)/san/%.o)
+ctl_obj := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tenonctl/*.c))
+unit_src := $(shell [ ! -d t/00unit ] || find t/00unit -name '*.c' | sort) \
+            $(wildcard t/20pg/*.c)
+unit_bin := $(unit_src:%.c=$(B)/%)
+
+lib := $(B)/lib/libtenon.so.$(SOVERSION)
+module := $(B)/ngx/ngx_http_tenon_module.so
+
+.PHONY: all packages packages-test lib module tools unit run start stop \
+        test lint fmt install clean FORCE
+
+all: lib module tools
+
+packages:
+	@scripts/packages.sh build run
+
+packages-test: packages
+	@scripts/packages.sh test
+
+
+# ---- the library ----
+
+lib: $(lib) $(B)/lib/tenon.pc
+
+# The list of objects is a file, so that a source that went relinks too.
+$(lib): $(core_obj) $(B)/core.list
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-soname,$(@F) -Wl,-z,defs $(LDFLAGS) -o $@ \
+	      $(core_obj) $(LIBS)
+	ln -sf $(@F) $(@D)/libtenon.so
+
+$(B)/lib/tenon.pc: scripts/tenon.pc.in Makefile include/tenon/base.h
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(CURDIR)|; s|@LIBDIR@|$(CURDIR)/$(B)/lib|' \
+	    -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$(B)/gen/queries.c: libcore/queries.pl $(wildcard schema/queries/*.sql) \
+                    $(B)/queries.list | packages
+	@mkdir -p $(@D)
+	perl libcore/queries.pl $(sort $(wildcard schema/queries/*.sql)) > $@
+
+$(B)/obj/libcore/%.o: libcore/%.c | packages
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $(PQ_CFLAGS) -fPIC -fvisibility=hidden \
+	      -c -o $@ $<
+
+$(B)/obj/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+
+
+# ---- tenonctl ----
+
+tools: $(B)/bin/tenonctl
+
+# Its rpath is for the checkout; `make install` links one without.
+$(B)/bin/tenonctl: $(ctl_obj) $(lib)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $(ctl_obj) -L$(B)/lib -ltenon \
+	      -Wl,-rpath,$(CURDIR)/$(B)/lib $(LIBS)
+
+$(B)/obj/tenonctl/%.o: tenonctl/%.c | packages
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $(PQ_CFLAGS) \
+	      -DTENON_SHARE='"$(PREFIX)/share/tenon"' -c -o $@ $<
+
+
+# ---- the nginx module ----
+
+module: $(module)
+
+# nginx's own Makefile knows what depends on what; so it is always asked.
+$(module): $(B)/ngx/Makefile $(lib) FORCE
+	@+scripts/module.sh build $(B)/ngx
+
+$(B)/ngx/Makefile: config scripts/module.sh $(B)/ngx.list | packages
+	@TENON_LIBS="-L$(CURDIR)/$(B)/lib -ltenon -Wl,-rpath,$(CURDIR)/$(B)/lib" \
+	    scripts/module.sh configure $(B)/ngx
+
+
+# ---- test programs, sanitised ----
+
+unit: $(unit_bin)
+
+$(B)/san/libtenon.a: $(san_obj) $(B)/core.list
+	@mkdir -p $(@D)
+	rm -f $@
+	ar rcs $@ $(san_obj)
+
+# An archive: a test that includes the file it tests brings its symbols
+# itself, and the archive's copy stays out.
+$(B)/t/%: t/%.c $(B)/san/libtenon.a | packages-test
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -It/lib -o $@ $< \
+	      $(B)/san/libtenon.a -lcmocka $(LIBS)
+
+$(B)/san/libcore/%.o: libcore/%.c | packages
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -c -o $@ $<
+
+$(B)/san/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(SAN) -c -o $@ $<
+
+
+# ---- lists of files: rewritten only when a file came or went ----
+
+$(B)/core.list: FORCE
+	@scripts/list.sh $@ $(core_src)
+
+$(B)/queries.list: FORCE
+	@scripts/list.sh $@ $(wildcard schema/queries/*.sql)
+
+$(B)/ngx.list: FORCE
+	@scripts/list.sh $@ $(wildcard ngx_module/*.c ngx_module/*.h) \
+	                    $(wildcard include/tenon/*.h)
+
+
+# ---- run ----
+
+run: all
+	@scripts/run.sh
+
+start: all
+	@scripts/start.sh
+
+stop:
+	@scripts/stop.sh
+
+
+# ---- test ----
+
+test: packages-test all unit
+	@$(MAKE) --no-print-directory lint
+	@scripts/test.sh
+
+lint: packages-test lib
+	@scripts/lint.sh
+
+fmt: packages-test
+	@find libcore ngx_module tenonctl t -name '*.[ch]' \
+	    -exec clang-format -i {} +
+
+
+# ---- install, clean ----
+
+install: all
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" VERSION="$(VERSION)" \
+	    CC="$(CC)" scripts/install.sh
+
+clean:
+	rm -rf $(B)
+
+FORCE:
+
+-include $(shell [ ! -d $(B) ] || find $(B)/obj $(B)/san $(B)/t \
+                 -name '*.d' 2>/dev/null)

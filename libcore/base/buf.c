@@ -1,0 +1,216 @@
+/*
+ * buf.c: text that grows. Memory of outgrown blocks stays with the owner, so
+ * doubling bounds the waste by the final size: pass a good first size.
+ */
+
+#include "libcore/base/base.h"
+
+#define TN_BUF_MIN 64
+
+static const char hex_lower[] = "0123456789abcdef";
+static const char hex_upper[] = "0123456789ABCDEF";
+
+
+void
+tn__buf_init(tn__buf *buf, tn_mem *mem, size_t cap)
+{
+    *buf = (tn__buf){ .mem = mem };
+
+    if (cap != 0) {
+        buf->p = tn__alloc(mem, cap);
+        if (buf->p == NULL) {
+            buf->err = TN_E_NOMEM;
+            return;
+        }
+
+        buf->cap = cap;
+    }
+}
+
+
+/* Makes room for n more bytes and returns where they go. */
+static char *
+buf_room(tn__buf *buf, size_t n)
+{
+    size_t cap;
+    char *p;
+
+    if (buf->err) {
+        return NULL;
+    }
+
+    if (n <= buf->cap - buf->n) {
+        return buf->p + buf->n;
+    }
+
+    if (n > SIZE_MAX / 2 - buf->n) {
+        buf->err = TN_E_NOMEM;
+        return NULL;
+    }
+
+    cap = buf->cap < TN_BUF_MIN ? TN_BUF_MIN : buf->cap * 2;
+    if (cap < buf->n + n) {
+        cap = buf->n + n;
+    }
+
+    p = tn__alloc(buf->mem, cap);
+    if (p == NULL) {
+        buf->err = TN_E_NOMEM;
+        return NULL;
+    }
+
+    if (buf->n != 0) {
+        memcpy(p, buf->p, buf->n);
+    }
+
+    buf->p = p;
+    buf->cap = cap;
+
+    return p + buf->n;
+}
+
+
+void
+tn__buf_add(tn__buf *buf, tn_str s)
+{
+    char *p;
+
+    if (s.n == 0) {
+        return;
+    }
+
+    p = buf_room(buf, s.n);
+    if (p != NULL) {
+        memcpy(p, s.p, s.n);
+        buf->n += s.n;
+    }
+}
+
+
+void
+tn__buf_char(tn__buf *buf, char c)
+{
+    char *p = buf_room(buf, 1);
+
+    if (p != NULL) {
+        *p = c;
+        buf->n++;
+    }
+}
+
+
+void
+tn__buf_int(tn__buf *buf, int64_t v)
+{
+    uint64_t u = v < 0 ? 0 - (uint64_t) v : (uint64_t) v;
+    char text[20];
+    char *p = text + sizeof(text);
+
+    do {
+        *--p = (char) ('0' + u % 10);
+        u /= 10;
+    } while (u != 0);
+
+    if (v < 0) {
+        *--p = '-';
+    }
+
+    tn__buf_add(buf, (tn_str){ p, (size_t) (text + sizeof(text) - p) });
+}
+
+
+/* Writes c's escape into esc[6]; returns its length, 0 if c stands as is. */
+static size_t
+buf_json_escape(char *esc, unsigned char c)
+{
+    static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+    size_t i;
+
+    if (c >= 0x20 && c != '"' && c != '\\') {
+        return 0;
+    }
+
+    esc[0] = '\\';
+
+    for (i = 0; i < sizeof(shorts) - 1; i += 2) {
+        if ((unsigned char) shorts[i] == c) {
+            esc[1] = shorts[i + 1];
+            return 2;
+        }
+    }
+
+    memcpy(esc + 1, "u00", 3);
+    esc[4] = hex_lower[c >> 4];
+    esc[5] = hex_lower[c & 15];
+
+    return 6;
+}
+
+
+void
+tn__buf_json(tn__buf *buf, tn_str s)
+{
+    size_t i, n, from = 0;
+    char esc[6];
+
+    tn__buf_char(buf, '"');
+
+    for (i = 0; i < s.n; i++) {
+        n = buf_json_escape(esc, (unsigned char) s.p[i]);
+        if (n != 0) {
+            tn__buf_add(buf, tn__sub(s, from, i));
+            tn__buf_add(buf, (tn_str){ esc, n });
+            from = i + 1;
+        }
+    }
+
+    tn__buf_add(buf, tn__sub(s, from, s.n));
+    tn__buf_char(buf, '"');
+}
+
+
+static int
+buf_uri_unreserved(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' ||
+           c == '~';
+}
+
+
+void
+tn__buf_uri(tn__buf *buf, tn_str s)
+{
+    size_t i, from = 0;
+    char esc[3] = { '%' };
+
+    for (i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char) s.p[i];
+
+        if (buf_uri_unreserved(c)) {
+            continue;
+        }
+
+        esc[1] = hex_upper[c >> 4];
+        esc[2] = hex_upper[c & 15];
+        tn__buf_add(buf, tn__sub(s, from, i));
+        tn__buf_add(buf, (tn_str){ esc, 3 });
+        from = i + 1;
+    }
+
+    tn__buf_add(buf, tn__sub(s, from, s.n));
+}
+
+
+tn_err
+tn__buf_str(tn_str *out, tn__buf *buf)
+{
+    if (buf->err) {
+        *out = TN_NULL;
+        return buf->err;
+    }
+
+    *out = buf->p != NULL ? (tn_str){ buf->p, buf->n } : TN_STR("");
+
+    return TN_OK;
+}

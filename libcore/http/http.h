@@ -1,0 +1,216 @@
+/*
+ * http/http.h: a request being answered, and what every step does with it:
+ * route, read parameters and body, bind, respond.
+ *
+ * A step is called with the host's answer to its last wish (NULL at first).
+ * It either wishes again (tn__want_…) or finishes (tn__respond_…, tn__fail).
+ * Failure is sticky: once finished, the op stays finished.
+ */
+
+#ifndef TN__HTTP_H
+#define TN__HTTP_H
+
+#include "libcore/model/model.h"
+
+
+#define TN__HEADERS_MAX  16
+#define TN__FAULTS_MAX   64
+#define TN__BATCH_MAX    4
+#define TN__LOCALS_MAX   16
+#define TN__PARAMS_MAX   32
+#define TN__SEGMENTS_MAX 8
+
+
+/* One thing that is wrong with a body or a query. */
+typedef struct tn__field_fault {
+    tn_str pointer; /* JSON Pointer into the body, or a parameter's name */
+    tn_fault fault;
+    tn_str detail;
+} tn__field_fault;
+
+typedef struct tn__param {
+    tn_str name;
+    tn_str value;
+} tn__param;
+
+typedef enum tn__phase {
+    TN__PHASE_RESOLVE,
+    TN__PHASE_ADMIT,
+    TN__PHASE_BODY,
+    TN__PHASE_STEP,
+    TN__PHASE_DONE,
+} tn__phase;
+
+/* Who asks, of which tenant. Strings live as long as the op. */
+typedef struct tn__tenant {
+    tn_str id;
+    tn_str realm;
+    tn_str slug;
+    tn_str name;
+    int active;
+} tn__tenant;
+
+typedef struct tn__principal {
+    tn_str user;
+    tn_str session;
+    tn_str role_name;
+    const tn__role *role;
+} tn__principal;
+
+struct tn_op {
+    tn_core *core;
+    tn_catalogue *catalogue;
+    tn_mem *mem;
+    const tn_request *request;
+    tn__rng rng;
+
+    /* headers that matter */
+    tn_str authorization;
+    tn_str content_type;
+    tn_str if_match;
+    tn_str if_none_match;
+    tn_str tenant_header;
+    tn_str user_agent;
+    tn_str request_id;
+
+    /* route */
+    const tn__endpoint *endpoint;
+    const tn__route *route;
+    tn_str path_id; /* {id}, lower case UUID text */
+
+    /* who asks */
+    tn__tenant tenant;
+    tn__principal principal;
+    tn__scope scope;       /* of endpoint->permission */
+    int read_scope_tenant; /* may read what others made */
+
+    /* body */
+    cJSON *body;
+    uint64_t mask;                 /* fields given, by index */
+    tn_str values[TN__FIELDS_MAX]; /* their values as SQL text */
+    tn__field_fault faults[TN__FAULTS_MAX];
+    unsigned nfaults;
+
+    /* query string, decoded */
+    tn__param params[TN__PARAMS_MAX];
+    unsigned nparams;
+
+    /* the step */
+    tn__phase phase;
+    unsigned state;  /* the step's own */
+    void *step_data; /* the step's own */
+    tn__param locals[TN__LOCALS_MAX];
+    unsigned nlocals;
+    tn_str event_id;
+    tn_str salt;
+
+    /* wishes */
+    tn_want want;
+    tn_batch batch;
+    tn_query queries[TN__BATCH_MAX];
+    tn_zone_cmd zone[TN_ZONE_CMDS_MAX];
+    tn_job *job;
+
+    /* the answer */
+    tn_err error;
+    tn_response response;
+    tn_header headers[TN__HEADERS_MAX];
+    tn_facts facts;
+};
+
+
+/* ---- routing (router.c) ---- */
+
+/* Finds the endpoint of op->request; sets endpoint, route, path_id.
+ * TN_E_NOT_FOUND, TN_E_METHOD_NOT_ALLOWED. A malformed {id} matches: its row
+ * is absent, and says so when it is looked for. */
+tn_err tn__route_find(tn_op *op, const tn__route *root);
+
+
+/* ---- reading the request (request.c) ---- */
+
+void tn__request_headers(tn_op *op);
+/* Decodes the query string into op->params; fails the op if it can't. */
+int tn__request_params(tn_op *op);
+/* The value of a parameter, absent if not given. */
+tn_str tn__request_param(const tn_op *op, tn_str name);
+/* Content-Type is JSON of a kind the method takes. */
+int tn__request_json_type(const tn_op *op);
+/* Parses and validates the body against the endpoint's input rows; fills
+ * mask and values; fails the op with every fault at once. */
+int tn__request_body(tn_op *op, tn_str body);
+
+
+/* ---- faults (validate.c) ---- */
+
+/* Notes a fault; a NULL detail takes the default one. */
+void tn__fault(tn_op *op, tn_str pointer, tn_fault fault, const char *detail);
+/* The same for a member of the body: pointer "/name". */
+void
+tn__fault_field(tn_op *op, tn_str name, tn_fault fault, const char *detail);
+/* Checks an object's members against rows. `base` is the pointer of the
+ * object; values and mask are by row. */
+void tn__validate(tn_op *op, const cJSON *object, tn_str base,
+                  const tn__field *fields, unsigned nfields, int create,
+                  tn_str *values, uint64_t *mask);
+/* Turns a text value as a query parameter gives it into SQL text of the
+ * field's type; 0 when it isn't one. */
+int
+tn__value_parse(tn_str *out, const tn__field *field, tn_str text, tn_mem *mem);
+
+
+/* ---- wishes (want.c) ---- */
+
+/* A value for a statement's parameter that is no field and no context. */
+void tn__local(tn_op *op, tn_str name, tn_str value);
+/* Starts a batch; `context` puts the tenant's context in front. */
+void tn__batch_begin(tn_op *op, int context, int writes);
+void tn__batch_add(tn_op *op, const tn__bound *bound);
+void tn__want_db(tn_op *op);
+void tn__want_zone(tn_op *op, unsigned n);
+/* A new UUIDv7 as text. */
+tn_str tn__new_id(tn_op *op);
+/* 16 fresh bytes as bytea text. */
+tn_str tn__new_salt(tn_op *op);
+/* The rows of the i-th statement after the context; fails the op and answers
+ * NULL when the batch failed. */
+const tn_rows *tn__rows(tn_op *op, const tn_input *input, unsigned i);
+tn_str tn__cell(const tn_rows *rows, unsigned row, unsigned col);
+/* Answers the failed batch: constraint names that mean something are mapped
+ * by the step before it calls this. */
+void tn__fail_db(tn_op *op, const tn_reply *reply);
+
+
+/* ---- responding (respond.c, problem.c) ---- */
+
+void tn__header(tn_op *op, tn_str name, tn_str value);
+/* Finishes with a problem document. */
+void tn__fail(tn_op *op, tn_err err, const char *detail);
+void tn__fail_str(tn_op *op, tn_err err, tn_str detail);
+/* What an operator should read in the log. */
+void tn__log(tn_op *op, tn_str line);
+/* Finishes with a status and a JSON body; no body when absent. */
+void tn__respond(tn_op *op, unsigned status, tn_str json);
+/* One row as a JSON object: cells in the order of the `out` fields. */
+void tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
+                   const tn_str *cells);
+/* Finishes with one row: 200, ETag and If-None-Match included, or 201 with
+ * Location when `location` is given. Extra columns are not shown. */
+void tn__respond_row(tn_op *op, unsigned status, const tn__field *fields,
+                     unsigned nfields, const tn_str *cells, tn_str location);
+
+/* If-Match: TN_OK with *version (absent when there is no condition or it is
+ * "*"), or the op's failure with what can't match any version. */
+tn_err tn__if_match(const tn_op *op, tn_str *version);
+int tn__if_none_match(const tn_op *op, tn_str etag);
+
+
+/* ---- cursors (cursor.c) ---- */
+
+/* Seals a place in a list: base64url over MAC and payload, bound to tenant,
+ * endpoint and query. */
+tn_err tn__cursor_seal(tn_str *out, tn_op *op, tn_str value, tn_str id);
+/* Opens one; TN_E_INVALID_CURSOR when it isn't of this tenant and query. */
+tn_err tn__cursor_open(tn_str *value, tn_str *id, tn_op *op, tn_str cursor);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * problem.c: errors as problem+json (RFC 9457).
+ */
+
+#include "libcore/http/http.h"
+
+
+#define RETRY_AFTER "1" /* seconds: pools recover, queues drain */
+
+
+/* {"type":…,"title":…,"status":…,"code":… , open at the end. */
+static void
+problem_head(tn__buf *out, tn_err err, unsigned status)
+{
+    tn__buf_lit(out, "{\"type\":\"urn:tenon:problem:");
+    tn__buf_add(out, tn_err_code(err));
+    tn__buf_lit(out, "\",\"title\":");
+    tn__buf_json(out, tn_err_title(err));
+    tn__buf_lit(out, ",\"status\":");
+    tn__buf_int(out, status);
+    tn__buf_lit(out, ",\"code\":");
+    tn__buf_json(out, tn_err_code(err));
+}
+
+
+static void
+faults(tn__buf *out, const tn_op *op)
+{
+    unsigned i;
+    const tn__field_fault *f;
+    static const char *const codes[] = {
+#define TN_X(name, code, text) code,
+        TN_FIELD_FAULT_MAP(TN_X)
+#undef TN_X
+    };
+
+    tn__buf_lit(out, ",\"errors\":[");
+
+    for (i = 0; i < op->nfaults; i++) {
+        f = &op->faults[i];
+
+        if (i) {
+            tn__buf_char(out, ',');
+        }
+
+        tn__buf_lit(out, "{\"pointer\":");
+        tn__buf_json(out, f->pointer);
+        tn__buf_lit(out, ",\"code\":");
+        tn__buf_json(out, (tn_str){ codes[f->fault], strlen(codes[f->fault]) });
+        tn__buf_lit(out, ",\"detail\":");
+        tn__buf_json(out, f->detail);
+        tn__buf_char(out, '}');
+    }
+
+    tn__buf_char(out, ']');
+}
+
+
+static void
+allow(tn_op *op)
+{
+    unsigned i;
+    tn_str value;
+    tn__buf out;
+    const tn__endpoint *endpoint;
+
+    tn__buf_init(&out, op->mem, 64);
+
+    for (i = 0; op->route && i < op->route->nendpoints; i++) {
+        endpoint = op->route->endpoints[i];
+
+        if (i) {
+            tn__buf_lit(&out, ", ");
+        }
+
+        tn__buf_add(&out, endpoint->method);
+
+        if (tn__eq(endpoint->method, TN_STR("GET"))) {
+            tn__buf_lit(&out, ", HEAD");
+        }
+    }
+
+    if (tn__buf_str(&value, &out) == TN_OK) {
+        tn__header(op, TN_STR("Allow"), value);
+    }
+}
+
+
+void
+tn__fail_str(tn_op *op, tn_err err, tn_str detail)
+{
+    tn__buf out;
+    tn_str json;
+
+    if (op->phase == TN__PHASE_DONE) {
+        return;
+    }
+
+    op->phase = TN__PHASE_DONE;
+    op->error = err;
+    op->facts.error = err == TN_E_NOMEM ? TN_E_INTERNAL : err;
+    op->want.kind = TN_WANT_NONE;
+    op->response.nheaders = 0;
+
+    tn__buf_init(&out, op->mem, 512);
+    problem_head(&out, err, tn_err_status(err));
+
+    if (detail.p) {
+        tn__buf_lit(&out, ",\"detail\":");
+        tn__buf_json(&out, detail);
+    }
+
+    tn__buf_lit(&out, ",\"request_id\":");
+    tn__buf_json(&out, op->request_id);
+
+    if (op->nfaults) {
+        faults(&out, op);
+    }
+
+    tn__buf_char(&out, '}');
+
+    if (err == TN_E_NOMEM || tn__buf_str(&json, &out) != TN_OK) {
+        tn__log(op, TN_STR("out of memory"));
+        op->facts.error = TN_E_INTERNAL;
+        op->response = *tn_response_static(TN_E_INTERNAL);
+        return;
+    }
+
+    op->response.status = tn_err_status(err);
+    op->response.headers = op->headers;
+    op->response.body = json;
+
+    tn__header(op, TN_STR("Content-Type"), TN_STR("application/problem+json"));
+    tn__header(op, TN_STR("Cache-Control"), TN_STR("no-store"));
+    tn__header(op, TN_STR("X-Request-Id"), op->request_id);
+
+    switch (op->response.status) {
+
+    case 401:
+        tn__header(op, TN_STR("WWW-Authenticate"),
+                   op->authorization.p
+                       ? TN_STR("Bearer error=\"invalid_token\"")
+                       : TN_STR("Bearer"));
+        break;
+
+    case 405:
+        allow(op);
+        break;
+
+    case 503:
+        tn__header(op, TN_STR("Retry-After"), TN_STR(RETRY_AFTER));
+        break;
+    }
+}
+
+
+void
+tn__fail(tn_op *op, tn_err err, const char *detail)
+{
+    tn__fail_str(op, err,
+                 detail ? (tn_str){ detail, strlen(detail) } : TN_NULL);
+}
+
+
+const tn_response *
+tn_response_static(tn_err err)
+{
+    static const tn_header headers[] = {
+        { TN_STR_C("Content-Type"), TN_STR_C("application/problem+json") },
+        { TN_STR_C("Cache-Control"), TN_STR_C("no-store") },
+        { TN_STR_C("Retry-After"), TN_STR_C(RETRY_AFTER) },
+    };
+
+#define BODY(status, code, title)                                          \
+    TN_STR_C("{\"type\":\"urn:tenon:problem:" code "\",\"title\":\"" title \
+             "\",\"status\":" #status ",\"code\":\"" code "\"}")
+
+    static const tn_response responses[] = {
+#define TN_X(name, status, code, title)                       \
+    [TN_E_##name] = { status, headers, status == 503 ? 3 : 2, \
+                      BODY(status, code, title) },
+        TN_ERROR_MAP(TN_X)
+#undef TN_X
+    };
+#undef BODY
+
+    if (err <= TN_E_NOMEM || err >= TN_E_COUNT) {
+        err = TN_E_INTERNAL;
+    }
+
+    return &responses[err];
+}
+
+
+/* The error that an HTTP status of the host's own stands for. */
+static tn_err
+of_status(unsigned status)
+{
+    switch (status) {
+    case 401:
+        return TN_E_UNAUTHENTICATED;
+    case 403:
+        return TN_E_FORBIDDEN;
+    case 404:
+        return TN_E_NOT_FOUND;
+    case 405:
+        return TN_E_METHOD_NOT_ALLOWED;
+    case 412:
+        return TN_E_PRECONDITION_FAILED;
+    case 413:
+        return TN_E_TOO_LARGE;
+    case 415:
+        return TN_E_UNSUPPORTED_MEDIA_TYPE;
+    case 429:
+        return TN_E_RATE_LIMITED;
+    case 500:
+        return TN_E_INTERNAL;
+    default:
+        return status >= 500 ? TN_E_UNAVAILABLE : TN_E_MALFORMED_REQUEST;
+    }
+}
+
+
+tn_err
+tn_response_problem(const tn_response **out, unsigned status, tn_str request_id,
+                    tn_mem *mem)
+{
+    tn_err err;
+    tn__buf json;
+    tn_header *headers;
+    tn_response *response;
+
+    err = of_status(status);
+    response = tn__zalloc(mem, sizeof(tn_response));
+    headers = tn__alloc(mem, 4 * sizeof(tn_header));
+
+    if (response == NULL || headers == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    tn__buf_init(&json, mem, 256);
+    problem_head(&json, err, status);
+    tn__buf_lit(&json, ",\"request_id\":");
+    tn__buf_json(&json, request_id);
+    tn__buf_char(&json, '}');
+
+    response->status = status;
+    response->headers = headers;
+    headers[0] = (tn_header){ TN_STR("Content-Type"),
+                              TN_STR("application/problem+json") };
+    headers[1] = (tn_header){ TN_STR("Cache-Control"), TN_STR("no-store") };
+    headers[2] = (tn_header){ TN_STR("X-Request-Id"), request_id };
+    headers[3] = (tn_header){ TN_STR("Retry-After"), TN_STR(RETRY_AFTER) };
+    response->nheaders = status == 429 || status >= 502 ? 4 : 3;
+    *out = response;
+
+    return tn__buf_str(&response->body, &json);
+}

@@ -1,0 +1,232 @@
+/*
+ * request.c: the head's headers, the query string, the body.
+ */
+
+#include "libcore/http/http.h"
+
+
+static int
+sane_request_id(tn_str s)
+{
+    size_t i;
+
+    if (s.n == 0 || s.n > 128) {
+        return 0;
+    }
+
+    for (i = 0; i < s.n; i++) {
+        if (!((s.p[i] >= 'a' && s.p[i] <= 'z') ||
+              (s.p[i] >= 'A' && s.p[i] <= 'Z') ||
+              (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '-' ||
+              s.p[i] == '_' || s.p[i] == '.')) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* What goes into the database must be text there: anything else is dropped,
+ * not refused, as it is only told for the record. */
+static tn_str
+recordable(tn_str s)
+{
+    if (s.n > 512) {
+        s.n = 512;
+    }
+
+    return tn__utf8_valid(s) && memchr(s.p, 0, s.n) == NULL ? s : TN_NULL;
+}
+
+
+void
+tn__request_headers(tn_op *op)
+{
+    unsigned i, k;
+    const tn_header *h;
+    struct {
+        tn_str name;
+        tn_str *value;
+    } wanted[] = {
+        { TN_STR("authorization"), &op->authorization },
+        { TN_STR("content-type"), &op->content_type },
+        { TN_STR("if-match"), &op->if_match },
+        { TN_STR("if-none-match"), &op->if_none_match },
+        { TN_STR("tenon-tenant"), &op->tenant_header },
+        { TN_STR("user-agent"), &op->user_agent },
+        { TN_STR("x-request-id"), &op->request_id },
+    };
+
+    for (i = 0; i < op->request->nheaders; i++) {
+        h = &op->request->headers[i];
+
+        for (k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++) {
+            if (h->name.n == wanted[k].name.n &&
+                tn__eqi(h->name, wanted[k].name)) {
+                *wanted[k].value = tn__trim(h->value);
+                break;
+            }
+        }
+    }
+
+    if (op->user_agent.p) {
+        op->user_agent = recordable(op->user_agent);
+    }
+
+    if (!sane_request_id(op->request_id)) {
+        op->request_id = tn__new_id(op);
+    }
+}
+
+
+int
+tn__request_params(tn_op *op)
+{
+    int oom;
+    tn_str rest, pair, name, value;
+
+    rest = op->request->query;
+    if (rest.n == 0) {
+        return 1;
+    }
+
+    oom = 0;
+
+    while (rest.p) {
+        pair = tn__split(&rest, '&');
+        if (pair.n == 0) {
+            continue;
+        }
+
+        if (op->nparams == TN__PARAMS_MAX) {
+            tn__fail(op, TN_E_INVALID_PARAMETER,
+                     "More than 32 query parameters.");
+            return 0;
+        }
+
+        value = pair;
+        name = tn__split(&value, '=');
+
+        if (value.p == NULL) {
+            value = TN_STR("");
+        }
+
+        if (!tn__uri_decode(&op->params[op->nparams].name, name, op->mem,
+                            &oom) ||
+            !tn__uri_decode(&op->params[op->nparams].value, value, op->mem,
+                            &oom)) {
+            tn__fail(op, oom ? TN_E_NOMEM : TN_E_INVALID_PARAMETER,
+                     "The query string holds a bad percent escape, a NUL, or "
+                     "bytes that are not UTF-8.");
+            return 0;
+        }
+
+        name = op->params[op->nparams].name;
+
+        if (tn__request_param(op, name).p) {
+            tn__fault(op, name, TN_F_DUPLICATE, "is given twice");
+            tn__fail(op, TN_E_INVALID_PARAMETER,
+                     "A query parameter is given twice.");
+            return 0;
+        }
+
+        op->nparams++;
+    }
+
+    return 1;
+}
+
+
+tn_str
+tn__request_param(const tn_op *op, tn_str name)
+{
+    unsigned i;
+
+    for (i = 0; i < op->nparams; i++) {
+        if (tn__eq(op->params[i].name, name)) {
+            return op->params[i].value;
+        }
+    }
+
+    return TN_NULL;
+}
+
+
+int
+tn__request_json_type(const tn_op *op)
+{
+    tn_str type, rest, name, value;
+
+    rest = op->content_type;
+    if (rest.n == 0) {
+        return 0;
+    }
+
+    type = tn__trim(tn__split(&rest, ';'));
+
+    if (!tn__eqi(type, TN_STR("application/json")) &&
+        !(tn__eq(op->endpoint->method, TN_STR("PATCH")) &&
+          tn__eqi(type, TN_STR("application/merge-patch+json")))) {
+        return 0;
+    }
+
+    while (rest.p) {
+        value = tn__trim(tn__split(&rest, ';'));
+        name = tn__split(&value, '=');
+
+        if (tn__eqi(name, TN_STR("charset")) &&
+            !tn__eqi(value, TN_STR("utf-8")) &&
+            !tn__eqi(value, TN_STR("\"utf-8\""))) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+int
+tn__request_body(tn_op *op, tn_str body)
+{
+    tn_err err;
+    tn__buf detail;
+    tn_str text;
+    tn__json_fault fault;
+
+    err = tn__json_parse(&op->body, body, &fault, op->mem);
+
+    if (err == TN_E_MALFORMED_JSON) {
+        tn__buf_init(&detail, op->mem, 128);
+        tn__buf_lit(&detail, "The body is not JSON as RFC 8259 and I-JSON "
+                             "have it: ");
+        tn__buf_add(&detail, (tn_str){ fault.what, strlen(fault.what) });
+        tn__buf_lit(&detail, " at byte ");
+        tn__buf_int(&detail, (int64_t) fault.offset);
+        tn__buf_char(&detail, '.');
+        err = tn__buf_str(&text, &detail);
+        tn__fail_str(op, err == TN_OK ? TN_E_MALFORMED_JSON : err, text);
+        return 0;
+    }
+
+    if (err != TN_OK) {
+        tn__fail(op, err, NULL);
+        return 0;
+    }
+
+    if (!cJSON_IsObject(op->body)) {
+        tn__fault(op, TN_STR(""), TN_F_WRONG_TYPE, "must be an object");
+
+    } else {
+        tn__validate(
+            op, op->body, TN_STR(""), op->endpoint->input, op->endpoint->ninput,
+            op->endpoint->kind != TN__KIND_UPDATE, op->values, &op->mask);
+    }
+
+    if (op->nfaults) {
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return 0;
+    }
+
+    return op->phase != TN__PHASE_DONE;
+}

@@ -1,0 +1,334 @@
+/*
+ * want.c: wishes: batches with their parameters bound, zone commands; and
+ * what comes back.
+ */
+
+#include "libcore/http/http.h"
+#include "libcore/model/queries.h"
+
+#include <sodium.h>
+
+
+tn_str
+tn__new_id(tn_op *op)
+{
+    char *text;
+    unsigned char rnd[10], uuid[16];
+
+    text = tn__alloc(op->mem, TN__UUID_TEXT);
+    if (text == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return TN_NULL;
+    }
+
+    tn__rng_bytes(&op->rng, rnd, sizeof(rnd));
+    tn__uuid7(uuid, op->request->now, rnd);
+    tn__uuid_text(text, uuid);
+
+    return (tn_str){ text, TN__UUID_TEXT };
+}
+
+
+tn_str
+tn__new_salt(tn_op *op)
+{
+    char *text;
+    unsigned char salt[16];
+
+    text = tn__alloc(op->mem, 2 + 2 * sizeof(salt) + 1);
+    if (text == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return TN_NULL;
+    }
+
+    tn__rng_bytes(&op->rng, salt, sizeof(salt));
+    memcpy(text, "\\x", 2);
+    sodium_bin2hex(text + 2, 2 * sizeof(salt) + 1, salt, sizeof(salt));
+
+    return (tn_str){ text, 2 + 2 * sizeof(salt) };
+}
+
+
+static tn_str
+mask_text(tn_op *op)
+{
+    tn_str out;
+    tn__buf buf;
+
+    tn__buf_init(&buf, op->mem, 24);
+    tn__buf_int(&buf, (int64_t) op->mask);
+
+    if (tn__buf_str(&out, &buf) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+    }
+
+    return out;
+}
+
+
+void
+tn__local(tn_op *op, tn_str name, tn_str value)
+{
+    unsigned i;
+
+    for (i = 0; i < op->nlocals; i++) {
+        if (tn__eq(op->locals[i].name, name)) {
+            op->locals[i].value = value;
+            return;
+        }
+    }
+
+    if (op->nlocals == TN__LOCALS_MAX) {
+        tn__log(op, TN_STR("a step sets more locals than there is room for"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
+        return;
+    }
+
+    op->locals[op->nlocals].name = name;
+    op->locals[op->nlocals++].value = value;
+}
+
+
+static tn_str
+local(const tn_op *op, tn_str name)
+{
+    unsigned i;
+
+    for (i = 0; i < op->nlocals; i++) {
+        if (tn__eq(op->locals[i].name, name)) {
+            return op->locals[i].value;
+        }
+    }
+
+    return TN_NULL;
+}
+
+
+static tn_str
+bind(tn_op *op, const tn__bind *b)
+{
+    switch (b->source) {
+    case TN__BIND_TENANT:
+        return op->tenant.id;
+    case TN__BIND_REALM:
+        return op->tenant.realm;
+    case TN__BIND_ACTOR:
+        return op->principal.user;
+    case TN__BIND_SESSION:
+        return op->principal.session;
+    case TN__BIND_REQUEST_ID:
+        return op->request_id;
+    case TN__BIND_IP:
+        return op->request->address;
+    case TN__BIND_USER_AGENT:
+        return op->user_agent;
+    case TN__BIND_EVENT_ID:
+        if (op->event_id.p == NULL) {
+            op->event_id = tn__new_id(op);
+        }
+        return op->event_id;
+    case TN__BIND_SALT:
+        if (op->salt.p == NULL) {
+            op->salt = tn__new_salt(op);
+        }
+        return op->salt;
+    case TN__BIND_ID:
+        return op->path_id;
+    case TN__BIND_MASK:
+        return mask_text(op);
+    case TN__BIND_FIELD:
+        return op->values[b->field];
+    case TN__BIND_LOCAL:
+        break;
+    }
+
+    return local(op, b->name);
+}
+
+
+void
+tn__batch_begin(tn_op *op, int context, int writes)
+{
+    op->batch.queries = op->queries;
+    op->batch.n = 0;
+    op->batch.writes = writes != 0;
+
+    if (context) {
+        tn__batch_add(op, writes ? &tn__q_context_write : &tn__q_context);
+    }
+}
+
+
+void
+tn__batch_add(tn_op *op, const tn__bound *bound)
+{
+    unsigned i;
+    tn_str *params;
+    tn_query *query;
+
+    params = tn__alloc(op->mem, (bound->stmt.nparams + 1) * sizeof(tn_str));
+    if (params == NULL || op->batch.n == TN__BATCH_MAX) {
+        tn__fail(op, params ? TN_E_INTERNAL : TN_E_NOMEM, NULL);
+        return;
+    }
+
+    for (i = 0; i < bound->stmt.nparams; i++) {
+        params[i] = bind(op, &bound->binds[i]);
+    }
+
+    query = &op->queries[op->batch.n++];
+    query->stmt = &bound->stmt;
+    query->params = params;
+}
+
+
+void
+tn__want_db(tn_op *op)
+{
+    if (op->phase == TN__PHASE_DONE) {
+        return;
+    }
+
+    op->want.kind = TN_WANT_DB;
+    op->want.batch = &op->batch;
+}
+
+
+void
+tn__want_zone(tn_op *op, unsigned n)
+{
+    if (op->phase == TN__PHASE_DONE) {
+        return;
+    }
+
+    op->want.kind = TN_WANT_ZONE;
+    op->want.zone.cmds = op->zone;
+    op->want.zone.n = n;
+}
+
+
+const tn_rows *
+tn__rows(tn_op *op, const tn_input *input, unsigned i)
+{
+    const tn_reply *reply;
+
+    reply = input ? input->reply : NULL;
+
+    if (reply == NULL || reply->outcome != TN_DB_OK) {
+        tn__fail_db(op, reply);
+        return NULL;
+    }
+
+    if (reply->n != op->batch.n || i >= reply->n) {
+        tn__log(op, TN_STR("a reply has not as many results as its batch"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
+        return NULL;
+    }
+
+    return &reply->rows[i];
+}
+
+
+tn_str
+tn__cell(const tn_rows *rows, unsigned row, unsigned col)
+{
+    if (row >= rows->nrows || col >= rows->ncols) {
+        return TN_NULL;
+    }
+
+    return rows->cells[(size_t) row * rows->ncols + col];
+}
+
+
+static int
+state_is(const tn_reply *reply, const char *sqlstate)
+{
+    return memcmp(reply->sqlstate, sqlstate, 5) == 0;
+}
+
+
+void
+tn__fail_db(tn_op *op, const tn_reply *reply)
+{
+    tn_str parts[4];
+    tn_str line;
+
+    if (reply == NULL) {
+        tn__log(op, TN_STR("the host answered a batch with no reply"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
+        return;
+    }
+
+    switch (reply->outcome) {
+
+    case TN_DB_BUSY:
+        tn__fail(op, TN_E_BUSY, "The database queue is full; try again.");
+        return;
+
+    case TN_DB_DOWN:
+        tn__fail(op, TN_E_UNAVAILABLE,
+                 "The database can't be reached; nothing was done.");
+        return;
+
+    case TN_DB_UNKNOWN:
+        if (op->batch.writes) {
+            tn__fail(op, TN_E_OUTCOME_UNKNOWN,
+                     "The connection to the database was lost before it "
+                     "answered: the change may or may not have been made.");
+        } else {
+            tn__fail(op, TN_E_UNAVAILABLE,
+                     "The connection to the database was lost.");
+        }
+        return;
+
+    case TN_DB_OK:
+    case TN_DB_ERROR:
+        break;
+    }
+
+    if (state_is(reply, "23505")) {
+        tn__fail(op, TN_E_DUPLICATE, "Such a row exists already.");
+        return;
+    }
+
+    if (state_is(reply, "23503")) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "Something that this refers to, or that refers to this, "
+                 "changed meanwhile.");
+        return;
+    }
+
+    if (state_is(reply, "23514") || state_is(reply, "23502")) {
+        tn__fault(op, TN_STR(""), TN_F_OUT_OF_RANGE,
+                  "breaks a rule of the table");
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return;
+    }
+
+    /* a lock or a statement ran out of time, a deadlock, a serialisation
+     * failure: nothing was done and it may well work next time */
+    if (state_is(reply, "55P03") || state_is(reply, "57014") ||
+        state_is(reply, "40P01") || state_is(reply, "40001")) {
+        tn__fail(op, TN_E_BUSY, "The database was too busy; try again.");
+        return;
+    }
+
+    /* shutting down, or starting up: refused before anything was done */
+    if (memcmp(reply->sqlstate, "57P", 3) == 0 ||
+        memcmp(reply->sqlstate, "0A000", 5) == 0 ||
+        memcmp(reply->sqlstate, "26000", 5) == 0) {
+        tn__fail(op, TN_E_UNAVAILABLE, "The database is restarting.");
+        return;
+    }
+
+    parts[0] = TN_STR("database error ");
+    parts[1] = (tn_str){ reply->sqlstate, strnlen(reply->sqlstate, 5) };
+    parts[2] = TN_STR(": ");
+    parts[3] = reply->message.p ? reply->message : TN_STR("no message");
+
+    if (tn__cat(&line, parts, 4, op->mem) == TN_OK) {
+        tn__log(op, line);
+    }
+
+    tn__fail(op, TN_E_INTERNAL, NULL);
+}

@@ -1,0 +1,154 @@
+/*
+ * endpoints.c: the rows of identity.
+ */
+
+#include "libcore/identity/identity.h"
+#include "libcore/model/queries.h"
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+/* ASCII on both sides of the @: what a mail server takes, and what folds to
+ * lower case the same way everywhere. */
+#define EMAIL_PATTERN "^[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,189}\\z"
+#define SLUG_PATTERN  "^[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])\\z"
+
+
+/* signup.c and login.c know the order of these rows. */
+static const tn__field organization_fields[] = {
+    { .name = TN_STR_C("name"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 1,
+      .has_max = 1,
+      .max = 200 },
+    { .name = TN_STR_C("slug"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 3,
+      .has_max = 1,
+      .max = 63,
+      .pattern = SLUG_PATTERN },
+};
+
+static const tn__field signup_input[] = {
+    { .name = TN_STR_C("email"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .lower = 1,
+      .pattern = EMAIL_PATTERN },
+    { .name = TN_STR_C("password"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 8 },
+    { .name = TN_STR_C("name"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 1,
+      .has_max = 1,
+      .max = 200 },
+    { .name = TN_STR_C("organization"),
+      .type = TN__TYPE_OBJECT,
+      .create = 1,
+      .required = 1,
+      .fields = organization_fields,
+      .nfields = COUNT(organization_fields) },
+};
+
+static const tn__field signup_output[] = {
+    { .name = TN_STR_C("user"), .type = TN__TYPE_JSON, .out = 1 },
+    { .name = TN_STR_C("tenant"), .type = TN__TYPE_JSON, .out = 1 },
+};
+
+static const tn__field login_input[] = {
+    { .name = TN_STR_C("email"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .lower = 1,
+      .has_max = 1,
+      .max = 254 },
+    { .name = TN_STR_C("password"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1 },
+};
+
+static const tn__field me_output[] = {
+    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
+    { .name = TN_STR_C("email"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("role"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("tenant"), .type = TN__TYPE_JSON, .out = 1 },
+    { .name = TN_STR_C("version"), .type = TN__TYPE_INT }, /* ETag only */
+};
+
+static const tn__field tenant_output[] = {
+    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
+    { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("slug"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("status"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
+    { .name = TN_STR_C("created_at"), .type = TN__TYPE_TIME, .out = 1 },
+    { .name = TN_STR_C("created_by"), .type = TN__TYPE_UUID, .out = 1 },
+    { .name = TN_STR_C("updated_at"), .type = TN__TYPE_TIME, .out = 1 },
+};
+
+
+static const tn__endpoint endpoints[] = {
+    { .operation = TN_STR_C("signUp"),
+      .method = TN_STR_C("POST"),
+      .path = TN_STR_C("/v1/auth/signup"),
+      .permission_name = "public",
+      .kind = TN__KIND_STEP,
+      .step = tn__step_signup,
+      .input = signup_input,
+      .ninput = COUNT(signup_input),
+      .output = signup_output,
+      .noutput = COUNT(signup_output),
+      .stmt = &tn__q_signup,
+      .tenantless = 1,
+      .cache_control = TN_STR_C("no-store") },
+    { .operation = TN_STR_C("logIn"),
+      .method = TN_STR_C("POST"),
+      .path = TN_STR_C("/v1/auth/login"),
+      .permission_name = "public",
+      .kind = TN__KIND_STEP,
+      .step = tn__step_login,
+      .input = login_input,
+      .ninput = COUNT(login_input),
+      .cache_control = TN_STR_C("no-store") },
+    { .operation = TN_STR_C("logOut"),
+      .method = TN_STR_C("POST"),
+      .path = TN_STR_C("/v1/auth/logout"),
+      .permission_name = "authenticated",
+      .kind = TN__KIND_STEP,
+      .step = tn__step_logout,
+      .cache_control = TN_STR_C("no-store") },
+    { .operation = TN_STR_C("getMe"),
+      .method = TN_STR_C("GET"),
+      .path = TN_STR_C("/v1/me"),
+      .permission_name = "authenticated",
+      .kind = TN__KIND_READ,
+      .stmt = &tn__q_me,
+      .output = me_output,
+      .noutput = COUNT(me_output) },
+    { .operation = TN_STR_C("getTenant"),
+      .method = TN_STR_C("GET"),
+      .path = TN_STR_C("/v1/tenant"),
+      .permission_name = "tenon.tenant:read",
+      .kind = TN__KIND_READ,
+      .stmt = &tn__q_tenant,
+      .output = tenant_output,
+      .noutput = COUNT(tenant_output) },
+};
+
+const tn__slice tn__identity_slice = { endpoints, COUNT(endpoints) };

@@ -1,0 +1,40 @@
+/*
+ * identity/identity.h: who asks, of which tenant; sign-up, login, logout.
+ */
+
+#ifndef TN__IDENTITY_H
+#define TN__IDENTITY_H
+
+#include "libcore/http/http.h"
+
+extern const tn__slice tn__identity_slice;
+
+/* What a verified access token says. */
+typedef struct tn__claims {
+    char user[TN__UUID_TEXT];
+    char tenant[TN__UUID_TEXT];
+    char session[TN__UUID_TEXT];
+    int64_t expires; /* seconds since 1970 */
+} tn__claims;
+
+/* Keys, key id, encoded header, JWKS of a core with a signing seed. */
+tn_err tn__token_setup(tn_core *core);
+/* Signs an access token for the op's tenant and principal. */
+tn_err tn__token_sign(tn_str *out, tn_op *op, int64_t expires);
+/* TN_OK, TN_E_UNAUTHENTICATED, TN_E_TOKEN_EXPIRED, TN_E_NOMEM. */
+tn_err tn__token_verify(tn__claims *out, const tn_op *op, tn_str token);
+
+/* Finds tenant and principal. Called until it returns 1 (both are settled as
+ * far as the endpoint needs them) or the op has failed or wishes. */
+int tn__resolve(tn_op *op, const tn_input *input);
+/* A zone command that makes the principal's session dead on this node. */
+void tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd);
+
+void tn__step_signup(tn_op *op, const tn_input *input);
+void tn__step_login(tn_op *op, const tn_input *input);
+void tn__step_logout(tn_op *op, const tn_input *input);
+
+/* A job for op->job; 0 when the op has failed. `hash` absent: HASH. */
+int tn__want_password(tn_op *op, tn_str password, tn_str hash);
+
+#endif

@@ -1,0 +1,262 @@
+/*
+ * login.c: password to session and access token; and the way out.
+ *
+ * Unknown address, wrong password, not a member, disabled: the same steps,
+ * the same statements, the same answer. Who isn't known is checked against a
+ * decoy hash, and the attempt row is written for known and unknown alike;
+ * otherwise the extra work is the leak.
+ */
+
+#include "libcore/identity/identity.h"
+#include "libcore/model/queries.h"
+
+#include <sodium.h>
+
+/* The input's rows, in the order of login_input (endpoints.c). */
+enum {
+    EMAIL,
+    PASSWORD,
+};
+
+/* What login_find answers. */
+enum {
+    FOUND_ID,
+    FOUND_EMAIL,
+    FOUND_NAME,
+    FOUND_HASH,
+    FOUND_ROLE,
+    FOUND_TENANT_NAME,
+    FOUND_COUNT
+};
+
+typedef struct login {
+    tn_str found[FOUND_COUNT];
+} login;
+
+
+/* HMAC of realm and address: the attempt row holds no address. */
+static tn_str
+attempt_key(tn_op *op)
+{
+    char *text;
+    unsigned char key[32];
+    crypto_generichash_state state;
+
+    text = tn__alloc(op->mem, 2 + 2 * sizeof(key) + 1);
+    if (text == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return TN_NULL;
+    }
+
+    crypto_generichash_init(&state, op->core->conf.secret, TN_KEY_LEN,
+                            sizeof(key));
+    crypto_generichash_update(&state, (const unsigned char *) "attempt", 8);
+    crypto_generichash_update(
+        &state, (const unsigned char *) op->tenant.realm.p, op->tenant.realm.n);
+    crypto_generichash_update(&state,
+                              (const unsigned char *) op->values[EMAIL].p,
+                              op->values[EMAIL].n);
+    crypto_generichash_final(&state, key, sizeof(key));
+
+    memcpy(text, "\\x", 2);
+    sodium_bin2hex(text + 2, 2 * sizeof(key) + 1, key, sizeof(key));
+
+    return (tn_str){ text, 2 + 2 * sizeof(key) };
+}
+
+
+static void
+find(tn_op *op)
+{
+    if (op->values[PASSWORD].n > sizeof(op->job->password)) {
+        tn__fault_field(op, TN_STR("password"), TN_F_TOO_LONG,
+                        "must have at most 1024 bytes");
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return;
+    }
+
+    tn__local(op, TN_STR("email"), op->values[EMAIL]);
+    tn__batch_begin(op, 1, 0);
+    tn__batch_add(op, &tn__q_login_find);
+    tn__want_db(op);
+}
+
+
+static void
+verify(tn_op *op, const tn_input *input)
+{
+    unsigned i;
+    login *l;
+    tn_str decoy;
+    const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
+        return;
+    }
+
+    l = tn__zalloc(op->mem, sizeof(login));
+    if (l == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    for (i = 0; i < FOUND_COUNT; i++) {
+        if (tn__cell(rows, 0, i).p &&
+            tn__dup(&l->found[i], tn__cell(rows, 0, i), op->mem) != TN_OK) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return;
+        }
+    }
+
+    op->step_data = l;
+    decoy = (tn_str){ op->core->decoy, strlen(op->core->decoy) };
+    tn__want_password(op, op->values[PASSWORD],
+                      l->found[FOUND_HASH].p ? l->found[FOUND_HASH] : decoy);
+}
+
+
+static void
+record(tn_op *op, const tn_input *input)
+{
+    login *l;
+    tn__buf ttl;
+    tn_str text;
+
+    l = op->step_data;
+    tn__local(op, TN_STR("attempt_key"), attempt_key(op));
+
+    if (input->job == NULL || !input->job->ok ||
+        l->found[FOUND_ROLE].p == NULL) {
+        /* the tenant's log names the user only if it is one of its own */
+        tn__local(op, TN_STR("user_id"),
+                  l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL);
+        tn__batch_begin(op, 1, 1);
+        tn__batch_add(op, &tn__q_login_failed);
+        tn__want_db(op);
+        return;
+    }
+
+    tn__buf_init(&ttl, op->mem, 24);
+    tn__buf_int(&ttl, op->core->conf.session_ttl);
+    if (tn__buf_str(&text, &ttl) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    op->principal.user = l->found[FOUND_ID];
+    op->principal.session = tn__new_id(op);
+
+    tn__local(op, TN_STR("user_id"), op->principal.user);
+    tn__local(op, TN_STR("session_id"), op->principal.session);
+    tn__local(op, TN_STR("session_ttl"), text);
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, &tn__q_login_done);
+    tn__want_db(op);
+}
+
+
+static void
+member(tn__buf *out, const char *open, tn_str value)
+{
+    tn__buf_add(out, (tn_str){ open, strlen(open) });
+    tn__buf_json(out, value);
+}
+
+
+static void
+answer(tn_op *op, const tn_input *input)
+{
+    login *l;
+    tn__buf out;
+    tn_str token, json;
+
+    if (tn__rows(op, input, 1) == NULL) {
+        return;
+    }
+
+    l = op->step_data;
+
+    if (op->principal.user.p == NULL) {
+        tn__fail(op, TN_E_INVALID_CREDENTIALS,
+                 "No such e-mail address and password in this organization.");
+        return;
+    }
+
+    if (tn__token_sign(&token, op,
+                       op->request->now / 1000000 + op->core->conf.token_ttl) !=
+        TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__buf_init(&out, op->mem, 1024);
+    member(&out, "{\"access_token\":", token);
+    tn__buf_lit(&out, ",\"token_type\":\"Bearer\",\"expires_in\":");
+    tn__buf_int(&out, op->core->conf.token_ttl);
+    tn__buf_lit(&out, ",\"refresh_token\":null");
+    member(&out, ",\"user\":{\"id\":", op->principal.user);
+    member(&out, ",\"email\":", l->found[FOUND_EMAIL]);
+    member(&out, ",\"name\":", l->found[FOUND_NAME]);
+    member(&out, "},\"tenant\":{\"id\":", op->tenant.id);
+    member(&out, ",\"name\":", l->found[FOUND_TENANT_NAME]);
+    member(&out, ",\"slug\":", op->tenant.slug);
+    tn__buf_lit(&out, "}}");
+
+    if (tn__buf_str(&json, &out) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__respond(op, 200, json);
+}
+
+
+void
+tn__step_login(tn_op *op, const tn_input *input)
+{
+    switch (op->state++) {
+
+    case 0:
+        find(op);
+        return;
+
+    case 1:
+        verify(op, input);
+        return;
+
+    case 2:
+        record(op, input);
+        return;
+
+    default:
+        answer(op, input);
+    }
+}
+
+
+void
+tn__step_logout(tn_op *op, const tn_input *input)
+{
+    switch (op->state++) {
+
+    case 0:
+        tn__batch_begin(op, 1, 1);
+        tn__batch_add(op, &tn__q_logout);
+        tn__want_db(op);
+        return;
+
+    case 1:
+        if (tn__rows(op, input, 1) == NULL) {
+            return;
+        }
+
+        /* dead on this node before the answer leaves */
+        tn__session_tombstone(op, &op->zone[0]);
+        tn__want_zone(op, 1);
+        return;
+
+    default:
+        tn__respond(op, 204, TN_NULL);
+    }
+}

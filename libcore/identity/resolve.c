@@ -1,0 +1,609 @@
+/*
+ * resolve.c: tenant and principal of a request.
+ *
+ *   state        does                                     then
+ *   START        names the tenant (host, header), looks
+ *                both tenant and token up in the zone     CACHED
+ *   CACHED       verifies a token the zone doesn't know;
+ *                looks its session up                     SESSION
+ *   SESSION      what is missing comes from the database  DATABASE
+ *   DATABASE     keeps what came for the next request     SETTLE
+ *   SETTLE       everything that names a tenant must agree
+ *
+ * A warm request passes START, CACHED, SESSION, SETTLE without leaving the
+ * process. Entries of tenants and sessions live for seconds: what is revoked
+ * on this node dies at once (a tombstone that ADD can't overwrite), what is
+ * revoked elsewhere within SESSION_TTL.
+ */
+
+#include "libcore/identity/identity.h"
+#include "libcore/model/queries.h"
+
+#include <sodium.h>
+
+#define SESSION_TTL   5000 /* ms */
+#define TENANT_TTL    5000
+#define UNKNOWN_TTL   1000
+#define TOMBSTONE_TTL 60000
+#define TOKEN_TTL     300000
+
+#define SEPARATOR '\x1f' /* between the parts of a zone value */
+#define UNKNOWN   "-"    /* the zone's value of a tenant there is not */
+
+enum {
+    START,
+    CACHED,
+    SESSION,
+    DATABASE,
+    SETTLE,
+};
+
+/* What is found out on the way; dropped once settled. */
+typedef struct resolver {
+    tn_str tenant_ref; /* slug or id as the request names it; absent: none */
+    int by_id;
+    int tenant_known; /* looked up: op->tenant.id absent means unknown */
+    tn_str token;
+    tn_err token_err;
+    tn__claims claims;
+    int has_claims;
+    int session_known;
+    tn__tenant session_tenant;
+    int slot_tenant, slot_token; /* which zone answer is whose; -1 none */
+} resolver;
+
+
+static void
+zone_key(tn_zone_cmd *cmd, tn_zone_verb verb, tn_op *op, tn_str kind, tn_str a,
+         tn_str b)
+{
+    crypto_generichash_state state;
+
+    cmd->verb = verb;
+    cmd->value = TN_NULL;
+    cmd->ttl_ms = 0;
+
+    crypto_generichash_init(&state, op->core->conf.secret, TN_KEY_LEN,
+                            TN_ZONE_KEY_LEN);
+    crypto_generichash_update(&state, (const unsigned char *) kind.p,
+                              kind.n + 1); /* with its NUL, as a separator */
+    crypto_generichash_update(&state, (const unsigned char *) a.p, a.n);
+    crypto_generichash_update(&state, (const unsigned char *) b.p, b.n);
+    crypto_generichash_final(&state, cmd->key, TN_ZONE_KEY_LEN);
+}
+
+
+static tn_str
+text(const char *uuid)
+{
+    return (tn_str){ uuid, TN__UUID_TEXT };
+}
+
+
+/* The label in front of the base domain; absent when there is none. */
+static tn_str
+host_slug(const tn_op *op)
+{
+    size_t n;
+    tn_str host, base;
+
+    host = op->request->host;
+    base = op->core->base_domain;
+
+    if (base.n == 0 || host.n <= base.n + 1) {
+        return TN_NULL;
+    }
+
+    n = host.n - base.n - 1;
+
+    if (host.p[n] != '.' || !tn__eqi(tn__sub(host, n + 1, host.n), base)) {
+        return TN_NULL;
+    }
+
+    return tn__sub(host, 0, n);
+}
+
+
+static void
+read_names(tn_op *op, resolver *r)
+{
+    tn_str scheme, value;
+    unsigned char uuid[16];
+
+    r->tenant_ref = host_slug(op);
+
+    if (r->tenant_ref.p == NULL && op->tenant_header.n) {
+        r->tenant_ref = op->tenant_header;
+        r->by_id = tn__uuid_parse(uuid, op->tenant_header);
+    }
+
+    if (op->endpoint->permission == TN__PERM_PUBLIC || !op->authorization.p) {
+        return;
+    }
+
+    value = op->authorization;
+    scheme = tn__split(&value, ' ');
+    r->token_err = TN_E_UNAUTHENTICATED;
+
+    if (tn__eqi(scheme, TN_STR("bearer")) && value.p) {
+        r->token = tn__trim(value);
+    }
+}
+
+
+/* "id SEP realm SEP slug SEP a|s", copied, into a tenant; 0 if it isn't one. */
+static int
+tenant_decode(tn__tenant *tenant, tn_str *rest)
+{
+    tn_str status;
+
+    tenant->id = tn__split(rest, SEPARATOR);
+    tenant->realm = rest->p ? tn__split(rest, SEPARATOR) : TN_NULL;
+    tenant->slug = rest->p ? tn__split(rest, SEPARATOR) : TN_NULL;
+    status = rest->p ? tn__split(rest, SEPARATOR) : TN_NULL;
+    tenant->active = tn__eq(status, TN_STR("active"));
+
+    return tenant->id.n == TN__UUID_TEXT && tenant->slug.p && status.p;
+}
+
+
+static tn_err
+encode(tn_str *out, tn_op *op, const tn_str *parts, unsigned n)
+{
+    unsigned i;
+    tn__buf buf;
+
+    tn__buf_init(&buf, op->mem, 192);
+
+    for (i = 0; i < n; i++) {
+        if (i) {
+            tn__buf_char(&buf, SEPARATOR);
+        }
+        tn__buf_add(&buf, parts[i]);
+    }
+
+    return tn__buf_str(out, &buf);
+}
+
+
+static void
+start(tn_op *op, resolver *r)
+{
+    unsigned n;
+
+    n = 0;
+    r->slot_tenant = r->slot_token = -1;
+    read_names(op, r);
+
+    if (r->tenant_ref.p) {
+        r->slot_tenant = (int) n;
+        zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("tenant"),
+                 r->tenant_ref, TN_STR(""));
+    }
+
+    if (r->token.p) {
+        r->slot_token = (int) n;
+        zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("token"), r->token,
+                 TN_STR(""));
+    }
+
+    if (n) {
+        tn__want_zone(op, n);
+    }
+}
+
+
+static void
+tenant_cached(tn_op *op, resolver *r, tn_str value)
+{
+    tn_str rest;
+
+    if (value.p == NULL) {
+        return;
+    }
+
+    if (tn__eq(value, TN_STR(UNKNOWN))) {
+        r->tenant_known = 1;
+        return;
+    }
+
+    if (tn__dup(&rest, value, op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    r->tenant_known = tenant_decode(&op->tenant, &rest);
+}
+
+
+/* Claims are plain data and go into the zone as they lie in memory: the zone
+ * lives no longer than the binary that laid them so. */
+static int
+claims_cached(tn_op *op, resolver *r, tn_str value)
+{
+    if (value.p == NULL || value.n != sizeof(tn__claims)) {
+        return 0;
+    }
+
+    memcpy(&r->claims, value.p, sizeof(tn__claims));
+    r->token_err = r->claims.expires > op->request->now / 1000000
+                       ? TN_OK
+                       : TN_E_TOKEN_EXPIRED;
+
+    return 1;
+}
+
+
+static void
+cached(tn_op *op, resolver *r, const tn_input *input)
+{
+    unsigned n;
+    int64_t left;
+
+    n = 0;
+
+    if (r->slot_tenant >= 0) {
+        tenant_cached(op, r, input->values[r->slot_tenant]);
+    }
+
+    if (r->slot_token < 0) {
+        return;
+    }
+
+    if (!claims_cached(op, r, input->values[r->slot_token])) {
+        r->token_err = tn__token_verify(&r->claims, op, r->token);
+
+        if (r->token_err == TN_E_NOMEM) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return;
+        }
+
+        if (r->token_err == TN_OK) {
+            left = (r->claims.expires - op->request->now / 1000000) * 1000;
+            zone_key(&op->zone[n], TN_ZONE_ADD, op, TN_STR("token"), r->token,
+                     TN_STR(""));
+            op->zone[n].value =
+                (tn_str){ (char *) &r->claims, sizeof(tn__claims) };
+            op->zone[n++].ttl_ms =
+                (uint32_t) (left < TOKEN_TTL ? left : TOKEN_TTL);
+        }
+    }
+
+    if (r->token_err != TN_OK) {
+        return;
+    }
+
+    r->has_claims = 1;
+    r->slot_token = (int) n;
+    zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("session"),
+             text(r->claims.tenant), text(r->claims.session));
+    tn__want_zone(op, n);
+}
+
+
+/* "user SEP role SEP tenant…"; "-" is a tombstone: known, and nobody. */
+static void
+session_cached(tn_op *op, resolver *r, tn_str value)
+{
+    tn_str rest;
+
+    if (value.p == NULL) {
+        return;
+    }
+
+    r->session_known = 1;
+
+    if (tn__eq(value, TN_STR(UNKNOWN))) {
+        return;
+    }
+
+    if (tn__dup(&rest, value, op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    op->principal.user = tn__split(&rest, SEPARATOR);
+    op->principal.role_name = rest.p ? tn__split(&rest, SEPARATOR) : TN_NULL;
+
+    if (!rest.p || !tenant_decode(&r->session_tenant, &rest)) {
+        op->principal.user = TN_NULL;
+        r->session_known = 0;
+    }
+}
+
+
+static void
+ask_database(tn_op *op, resolver *r)
+{
+    tn__batch_begin(op, 0, 0);
+
+    if (r->tenant_ref.p && !r->tenant_known) {
+        tn__local(op, r->by_id ? TN_STR("tenant_ref") : TN_STR("slug"),
+                  r->tenant_ref);
+        tn__batch_add(op,
+                      r->by_id ? &tn__q_find_tenant_by_id : &tn__q_find_tenant);
+    }
+
+    if (r->has_claims && !r->session_known) {
+        tn__local(op, TN_STR("token_tenant"), text(r->claims.tenant));
+        tn__local(op, TN_STR("token_session"), text(r->claims.session));
+        tn__batch_add(op, &tn__q_find_session);
+    }
+
+    if (op->batch.n) {
+        tn__want_db(op);
+    }
+}
+
+
+/* Columns: tenant_id, realm_id, slug, name, status[, user_id, role]. */
+static tn_err
+tenant_from_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows)
+{
+    tn_err err;
+
+    err = tn__dup(&tenant->id, tn__cell(rows, 0, 0), op->mem);
+
+    if (err == TN_OK) {
+        err = tn__dup(&tenant->realm, tn__cell(rows, 0, 1), op->mem);
+    }
+
+    if (err == TN_OK) {
+        err = tn__dup(&tenant->slug, tn__cell(rows, 0, 2), op->mem);
+    }
+
+    tenant->active = tn__eq(tn__cell(rows, 0, 4), TN_STR("active"));
+
+    return err;
+}
+
+
+static tn_err
+keep(tn_op *op, unsigned *n, tn_str kind, tn_str a, tn_str b,
+     const tn_str *parts, unsigned nparts, uint32_t ttl)
+{
+    tn_err err;
+    tn_zone_cmd *cmd;
+
+    cmd = &op->zone[*n];
+    zone_key(cmd, TN_ZONE_ADD, op, kind, a, b);
+    cmd->ttl_ms = ttl;
+    err = encode(&cmd->value, op, parts, nparts);
+
+    if (err == TN_OK && cmd->value.n <= TN_ZONE_VALUE_MAX) {
+        (*n)++;
+    }
+
+    return err;
+}
+
+
+static tn_err
+tenant_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
+{
+    tn_err err;
+    tn_str parts[4];
+
+    r->tenant_known = 1;
+
+    if (rows->nrows == 0) {
+        parts[0] = TN_STR(UNKNOWN);
+        return keep(op, n, TN_STR("tenant"), r->tenant_ref, TN_STR(""), parts,
+                    1, UNKNOWN_TTL);
+    }
+
+    err = tenant_from_row(&op->tenant, op, rows);
+    if (err != TN_OK) {
+        return err;
+    }
+
+    parts[0] = op->tenant.id;
+    parts[1] = op->tenant.realm;
+    parts[2] = op->tenant.slug;
+    parts[3] = tn__cell(rows, 0, 4);
+
+    return keep(op, n, TN_STR("tenant"), r->tenant_ref, TN_STR(""), parts, 4,
+                TENANT_TTL);
+}
+
+
+static tn_err
+session_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
+{
+    tn_err err;
+    tn_str parts[6];
+
+    r->session_known = 1;
+
+    if (rows->nrows == 0) {
+        return TN_OK;
+    }
+
+    err = tenant_from_row(&r->session_tenant, op, rows);
+
+    if (err == TN_OK) {
+        err = tn__dup(&op->principal.user, tn__cell(rows, 0, 5), op->mem);
+    }
+
+    if (err == TN_OK) {
+        err = tn__dup(&op->principal.role_name, tn__cell(rows, 0, 6), op->mem);
+    }
+
+    if (err != TN_OK) {
+        return err;
+    }
+
+    parts[0] = op->principal.user;
+    parts[1] = op->principal.role_name;
+    parts[2] = r->session_tenant.id;
+    parts[3] = r->session_tenant.realm;
+    parts[4] = r->session_tenant.slug;
+    parts[5] = tn__cell(rows, 0, 4);
+
+    return keep(op, n, TN_STR("session"), text(r->claims.tenant),
+                text(r->claims.session), parts, 6, SESSION_TTL);
+}
+
+
+static void
+database(tn_op *op, resolver *r, const tn_input *input)
+{
+    tn_err err;
+    unsigned i, n;
+    const tn_rows *rows;
+
+    err = TN_OK;
+    i = n = 0;
+
+    if (r->tenant_ref.p && !r->tenant_known) {
+        rows = tn__rows(op, input, i++);
+        if (rows == NULL) {
+            return;
+        }
+        err = tenant_found(op, r, rows, &n);
+    }
+
+    if (err == TN_OK && r->has_claims && !r->session_known) {
+        rows = tn__rows(op, input, i);
+        if (rows == NULL) {
+            return;
+        }
+        err = session_found(op, r, rows, &n);
+    }
+
+    if (err != TN_OK) {
+        tn__fail(op, err, NULL);
+        return;
+    }
+
+    if (n) {
+        tn__want_zone(op, n);
+    }
+}
+
+
+static void
+settle(tn_op *op, resolver *r)
+{
+    if (r->tenant_ref.p && op->tenant.id.p == NULL) {
+        tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
+        return;
+    }
+
+    if (op->principal.user.p && op->tenant.id.p == NULL) {
+        op->tenant = r->session_tenant;
+    }
+
+    if (op->tenant.id.p && !op->tenant.active) {
+        tn__fail(op, TN_E_TENANT_INACTIVE, NULL);
+        return;
+    }
+
+    if (op->tenant_header.n && op->tenant.id.p &&
+        !tn__eqi(op->tenant_header, op->tenant.id) &&
+        !tn__eq(op->tenant_header, op->tenant.slug)) {
+        tn__fail(op, TN_E_TENANT_MISMATCH,
+                 "The host and the Tenon-Tenant header name different "
+                 "tenants.");
+        return;
+    }
+
+    if (op->endpoint->permission == TN__PERM_PUBLIC) {
+        if (op->tenant.id.p == NULL) {
+            tn__fail(op, TN_E_TENANT_UNKNOWN,
+                     "Name the tenant: by the host, or by a Tenon-Tenant "
+                     "header.");
+        }
+        return;
+    }
+
+    if (!r->has_claims) {
+        tn__fail(op,
+                 r->token_err == TN_E_TOKEN_EXPIRED ? TN_E_TOKEN_EXPIRED
+                                                    : TN_E_UNAUTHENTICATED,
+                 NULL);
+        return;
+    }
+
+    if (op->tenant.id.p && !tn__eq(op->tenant.id, text(r->claims.tenant))) {
+        op->principal.user = TN_NULL;
+        tn__fail(op, TN_E_TENANT_MISMATCH,
+                 "The token belongs to another tenant.");
+        return;
+    }
+
+    if (op->principal.user.p == NULL) {
+        tn__fail(op, TN_E_UNAUTHENTICATED, NULL);
+        return;
+    }
+
+    op->principal.session = text(r->claims.session);
+    op->principal.role =
+        tn__catalogue_role(op->catalogue, op->principal.role_name);
+}
+
+
+int
+tn__resolve(tn_op *op, const tn_input *input)
+{
+    resolver *r;
+
+    if (op->endpoint->tenantless) {
+        return 1;
+    }
+
+    if (op->step_data == NULL) {
+        op->step_data = tn__zalloc(op->mem, sizeof(resolver));
+        if (op->step_data == NULL) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return 0;
+        }
+    }
+
+    r = op->step_data;
+
+    while (op->want.kind == TN_WANT_NONE && op->phase != TN__PHASE_DONE) {
+        switch (op->state++) {
+
+        case START:
+            start(op, r);
+            break;
+
+        case CACHED:
+            cached(op, r, input);
+            break;
+
+        case SESSION:
+            if (r->has_claims) {
+                session_cached(op, r, input->values[r->slot_token]);
+            }
+            ask_database(op, r);
+            break;
+
+        case DATABASE:
+            if (op->batch.n) {
+                database(op, r, input);
+            }
+            break;
+
+        case SETTLE:
+            settle(op, r);
+            op->state = 0;
+            op->step_data = NULL;
+            op->batch.n = 0;
+            return op->phase != TN__PHASE_DONE;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd)
+{
+    zone_key(cmd, TN_ZONE_SET, op, TN_STR("session"), op->tenant.id,
+             op->principal.session);
+    cmd->value = TN_STR(UNKNOWN);
+    cmd->ttl_ms = TOMBSTONE_TTL;
+}

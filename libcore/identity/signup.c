@@ -1,0 +1,153 @@
+/*
+ * signup.c: a user and a first organization. Two steps: hash, write. Every id
+ * is made up front, so the write is one statement and every conflict is a
+ * unique violation that leaves nothing behind.
+ */
+
+#include "libcore/identity/identity.h"
+#include "libcore/model/queries.h"
+
+#define SHARED_REALM "00000000-0000-7000-8000-000000000001"
+
+/* The input's rows, in the order of signup_input (endpoints.c). */
+enum {
+    EMAIL,
+    PASSWORD,
+    NAME,
+};
+
+
+static tn_str
+organization(const tn_op *op, const char *name)
+{
+    const cJSON *node;
+
+    node = cJSON_GetObjectItemCaseSensitive(op->body, "organization");
+    node = cJSON_GetObjectItemCaseSensitive(node, name);
+
+    return cJSON_IsString(node)
+               ? (tn_str){ node->valuestring, strlen(node->valuestring) }
+               : TN_NULL;
+}
+
+
+static void
+hash(tn_op *op)
+{
+    size_t n;
+
+    n = op->values[PASSWORD].n;
+
+    /* a new organization has no host of its own yet */
+    if (op->core->base_domain.n &&
+        !tn__eqi(op->request->host, op->core->base_domain)) {
+        tn__fail(op, TN_E_NOT_FOUND, "Sign-up is served on the base domain.");
+        return;
+    }
+
+    if (n > sizeof(op->job->password)) {
+        tn__fault_field(op, TN_STR("password"), TN_F_TOO_LONG,
+                        "must have at most 1024 bytes");
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return;
+    }
+
+    tn__want_password(op, op->values[PASSWORD], TN_NULL);
+}
+
+
+static void
+write(tn_op *op, const tn_input *input)
+{
+    tn_str hashed;
+
+    if (input->job == NULL || !input->job->ok) {
+        tn__log(op, TN_STR("a password could not be hashed: out of memory"));
+        tn__fail(op, TN_E_BUSY, NULL);
+        return;
+    }
+
+    hashed = (tn_str){ input->job->hash, strlen(input->job->hash) };
+
+    op->principal.user = tn__new_id(op);
+    op->tenant.id = tn__new_id(op);
+    op->tenant.realm = TN_STR(SHARED_REALM);
+    op->tenant.slug = organization(op, "slug");
+
+    tn__local(op, TN_STR("user_id"), op->principal.user);
+    tn__local(op, TN_STR("member_id"), tn__new_id(op));
+    tn__local(op, TN_STR("member_event_id"), tn__new_id(op));
+    tn__local(op, TN_STR("member_salt"), tn__new_salt(op));
+    tn__local(op, TN_STR("email"), op->values[EMAIL]);
+    tn__local(op, TN_STR("name"), op->values[NAME]);
+    tn__local(op, TN_STR("password_hash"), hashed);
+    tn__local(op, TN_STR("organization_name"), organization(op, "name"));
+    tn__local(op, TN_STR("organization_slug"), op->tenant.slug);
+
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, &tn__q_signup);
+    tn__want_db(op);
+}
+
+
+/* What the tables refuse, by the name of the constraint; 1 if it was one. */
+static int
+conflict(tn_op *op, const tn_reply *reply)
+{
+    if (reply == NULL || reply->outcome != TN_DB_ERROR) {
+        return 0;
+    }
+
+    if (tn__eq(reply->constraint, TN_STR("user_email_key"))) {
+        tn__fault_field(op, TN_STR("email"), TN_F_DUPLICATE, NULL);
+        tn__fail(op, TN_E_EMAIL_TAKEN,
+                 "There is an account with this e-mail address.");
+        return 1;
+    }
+
+    if (tn__eq(reply->constraint, TN_STR("tenant_slug_pkey"))) {
+        tn__fault(op, TN_STR("/organization/slug"), TN_F_DUPLICATE, NULL);
+        tn__fail(op, TN_E_SLUG_TAKEN,
+                 "There is an organization with this slug.");
+        return 1;
+    }
+
+    if (tn__eq(reply->constraint, TN_STR("tenant_slug_reserved"))) {
+        tn__fault(op, TN_STR("/organization/slug"), TN_F_NOT_IN_SET,
+                  "is reserved");
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return 1;
+    }
+
+    return 0;
+}
+
+
+void
+tn__step_signup(tn_op *op, const tn_input *input)
+{
+    const tn_rows *rows;
+
+    switch (op->state++) {
+
+    case 0:
+        hash(op);
+        return;
+
+    case 1:
+        write(op, input);
+        return;
+    }
+
+    if (conflict(op, input->reply)) {
+        return;
+    }
+
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
+        return;
+    }
+
+    tn__respond_row(op, 201, op->endpoint->output, op->endpoint->noutput,
+                    rows->cells, TN_NULL);
+}

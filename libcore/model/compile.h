@@ -1,0 +1,50 @@
+/*
+ * model/compile.h: what the files of catalogue compilation share. Private to
+ * this folder.
+ */
+
+#ifndef TN__COMPILE_H
+#define TN__COMPILE_H
+
+#include "libcore/model/model.h"
+
+/* The order of TN__CATALOGUE_QUERY_MAP. */
+enum {
+    READ_VERSION,
+    READ_ROLES,
+    READ_PERMISSIONS,
+    READ_GRANTS,
+    READ_RESOURCES,
+    READ_FIELDS,
+    READ_REFERENCES,
+    READ_TRANSITIONS,
+    READ_COUNT
+};
+
+typedef struct tn__compiler {
+    tn_catalogue *cat;
+    const tn_reply *reply;
+    tn_mem *mem; /* the catalogue's */
+    tn__buf *fault;
+} tn__compiler;
+
+/* Says what is wrong, for the log: parts are joined. Always TN_E_INTERNAL. */
+tn_err tn__compile_fault(tn__compiler *c, const tn_str *parts, unsigned n);
+
+tn_str tn__compile_cell(const tn__compiler *c, unsigned read, unsigned row,
+                        unsigned col);
+unsigned tn__compile_rows(const tn__compiler *c, unsigned read);
+/* A copy of a cell in the catalogue's memory. */
+tn_err tn__compile_dup(tn_str *out, tn__compiler *c, tn_str s);
+/* A permission's number by name; 0 if there is none. */
+unsigned tn__compile_permission(const tn__compiler *c, tn_str name);
+
+/* Rows of the database as a resource (resource.c). */
+tn_err tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row);
+/* What platform rows leave to compilation: keys, patterns (resource.c). */
+tn_err tn__compile_fields(tn__compiler *c, tn__field *fields, unsigned n);
+/* All endpoints, the router, the statements (endpoints.c). */
+tn_err tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
+                             unsigned nslices);
+
+#endif

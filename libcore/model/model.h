@@ -1,0 +1,267 @@
+/*
+ * model/model.h: what is served, as rows. An endpoint row holds all that is
+ * to be known of an endpoint; a field row all that is to be known of a field.
+ * Platform endpoints are tables in C; an app's rows are compiled from the
+ * catalogue in the database. Router, checks, validation, binding, responses,
+ * audit and documents read these rows; there is no second place.
+ */
+
+#ifndef TN__MODEL_H
+#define TN__MODEL_H
+
+#include <tenon/core.h>
+#include "libcore/access/access.h"
+#include "libcore/base/base.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+
+/* ---- statements ---- */
+
+/* Where a parameter's value comes from. */
+typedef enum tn__source {
+    TN__BIND_TENANT,
+    TN__BIND_REALM,
+    TN__BIND_ACTOR, /* the principal's user; null when there is none */
+    TN__BIND_SESSION,
+    TN__BIND_REQUEST_ID,
+    TN__BIND_IP,
+    TN__BIND_USER_AGENT,
+    TN__BIND_EVENT_ID, /* a new UUIDv7, one per op */
+    TN__BIND_SALT,     /* 16 fresh bytes, one per op */
+    TN__BIND_ID,       /* {id} of the path */
+    TN__BIND_MASK,     /* which fields the body holds, by field index */
+    TN__BIND_FIELD,    /* a field of the body, by index */
+    TN__BIND_LOCAL,    /* a value that the step sets by name */
+} tn__source;
+
+typedef struct tn__bind {
+    tn__source source;
+    unsigned field; /* FIELD */
+    tn_str name;    /* LOCAL */
+} tn__bind;
+
+typedef struct tn__bound {
+    tn_stmt stmt;
+    const tn__bind *binds; /* stmt.nparams of them */
+} tn__bound;
+
+typedef struct tn__field tn__field;
+
+/*
+ * Compiles ":name" parameters to $1…$n (each name one number) and names the
+ * statement by its hash. A name is a context name (see tn__source), else a
+ * field of `fields`, else a local. "::" is a cast; quoted text is left alone.
+ */
+tn_err tn__bound_compile(tn__bound *out, tn_str sql, const tn__field *fields,
+                         unsigned nfields, tn_mem *mem);
+
+
+/* ---- fields ---- */
+
+typedef enum tn__type {
+    TN__TYPE_TEXT,
+    TN__TYPE_UUID,
+    TN__TYPE_INT,    /* smallint, integer, bigint */
+    TN__TYPE_NUMBER, /* numeric, real, double precision */
+    TN__TYPE_BOOL,
+    TN__TYPE_TIME,   /* timestamptz */
+    TN__TYPE_JSON,   /* json, jsonb: passes through */
+    TN__TYPE_OBJECT, /* input only: an object with fields of its own */
+} tn__type;
+
+/* What a field points at: a row of this tenant that must be there. */
+typedef struct tn__reference {
+    tn_str relation;     /* "teamos.project", quoted as needed */
+    tn_str column;       /* "id" */
+    unsigned living : 1; /* has deleted_at, which must be null */
+    unsigned parent : 1; /* must live for every write, not just when set */
+} tn__reference;
+
+typedef struct tn__edge {
+    tn_str from;
+    tn_str to;
+} tn__edge;
+
+struct tn__field {
+    tn_str name; /* member in JSON = column in SQL */
+    tn_str key;  /* "\"name\":" for the writer; made by compilation */
+    tn__type type;
+    tn_str sql_type;       /* "uuid", "text"… for casts; absent: by type */
+    tn_str default_sql;    /* the column's default, as SQL; absent: none */
+    unsigned out : 1;      /* in responses */
+    unsigned create : 1;   /* may be given on create */
+    unsigned update : 1;   /* may be given on update */
+    unsigned required : 1; /* must be given on create */
+    unsigned nullable : 1;
+    unsigned filter : 1;
+    unsigned sort : 1;
+    unsigned lower : 1; /* e-mail: compared and kept in lower case */
+    unsigned has_min : 1;
+    unsigned has_max : 1;
+    int64_t min; /* characters of text, else value */
+    int64_t max;
+    const tn_str *set; /* allowed values */
+    unsigned nset;
+    const tn__edge *edges; /* allowed changes of state */
+    unsigned nedges;
+    const char *pattern; /* PCRE2, must match */
+    pcre2_code *regex;   /* compiled pattern; made by compilation */
+    const tn__reference *reference;
+    const tn__field *fields; /* OBJECT */
+    unsigned nfields;
+};
+
+#define TN__FIELDS_MAX 62 /* bits of a mask */
+
+
+/* ---- resources ---- */
+
+/* A collection served by the generic steps. */
+typedef struct tn__resource {
+    tn_str app;      /* "teamos" */
+    tn_str name;     /* "task" */
+    tn_str path;     /* "tasks" */
+    tn_str relation; /* "teamos.task", quoted as needed */
+    tn_str order;    /* column of the default order, descending */
+    tn_str owner;    /* column that scope "own" compares with the principal */
+    const tn__field *fields;
+    unsigned nfields;
+    unsigned soft_delete : 1;
+    tn_str full_name; /* "teamos.task" as in permissions and events */
+    tn__bound read;
+    tn__bound create;
+    tn__bound update;
+    tn__bound remove;
+} tn__resource;
+
+/* Makes read, create, update, remove of an app's resource. */
+tn_err tn__resource_compile(tn__resource *resource, tn_mem *mem);
+
+/* What decides a list's statement; values are parameters, so the number of
+ * shapes is bounded by the declarations. */
+typedef struct tn__list_shape {
+    uint64_t filters;      /* by field index: = :f_NAME */
+    const tn__field *sort; /* ties go by id, in the same direction */
+    int ascending;
+    int own;   /* owner = :actor */
+    int after; /* beyond :after_value, :after_id */
+} tn__list_shape;
+
+/* A page: the resource's columns, then after_value and after_id. */
+tn_err tn__list_compile(tn__bound *out, const tn__resource *resource,
+                        const tn__list_shape *shape, tn_mem *mem);
+
+/* The columns of a resource that responses show, "t.id, t.title…". */
+void
+tn__resource_columns(tn__buf *sql, const tn__resource *resource, tn_str alias);
+
+const tn__field *
+tn__field_find(const tn__field *fields, unsigned n, tn_str name);
+tn_str tn__field_sql_type(const tn__field *field);
+
+
+/* ---- endpoints ---- */
+
+/* What an endpoint does; STEP has a function of its own. */
+typedef enum tn__kind {
+    TN__KIND_NONE,
+    TN__KIND_LIST, /* a page of the resource */
+    TN__KIND_READ, /* one row: of the resource, or of `stmt` */
+    TN__KIND_CREATE,
+    TN__KIND_UPDATE,
+    TN__KIND_DELETE,
+    TN__KIND_STEP,
+} tn__kind;
+
+typedef void (*tn__step)(tn_op *op, const tn_input *input);
+
+typedef struct tn__endpoint {
+    tn_str operation; /* "listTasks", stable */
+    tn_str method;
+    tn_str path;                 /* "/v1/tasks/{id}" */
+    const char *permission_name; /* "teamos.task:read", "public",
+                                  * "authenticated" */
+    unsigned permission;         /* its number; resolved by compilation */
+    tn__kind kind;
+    tn__step step; /* STEP */
+    const tn__resource *resource;
+    const tn__bound *stmt; /* READ without resource */
+    const tn__field *input;
+    unsigned ninput;
+    const tn__field *output;
+    unsigned noutput;
+    const tn_str *columns;   /* what stmt must answer, among others; made by */
+    unsigned ncolumns;       /* compilation from output */
+    unsigned tenantless : 1; /* served where no tenant is named */
+    tn_str cache_control;    /* absent: "private, no-cache" */
+} tn__endpoint;
+
+
+/* ---- the router: a tree of path segments ---- */
+
+typedef struct tn__route tn__route;
+struct tn__route {
+    tn_str segment; /* "{id}" matches anything but the empty segment */
+    tn__route *child;
+    tn__route *next;
+    const tn__endpoint **endpoints; /* by method */
+    unsigned nendpoints;
+};
+
+/* Adds an endpoint's path to the tree; the endpoint is borrowed. */
+tn_err
+tn__route_add(tn__route **root, const tn__endpoint *endpoint, tn_mem *mem);
+int tn__route_variable(const tn__route *route);
+
+
+/* ---- the catalogue ---- */
+
+struct tn_catalogue {
+    uint64_t version;
+    unsigned references; /* ops + core */
+    tn__arena *arena;
+    tn__role *roles;
+    unsigned nroles;
+    tn__endpoint *endpoints;
+    unsigned nendpoints;
+    tn__resource **resources;
+    unsigned nresources;
+    tn__route *routes;
+    const tn_stmt **statements; /* to prepare ahead */
+    unsigned nstatements;
+};
+
+const tn__role *tn__catalogue_role(const tn_catalogue *cat, tn_str name);
+
+/* A table of platform endpoints and the resources they need compiled. */
+typedef struct tn__slice {
+    const tn__endpoint *endpoints;
+    unsigned n;
+} tn__slice;
+
+/* A NULL reply compiles the slices alone: their permissions must be public. */
+tn_err tn__catalogue_compile(tn_catalogue **out, const tn_reply *reply,
+                             const tn__slice *slices, unsigned nslices,
+                             tn__buf *fault);
+
+
+/* ---- the core ---- */
+
+struct tn_core {
+    tn_core_conf conf;
+    unsigned char public_key[32];
+    unsigned char private_key[64];
+    tn_str base_domain;
+    tn_str issuer;       /* "https://" base domain */
+    tn_str kid;          /* RFC 7638 thumbprint of the public key */
+    tn_str token_header; /* encoded JWT header of the tokens made here */
+    tn_str jwks;
+    char *decoy; /* an Argon2id hash that no password has */
+    tn_catalogue *catalogue;
+    tn__arena *arena;
+    tn__arena *fault_arena; /* of the last tn_catalogue_new */
+};
+
+#endif

@@ -1,0 +1,244 @@
+/*
+ * core.c: configuration, keys, and the catalogue in use. Before the database
+ * has been read, a catalogue of the service endpoints alone is in use, so
+ * that /live answers from the first moment.
+ */
+
+#include "libcore/op/op.h"
+#include "libcore/identity/identity.h"
+#include "libcore/resource/resource.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+
+void
+tn_core_conf_init(tn_core_conf *conf)
+{
+    memset(conf, 0, sizeof(tn_core_conf));
+    conf->token_ttl = 900;
+    conf->session_ttl = 30 * 86400;
+    conf->hash_ops = crypto_pwhash_OPSLIMIT_INTERACTIVE;
+    conf->hash_memory = crypto_pwhash_MEMLIMIT_INTERACTIVE;
+    conf->body_max = 1024 * 1024;
+}
+
+
+/* An Argon2id hash text with this core's parameters and random salt and tag:
+ * checking a password against it takes as long as any, and fails. Put
+ * together, not computed, so that a start is not slowed by a hash. */
+static tn_err
+make_decoy(tn_core *core)
+{
+    tn__buf buf;
+    tn_str text;
+    char salt[32], tag[48];
+    unsigned char raw[32];
+
+    sodium_bin2base64(salt, sizeof(salt), (randombytes_buf(raw, 16), raw), 16,
+                      sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+    sodium_bin2base64(tag, sizeof(tag), (randombytes_buf(raw, 32), raw), 32,
+                      sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+
+    tn__buf_init(&buf, tn__arena_mem(core->arena), 128);
+    tn__buf_lit(&buf, "$argon2id$v=19$m=");
+    tn__buf_int(&buf, (int64_t) (core->conf.hash_memory / 1024));
+    tn__buf_lit(&buf, ",t=");
+    tn__buf_int(&buf, (int64_t) core->conf.hash_ops);
+    tn__buf_lit(&buf, ",p=1$");
+    tn__buf_add(&buf, (tn_str){ salt, strlen(salt) });
+    tn__buf_char(&buf, '$');
+    tn__buf_add(&buf, (tn_str){ tag, strlen(tag) });
+    tn__buf_char(&buf, '\0');
+
+    if (tn__buf_str(&text, &buf) != TN_OK) {
+        return TN_E_NOMEM;
+    }
+
+    core->decoy = (char *) text.p;
+
+    return TN_OK;
+}
+
+
+static tn_err
+setup(tn_core *core)
+{
+    tn_err err;
+    tn_mem *mem;
+    tn__buf fault;
+    tn_str parts[2];
+    tn_catalogue *cat;
+
+    mem = tn__arena_mem(core->arena);
+    err = tn__dup(&core->base_domain, core->conf.base_domain, mem);
+
+    if (err == TN_OK) {
+        parts[0] = TN_STR("https://");
+        parts[1] = core->base_domain;
+        err = tn__cat(&core->issuer, parts, 2, mem);
+    }
+
+    if (err == TN_OK) {
+        err = tn__token_setup(core);
+    }
+
+    if (err == TN_OK) {
+        err = make_decoy(core);
+    }
+
+    if (err == TN_OK) {
+        tn__buf_init(&fault, mem, 64);
+        err = tn__catalogue_compile(&cat, NULL, &tn__service_slice, 1, &fault);
+    }
+
+    if (err == TN_OK) {
+        tn_core_adopt(core, cat);
+    }
+
+    return err;
+}
+
+
+tn_err
+tn_core_new(tn_core **out, const tn_core_conf *conf)
+{
+    tn_err err;
+    tn_core *core;
+
+    *out = NULL;
+
+    if (sodium_init() < 0) {
+        return TN_E_INTERNAL;
+    }
+
+    core = calloc(1, sizeof(tn_core));
+    if (core == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    core->conf = *conf;
+    core->arena = tn__arena_new();
+
+    err = core->arena ? setup(core) : TN_E_NOMEM;
+    if (err != TN_OK) {
+        tn_core_free(core);
+        return err;
+    }
+
+    *out = core;
+
+    return TN_OK;
+}
+
+
+static void
+release(tn_catalogue *cat)
+{
+    if (cat && --cat->references == 0) {
+        tn_catalogue_free(cat);
+    }
+}
+
+
+void
+tn_core_free(tn_core *core)
+{
+    if (core == NULL) {
+        return;
+    }
+
+    release(core->catalogue);
+    sodium_memzero(core->private_key, sizeof(core->private_key));
+    sodium_memzero(&core->conf, sizeof(core->conf));
+
+    if (core->arena) {
+        tn__arena_free(core->arena);
+    }
+
+    if (core->fault_arena) {
+        tn__arena_free(core->fault_arena);
+    }
+
+    free(core);
+}
+
+
+int
+tn_core_ready(const tn_core *core)
+{
+    return core->catalogue->version != 0;
+}
+
+
+tn_err
+tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
+                 tn_str *fault)
+{
+    tn_err err;
+    tn__buf buf;
+    const tn__slice slices[] = {
+        tn__service_slice,
+        tn__identity_slice,
+        tn__audit_slice,
+    };
+
+    *cat = NULL;
+    *fault = TN_STR("out of memory");
+
+    if (core->fault_arena) {
+        tn__arena_free(core->fault_arena);
+    }
+
+    core->fault_arena = tn__arena_new();
+    if (core->fault_arena == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    tn__buf_init(&buf, tn__arena_mem(core->fault_arena), 256);
+    err = tn__catalogue_compile(cat, reply, slices,
+                                sizeof(slices) / sizeof(slices[0]), &buf);
+
+    if (err != TN_OK && err != TN_E_NOMEM &&
+        tn__buf_str(fault, &buf) != TN_OK) {
+        return TN_E_NOMEM;
+    }
+
+    return err;
+}
+
+
+void
+tn_core_adopt(tn_core *core, tn_catalogue *cat)
+{
+    release(core->catalogue);
+    cat->references++;
+    core->catalogue = cat;
+}
+
+
+int
+tn_catalogue_endpoint(tn_endpoint_info *info, const tn_catalogue *cat,
+                      unsigned i)
+{
+    const tn__endpoint *e;
+
+    memset(info, 0, sizeof(tn_endpoint_info));
+
+    if (i >= cat->nendpoints) {
+        return 0;
+    }
+
+    e = &cat->endpoints[i];
+    info->operation = e->operation;
+    info->method = e->method;
+    info->path = e->path;
+    info->permission =
+        (tn_str){ e->permission_name, strlen(e->permission_name) };
+    info->stmt = e->stmt ? &e->stmt->stmt : NULL;
+
+    info->columns = e->columns;
+    info->ncolumns = e->ncolumns;
+
+    return 1;
+}

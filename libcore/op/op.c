@@ -1,0 +1,231 @@
+/*
+ * op.c: the life of an op: route, resolve, admit, body, step, done. The order
+ * of checks that clients see is the order of the phases: 404/405, tenant,
+ * authentication, role, body, database.
+ */
+
+#include "libcore/op/op.h"
+#include "libcore/identity/identity.h"
+#include "libcore/resource/resource.h"
+
+
+tn_err
+tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
+{
+    tn_err err;
+    tn_op *op;
+
+    *out = NULL;
+
+    op = tn__zalloc(mem, sizeof(tn_op));
+    if (op == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    op->core = core;
+    op->catalogue = core->catalogue;
+    op->mem = mem;
+    op->request = request;
+    op->want.kind = TN_WANT_NONE;
+    op->catalogue->references++;
+    *out = op;
+
+    tn__rng_init(&op->rng, request->entropy);
+    tn__request_headers(op);
+    op->facts.request_id = op->request_id;
+
+    err = tn__route_find(op, op->catalogue->routes);
+
+    if (err == TN_E_NOT_FOUND && !tn_core_ready(core)) {
+        tn__fail(op, TN_E_UNAVAILABLE, "The server is starting.");
+
+    } else if (err != TN_OK) {
+        tn__fail(op, err, NULL);
+
+    } else {
+        op->facts.operation = op->endpoint->operation;
+    }
+
+    return TN_OK;
+}
+
+
+/* May this role do this at all? Whether a row is its own is the database's
+ * to say. */
+static int
+authorize(tn_op *op)
+{
+    unsigned i;
+    const tn__endpoint *endpoint;
+
+    endpoint = op->endpoint;
+    op->scope = tn__role_scope(op->principal.role, endpoint->permission);
+
+    if (op->scope == TN__SCOPE_NONE) {
+        tn__fail(op, TN_E_FORBIDDEN, "Your role doesn't allow this.");
+        return 0;
+    }
+
+    /* who may see a row is told "not allowed", who may not "not found" */
+    for (i = 0; op->scope == TN__SCOPE_OWN && i < op->route->nendpoints; i++) {
+        if (op->route->endpoints[i]->kind == TN__KIND_READ) {
+            op->read_scope_tenant =
+                tn__role_scope(op->principal.role,
+                               op->route->endpoints[i]->permission) ==
+                TN__SCOPE_TENANT;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Asks for the body if the endpoint takes one. */
+static void
+admitted(tn_op *op)
+{
+    if (!authorize(op)) {
+        return;
+    }
+
+    op->phase = TN__PHASE_STEP;
+
+    if (op->endpoint->ninput == 0) {
+        return;
+    }
+
+    if (!tn__request_json_type(op)) {
+        tn__fail(op, TN_E_UNSUPPORTED_MEDIA_TYPE,
+                 tn__eq(op->endpoint->method, TN_STR("PATCH"))
+                     ? "Send Content-Type: application/merge-patch+json or "
+                       "application/json."
+                     : "Send Content-Type: application/json.");
+        return;
+    }
+
+    if (op->request->body_length != UINT64_MAX &&
+        op->request->body_length > op->core->conf.body_max) {
+        tn__fail(op, TN_E_TOO_LARGE, NULL);
+        return;
+    }
+
+    op->phase = TN__PHASE_BODY;
+    op->want.kind = TN_WANT_BODY;
+    op->want.body_max = op->core->conf.body_max;
+}
+
+
+static void
+body(tn_op *op, const tn_input *input)
+{
+    if (input == NULL || input->failed) {
+        tn__fail(op, input ? input->failed : TN_E_INTERNAL, NULL);
+        return;
+    }
+
+    if (tn__request_body(op, input->body)) {
+        op->phase = TN__PHASE_STEP;
+    }
+}
+
+
+static void
+step(tn_op *op, const tn_input *input)
+{
+    static const tn__step steps[] = {
+        [TN__KIND_LIST] = tn__step_list,
+        [TN__KIND_READ] = tn__step_read,
+        [TN__KIND_CREATE] = tn__step_create,
+        [TN__KIND_UPDATE] = tn__step_update,
+        [TN__KIND_DELETE] = tn__step_delete,
+    };
+
+    if (op->state && input == NULL) {
+        tn__fail(op, TN_E_INTERNAL, NULL);
+        return;
+    }
+
+    if (op->state && input->failed) {
+        tn__fail(op, input->failed, NULL);
+        return;
+    }
+
+    if (op->endpoint->kind == TN__KIND_STEP) {
+        op->endpoint->step(op, input);
+    } else {
+        steps[op->endpoint->kind](op, input);
+    }
+
+    if (op->phase != TN__PHASE_DONE && op->want.kind == TN_WANT_NONE) {
+        tn__log(op, TN_STR("a step neither wished nor finished"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
+    }
+}
+
+
+static void
+take_facts(tn_op *op)
+{
+    op->facts.tenant = op->tenant.slug;
+    op->facts.tenant_id = op->tenant.id;
+    op->facts.user_id = op->principal.user;
+}
+
+
+const tn_want *
+tn_op_step(tn_op *op, const tn_input *input)
+{
+    op->want.kind = TN_WANT_NONE;
+
+    if (op->phase == TN__PHASE_RESOLVE && tn__resolve(op, input)) {
+        op->phase = TN__PHASE_ADMIT;
+        op->want.kind = TN_WANT_ADMIT;
+        take_facts(op);
+        return &op->want;
+    }
+
+    if (op->phase == TN__PHASE_ADMIT) {
+        admitted(op);
+        input = NULL;
+    } else if (op->phase == TN__PHASE_BODY) {
+        body(op, input);
+        input = NULL;
+    }
+
+    if (op->phase == TN__PHASE_STEP) {
+        step(op, input);
+    }
+
+    take_facts(op);
+
+    return &op->want;
+}
+
+
+const tn_facts *
+tn_op_facts(const tn_op *op)
+{
+    return &op->facts;
+}
+
+
+const tn_response *
+tn_op_response(tn_op *op)
+{
+    return &op->response;
+}
+
+
+void
+tn_op_free(tn_op *op)
+{
+    if (op == NULL || op->catalogue == NULL) {
+        return;
+    }
+
+    if (--op->catalogue->references == 0) {
+        tn_catalogue_free(op->catalogue);
+    }
+
+    op->catalogue = NULL;
+}

@@ -1,0 +1,98 @@
+/*
+ * read.c: one row, of a resource or of a statement of the platform's.
+ */
+
+#include "libcore/resource/resource.h"
+
+
+static int
+no_params(tn_op *op)
+{
+    unsigned i;
+
+    if (!tn__request_params(op)) {
+        return 0;
+    }
+
+    for (i = 0; i < op->nparams; i++) {
+        tn__fault(op, op->params[i].name, TN_F_UNKNOWN_FIELD,
+                  "is no parameter here");
+    }
+
+    if (op->nparams) {
+        tn__fail(op, TN_E_UNKNOWN_PARAMETER, NULL);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+/* Whether a row may be seen by who asks: scope "own" sees only own rows. */
+static int
+visible(const tn_op *op, const tn_rows *rows)
+{
+    unsigned i, n;
+    const tn__resource *resource;
+
+    if (rows->nrows == 0) {
+        return 0;
+    }
+
+    resource = op->endpoint->resource;
+    if (resource == NULL || op->scope == TN__SCOPE_TENANT) {
+        return 1;
+    }
+
+    for (i = 0, n = 0; i < resource->nfields; i++) {
+        if (!resource->fields[i].out) {
+            continue;
+        }
+        if (tn__eq(resource->fields[i].name, resource->owner)) {
+            return tn__eq(tn__cell(rows, 0, n), op->principal.user);
+        }
+        n++;
+    }
+
+    return 0;
+}
+
+
+void
+tn__step_read(tn_op *op, const tn_input *input)
+{
+    const tn_rows *rows;
+    const tn__endpoint *endpoint;
+
+    endpoint = op->endpoint;
+
+    if (op->state++ == 0) {
+        if (!no_params(op)) {
+            return;
+        }
+
+        /* a malformed id is one that no row has */
+        if (endpoint->resource && op->path_id.p == NULL) {
+            tn__fail(op, TN_E_NOT_FOUND, NULL);
+            return;
+        }
+
+        tn__batch_begin(op, 1, 0);
+        tn__batch_add(op, endpoint->stmt);
+        tn__want_db(op);
+        return;
+    }
+
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
+        return;
+    }
+
+    if (!visible(op, rows)) {
+        tn__fail(op, TN_E_NOT_FOUND, NULL);
+        return;
+    }
+
+    tn__respond_row(op, 200, endpoint->output, endpoint->noutput, rows->cells,
+                    TN_NULL);
+}

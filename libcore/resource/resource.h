@@ -1,0 +1,21 @@
+/*
+ * resource/resource.h: the generic steps. What is true of one resource is
+ * true of all: list, read, create, update and delete are written once, here,
+ * over the rows of model/.
+ */
+
+#ifndef TN__RESOURCE_H
+#define TN__RESOURCE_H
+
+#include "libcore/http/http.h"
+
+/* The event log, served as a resource. */
+extern const tn__slice tn__audit_slice;
+
+void tn__step_list(tn_op *op, const tn_input *input);
+void tn__step_read(tn_op *op, const tn_input *input);
+void tn__step_create(tn_op *op, const tn_input *input);
+void tn__step_update(tn_op *op, const tn_input *input);
+void tn__step_delete(tn_op *op, const tn_input *input);
+
+#endif

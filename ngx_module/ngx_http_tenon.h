@@ -1,0 +1,200 @@
+/*
+ * ngx_http_tenon.h: what the files of the module share: configuration, the
+ * context of one request, and the four things that a worker owns (database
+ * pool, hash jobs, entropy, requests waiting for the catalogue).
+ */
+
+#ifndef _NGX_HTTP_TENON_H_INCLUDED_
+#define _NGX_HTTP_TENON_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include <tenon/core.h>
+#include <tenon/pg.h>
+
+#if !(NGX_THREADS)
+#error "the tenon module requires nginx built with --with-threads"
+#endif
+
+
+#define NGX_HTTP_TENON_JOBS_MAX 64
+
+typedef struct ngx_http_tenon_ctx_s ngx_http_tenon_ctx_t;
+typedef struct ngx_http_tenon_pool_s ngx_http_tenon_pool_t;
+typedef struct ngx_http_tenon_batch_s ngx_http_tenon_batch_t;
+typedef struct ngx_http_tenon_jobs_s ngx_http_tenon_jobs_t;
+typedef struct ngx_http_tenon_task_s ngx_http_tenon_task_t;
+typedef struct ngx_http_tenon_random_s ngx_http_tenon_random_t;
+
+
+/* What a worker owns: made at its start, torn down at its exit. */
+typedef struct {
+    tn_core *core;
+    ngx_http_tenon_pool_t *pool;
+    ngx_http_tenon_jobs_t *jobs;
+    ngx_http_tenon_random_t *random;
+
+    /* requests that came before the catalogue */
+    ngx_queue_t cold;
+    ngx_uint_t ncold;
+    ngx_event_t cold_timer;
+} ngx_http_tenon_worker_t;
+
+
+typedef struct {
+    ngx_shm_zone_t *zone;
+    ngx_str_t database; /* NUL-terminated */
+    ngx_str_t base_domain;
+    u_char *signing_key;
+    u_char *secret;
+
+    ngx_int_t pool_size;
+    ngx_int_t queue_size;
+    ngx_msec_t queue_timeout;
+    ngx_msec_t connect_timeout;
+    ngx_msec_t timeout;
+    ngx_int_t hash_jobs;
+    ngx_int_t hash_queue;
+
+    ngx_thread_pool_t *thread_pool;
+
+    /* where the first "tenon" directive stands; NULL if there is none */
+    u_char *file;
+    ngx_uint_t line;
+
+    ngx_http_tenon_worker_t *worker;
+} ngx_http_tenon_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t enabled;
+    ngx_str_t prefix;
+} ngx_http_tenon_loc_conf_t;
+
+
+struct ngx_http_tenon_ctx_s {
+    ngx_http_request_t *request;
+    ngx_http_tenon_main_conf_t *conf;
+
+    tn_mem mem;
+    tn_request head;
+    tn_op *op;
+    const tn_want *want; /* NULL until the op is made */
+    const tn_response *response;
+    tn_input input;
+
+    ngx_http_tenon_batch_t *batch; /* the answers it waits for */
+    ngx_http_tenon_task_t *task;
+    ngx_queue_t queue;
+    ngx_msec_t deadline;
+
+    unsigned content:1; /* the content handler has taken over */
+    unsigned cold:1;    /* in the queue of those before the catalogue */
+    unsigned waited:1;  /* was in it */
+    unsigned body:1;    /* the body is being read */
+};
+
+
+/* ngx_http_tenon_module.c */
+
+extern ngx_module_t ngx_http_tenon_module;
+
+
+/* ngx_http_tenon_conf.c */
+
+char *ngx_http_tenon(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_tenon_problem(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_tenon_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_tenon_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_tenon_base_domain(ngx_conf_t *cf, ngx_command_t *cmd,
+                                 void *conf);
+char *ngx_http_tenon_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_tenon_check_time(ngx_conf_t *cf, void *post, void *data);
+
+
+/* ngx_http_tenon_variables.c */
+
+ngx_int_t ngx_http_tenon_add_variables(ngx_conf_t *cf);
+
+
+/*
+ * ngx_http_tenon_driver.c: the phases, and what calls back when an answer is
+ * there: ctx->input is filled in, and lives until the call returns.
+ */
+
+ngx_int_t ngx_http_tenon_preaccess_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_tenon_handler(ngx_http_request_t *r);
+void ngx_http_tenon_resume(ngx_http_tenon_ctx_t *ctx);
+ngx_http_tenon_ctx_t *ngx_http_tenon_get_ctx(ngx_http_request_t *r);
+
+
+/* ngx_http_tenon_cold.c: requests that came before the catalogue */
+
+void ngx_http_tenon_cold_init(ngx_http_tenon_worker_t *worker);
+ngx_int_t ngx_http_tenon_cold_wait(ngx_http_tenon_ctx_t *ctx);
+void ngx_http_tenon_cold_leave(ngx_http_tenon_ctx_t *ctx);
+void ngx_http_tenon_cold_release(ngx_http_tenon_worker_t *worker);
+
+
+/* ngx_http_tenon_body.c: NGX_OK: ctx->input is filled in; NGX_DONE: being
+ * read; else a status */
+
+ngx_int_t ngx_http_tenon_read_body(ngx_http_tenon_ctx_t *ctx,
+                                   ngx_http_client_body_handler_pt handler);
+ngx_int_t ngx_http_tenon_collect_body(ngx_http_tenon_ctx_t *ctx);
+
+
+/* ngx_http_tenon_request.c: between nginx's requests and the core's */
+
+ngx_int_t ngx_http_tenon_create_op(ngx_http_tenon_ctx_t *ctx);
+ngx_int_t ngx_http_tenon_send(ngx_http_tenon_ctx_t *ctx);
+ngx_int_t ngx_http_tenon_send_static(ngx_http_request_t *r, tn_err err);
+ngx_int_t ngx_http_tenon_problem_handler(ngx_http_request_t *r);
+
+
+/* ngx_http_tenon_pool.c (batches and their queue), ngx_http_tenon_conn.c */
+
+ngx_int_t ngx_http_tenon_pool_init(ngx_http_tenon_main_conf_t *conf,
+                                   ngx_cycle_t *cycle);
+void ngx_http_tenon_pool_done(ngx_http_tenon_pool_t *pool);
+/* NGX_AGAIN: ngx_http_tenon_resume() comes with the reply, never from inside
+ * this call; NGX_OK: ctx->input.reply is there already (busy, down). */
+ngx_int_t ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx,
+                                     const tn_batch *batch);
+/* The request goes away: what isn't sent won't be. */
+void ngx_http_tenon_pool_abandon(ngx_http_tenon_batch_t *batch);
+
+
+/* ngx_http_tenon_job.c: the same shape for password hashes */
+
+ngx_int_t ngx_http_tenon_jobs_init(ngx_http_tenon_main_conf_t *conf,
+                                   ngx_cycle_t *cycle);
+void ngx_http_tenon_jobs_done(ngx_http_tenon_main_conf_t *conf);
+ngx_int_t ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx,
+                                    const tn_job *job);
+void ngx_http_tenon_job_abandon(ngx_http_tenon_task_t *task);
+
+
+/* ngx_http_tenon_zone.c */
+
+ngx_int_t ngx_http_tenon_zone_init(ngx_shm_zone_t *zone, void *data);
+ngx_int_t ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx,
+                                  const tn_zone_cmd *cmds, unsigned n);
+/* A permit is a slot in the zone: its number, or NGX_BUSY. */
+ngx_int_t ngx_http_tenon_permit_take(ngx_shm_zone_t *zone, ngx_uint_t limit);
+void ngx_http_tenon_permit_give(ngx_shm_zone_t *zone, ngx_int_t slot);
+void ngx_http_tenon_permit_give_all(ngx_shm_zone_t *zone);
+
+
+/* ngx_http_tenon_random.c */
+
+ngx_http_tenon_random_t *ngx_http_tenon_random_create(ngx_pool_t *pool);
+ngx_int_t ngx_http_tenon_random(ngx_http_tenon_random_t *random, u_char *p,
+                                size_t n);
+
+
+#endif /* _NGX_HTTP_TENON_H_INCLUDED_ */

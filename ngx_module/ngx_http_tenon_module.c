@@ -1,0 +1,409 @@
+/*
+ * ngx_http_tenon_module.c: directives, configuration, start and end of a
+ * worker.
+ */
+
+#include "ngx_http_tenon.h"
+
+
+static void *ngx_http_tenon_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_tenon_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_tenon_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_tenon_merge_loc_conf(ngx_conf_t *cf, void *parent,
+                                           void *child);
+static ngx_int_t ngx_http_tenon_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_tenon_init_process(ngx_cycle_t *cycle);
+static void ngx_http_tenon_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_conf_num_bounds_t ngx_http_tenon_pool_size_bounds = {
+    ngx_conf_check_num_bounds, 1, 100
+};
+
+static ngx_conf_num_bounds_t ngx_http_tenon_queue_size_bounds = {
+    ngx_conf_check_num_bounds, 1, 65536
+};
+
+static ngx_conf_num_bounds_t ngx_http_tenon_hash_jobs_bounds = {
+    ngx_conf_check_num_bounds, 1, NGX_HTTP_TENON_JOBS_MAX
+};
+
+static ngx_conf_num_bounds_t ngx_http_tenon_hash_queue_bounds = {
+    ngx_conf_check_num_bounds, 1, 65536
+};
+
+static ngx_conf_post_t ngx_http_tenon_time_post = {
+    ngx_http_tenon_check_time
+};
+
+
+/* clang-format off */
+
+static ngx_command_t  ngx_http_tenon_commands[] = {
+
+    { ngx_string("tenon"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_tenon,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tenon_problem"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_tenon_problem,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tenon_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_tenon_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tenon_database"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_tenon_database,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tenon_base_domain"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_tenon_base_domain,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tenon_signing_key"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_tenon_key,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, signing_key),
+      NULL },
+
+    { ngx_string("tenon_secret"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_tenon_key,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, secret),
+      NULL },
+
+    { ngx_string("tenon_pool_size"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, pool_size),
+      &ngx_http_tenon_pool_size_bounds },
+
+    { ngx_string("tenon_queue_size"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, queue_size),
+      &ngx_http_tenon_queue_size_bounds },
+
+    { ngx_string("tenon_queue_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, queue_timeout),
+      &ngx_http_tenon_time_post },
+
+    { ngx_string("tenon_connect_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, connect_timeout),
+      &ngx_http_tenon_time_post },
+
+    { ngx_string("tenon_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, timeout),
+      &ngx_http_tenon_time_post },
+
+    { ngx_string("tenon_hash_jobs"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, hash_jobs),
+      &ngx_http_tenon_hash_jobs_bounds },
+
+    { ngx_string("tenon_hash_queue"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, hash_queue),
+      &ngx_http_tenon_hash_queue_bounds },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_tenon_module_ctx = {
+    ngx_http_tenon_add_variables,          /* preconfiguration */
+    ngx_http_tenon_init,                   /* postconfiguration */
+
+    ngx_http_tenon_create_main_conf,       /* create main configuration */
+    ngx_http_tenon_init_main_conf,         /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_tenon_create_loc_conf,        /* create location configuration */
+    ngx_http_tenon_merge_loc_conf          /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_tenon_module = {
+    NGX_MODULE_V1,
+    &ngx_http_tenon_module_ctx,            /* module context */
+    ngx_http_tenon_commands,               /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_http_tenon_init_process,           /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_tenon_exit_process,           /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+/* clang-format on */
+
+
+static void *
+ngx_http_tenon_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_tenon_main_conf_t *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_tenon_main_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->zone = NULL;
+     *     conf->database = { 0, NULL };
+     *     conf->base_domain = { 0, NULL };
+     *     conf->signing_key = NULL;
+     *     conf->secret = NULL;
+     *     conf->thread_pool = NULL;
+     *     conf->file = NULL;
+     *     conf->line = 0;
+     *     conf->worker = NULL;
+     */
+
+    conf->pool_size = NGX_CONF_UNSET;
+    conf->queue_size = NGX_CONF_UNSET;
+    conf->queue_timeout = NGX_CONF_UNSET_MSEC;
+    conf->connect_timeout = NGX_CONF_UNSET_MSEC;
+    conf->timeout = NGX_CONF_UNSET_MSEC;
+    conf->hash_jobs = NGX_CONF_UNSET;
+    conf->hash_queue = NGX_CONF_UNSET;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_tenon_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_tenon_main_conf_t *tmcf = conf;
+
+    const char *missing;
+
+    ngx_conf_init_value(tmcf->pool_size, 4);
+    ngx_conf_init_value(tmcf->queue_size, 512);
+    ngx_conf_init_msec_value(tmcf->queue_timeout, 2000);
+    ngx_conf_init_msec_value(tmcf->connect_timeout, 3000);
+    ngx_conf_init_msec_value(tmcf->timeout, 10000);
+    ngx_conf_init_value(tmcf->hash_jobs, 2);
+    ngx_conf_init_value(tmcf->hash_queue, 16);
+
+    if (tmcf->file == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    missing = tmcf->zone == NULL          ? "tenon_zone"
+              : tmcf->database.len == 0   ? "tenon_database"
+              : tmcf->signing_key == NULL ? "tenon_signing_key"
+              : tmcf->secret == NULL      ? "tenon_secret"
+                                          : NULL;
+
+    if (missing) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"tenon\" requires the \"%s\" directive in %s:%ui",
+                      missing, tmcf->file, tmcf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    tmcf->thread_pool = ngx_thread_pool_add(cf, NULL);
+    if (tmcf->thread_pool == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_tenon_create_loc_conf(ngx_conf_t *cf)
+{
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->enabled = 0;
+     *     conf->prefix = { 0, NULL };
+     */
+
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_tenon_loc_conf_t));
+}
+
+
+static char *
+ngx_http_tenon_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_tenon_loc_conf_t *prev = parent;
+    ngx_http_tenon_loc_conf_t *conf = child;
+
+    ngx_http_core_loc_conf_t *clcf;
+
+    /* "if" and "limit_except" blocks are the location that they stand in */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && clcf->handler == NULL && prev->enabled) {
+        *conf = *prev;
+        clcf->handler = ngx_http_tenon_handler;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tenon_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt *h;
+    ngx_http_core_main_conf_t *cmcf;
+    ngx_http_tenon_main_conf_t *tmcf;
+
+    tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tenon_module);
+
+    if (tmcf->file == NULL) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_tenon_preaccess_handler;
+
+    return NGX_OK;
+}
+
+
+static tn_core *
+ngx_http_tenon_create_core(ngx_http_tenon_main_conf_t *tmcf, ngx_log_t *log)
+{
+    tn_err err;
+    tn_core *core;
+    tn_core_conf conf;
+
+    tn_core_conf_init(&conf);
+
+    conf.base_domain.p = (char *) tmcf->base_domain.data;
+    conf.base_domain.n = tmcf->base_domain.len;
+    ngx_memcpy(conf.signing_seed, tmcf->signing_key, TN_KEY_LEN);
+    ngx_memcpy(conf.secret, tmcf->secret, TN_KEY_LEN);
+
+    err = tn_core_new(&core, &conf);
+
+    ngx_explicit_memzero(&conf, sizeof(tn_core_conf));
+
+    if (err != TN_OK) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0, "tenon core could not be made");
+        return NULL;
+    }
+
+    return core;
+}
+
+
+static ngx_int_t
+ngx_http_tenon_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_tenon_worker_t *worker;
+    ngx_http_tenon_main_conf_t *tmcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    tmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tenon_module);
+
+    if (tmcf == NULL || tmcf->file == NULL) {
+        return NGX_OK;
+    }
+
+    worker = ngx_pcalloc(cycle->pool, sizeof(ngx_http_tenon_worker_t));
+    if (worker == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->random = ngx_http_tenon_random_create(cycle->pool);
+    if (worker->random == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->core = ngx_http_tenon_create_core(tmcf, cycle->log);
+    if (worker->core == NULL) {
+        return NGX_ERROR;
+    }
+
+    tmcf->worker = worker;
+
+    ngx_http_tenon_cold_init(worker);
+
+    if (ngx_http_tenon_jobs_init(tmcf, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tenon_pool_init(tmcf, cycle);
+}
+
+
+static void
+ngx_http_tenon_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_tenon_main_conf_t *tmcf;
+
+    tmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tenon_module);
+
+    if (tmcf == NULL || tmcf->worker == NULL) {
+        return;
+    }
+
+    ngx_http_tenon_pool_done(tmcf->worker->pool);
+    ngx_http_tenon_jobs_done(tmcf);
+
+    /*
+     * Requests that a fast shutdown cuts off still hold ops of the core:
+     * their pools are never destroyed, and the process ends here.
+     */
+
+    tn_core_free(tmcf->worker->core);
+    tmcf->worker = NULL;
+}

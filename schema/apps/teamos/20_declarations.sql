@@ -1,0 +1,40 @@
+-- TeamOS: what the API serves, to whom.
+
+select tenon.app_begin('teamos');
+
+
+-- Projects
+
+select tenon.resource('teamos.project', path => 'projects',
+                      soft_delete => true);
+
+select tenon.field('teamos.project', 'name', min => 1, max => 200);
+
+select tenon.allow('owner',  'project', '{read,create,update,delete,restore,history}');
+select tenon.allow('admin',  'project', '{read,create,update,delete,restore,history}');
+select tenon.allow('member', 'project', '{read,create}');
+select tenon.allow('member', 'project', '{update,delete}', scope => 'own');
+
+
+-- Tasks
+
+select tenon.resource('teamos.task', path => 'tasks', parent => 'project',
+                      soft_delete => true);
+
+select tenon.field('teamos.task', 'project_id',  filter => true);
+select tenon.field('teamos.task', 'title',       min => 1, max => 200);
+select tenon.field('teamos.task', 'priority',    filter => true,
+                   one_of => '{low,medium,high,urgent}');
+select tenon.field('teamos.task', 'status',      filter => true);
+select tenon.field('teamos.task', 'assignee_id', filter => true);
+
+select tenon.states('teamos.task', 'status',
+                    'todo -> in_progress -> done, in_progress -> todo');
+
+select tenon.allow('owner',  'task', '{read,create,update,delete,restore,history}');
+select tenon.allow('admin',  'task', '{read,create,update,delete,restore,history}');
+select tenon.allow('member', 'task', '{read,create}');
+select tenon.allow('member', 'task', '{update,delete}', scope => 'own');
+
+
+select tenon.app_end('teamos');

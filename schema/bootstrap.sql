@@ -1,0 +1,89 @@
+-- bootstrap.sql: the database roles of Tenon, and what the database itself
+-- grants them.
+--
+-- Run once by a superuser in the database that Tenon shall live in; running
+-- it again mends what has drifted and changes nothing else:
+--
+--     psql -v ON_ERROR_STOP=1 -1 -d tenon -f schema/bootstrap.sql
+--
+-- No role gets a password here: use peer or certificate authentication, or
+-- give the login roles one with \password.
+
+do $$
+declare
+    r record;
+begin
+    for r in
+        select *
+          from (values
+                ('tenon_owner',  'login',
+                 'Tenon: owns schemas and tables, runs migrations'),
+                ('tenon_api',    'login',
+                 'Tenon: nginx workers; owns nothing, subject to every policy'),
+                ('tenon_app',    'nologin',
+                 'Tenon: owner of the functions that apps define'),
+                ('tenon_lookup', 'nologin',
+                 'Tenon: owner of the look-ups made before the tenant is known'),
+                ('tenon_feed',   'login',
+                 'Tenon: reads the event feed of all tenants, nothing else'),
+                ('tenon_worker', 'login',
+                 'Tenon: background jobs')
+               ) as role (name, login, purpose)
+    loop
+        if not exists (select from pg_catalog.pg_roles where rolname = r.name)
+        then
+            execute format('create role %I', r.name);
+        end if;
+
+        execute format('alter role %I %s nosuperuser nocreatedb nocreaterole '
+                       'noreplication nobypassrls', r.name, r.login);
+        execute format('comment on role %I is %L', r.name, r.purpose);
+    end loop;
+end
+$$;
+
+
+-- The owner gives functions to these two, so it must be a member of them; but
+-- NOINHERIT, or the look-ups' policies (`using (true)`) would be the owner's
+-- as well, and the owner shall see one tenant at a time like everybody else.
+alter role tenon_owner noinherit;
+
+grant tenon_app, tenon_lookup to tenon_owner;
+
+
+-- Statements are fully qualified: a search_path is only a way to be tricked.
+alter role tenon_api    set search_path = pg_catalog;
+alter role tenon_feed   set search_path = pg_catalog;
+alter role tenon_worker set search_path = pg_catalog;
+
+-- Text results are what C reads: their form must not depend on the cluster.
+alter role tenon_api    set timezone  = 'UTC';
+alter role tenon_api    set datestyle = 'ISO';
+alter role tenon_feed   set timezone  = 'UTC';
+alter role tenon_feed   set datestyle = 'ISO';
+alter role tenon_worker set timezone  = 'UTC';
+alter role tenon_worker set datestyle = 'ISO';
+
+-- Many requests share one connection: what is slow or stuck must end before
+-- the requests queued behind it run into their own deadlines.
+alter role tenon_api set statement_timeout                   = '5s';
+alter role tenon_api set lock_timeout                        = '2s';
+alter role tenon_api set idle_in_transaction_session_timeout = '10s';
+
+-- Short prepared statements with tenant-first keys: one plan fits all tenants,
+-- and neither planning again nor compiling ever pays.
+alter role tenon_api set plan_cache_mode = force_generic_plan;
+alter role tenon_api set jit             = off;
+
+
+do $$
+begin
+    -- Schemas (tenon and one per app) are the owner's to make, nobody else's.
+    execute format('grant create on database %I to tenon_owner',
+                   current_database());
+
+    -- A temporary table can stand in front of a real one by name.
+    execute format('revoke temporary on database %I from public',
+                   current_database());
+end
+$$;

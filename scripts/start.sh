@@ -1,0 +1,285 @@
+#!/bin/bash
+# start.sh: serves Tenon from $TENON_VAR in the background: a PostgreSQL
+# cluster of its own behind a unix socket, and nginx on loopback. Returns when
+# /ready answers 200. Repeatable: what is there and right stays.
+. "$(dirname "$0")/common.sh"
+
+started=()
+
+# On failure, end what this run began: nothing half-alive stays behind.
+cleanup() {
+    local status=$?
+    if [ $status != 0 ]; then
+        for service in "${started[@]}"; do
+            "stop_$service" || true
+        done
+    fi
+}
+trap cleanup EXIT
+
+
+check_place() {
+    local socket=$run/.s.PGSQL.5432
+    [ -d "schema/apps/$app" ] ||
+        die "there is no app \"$app\": schema/apps has" \
+            "$(ls schema/apps | tr '\n' ' ')"
+    [ ${#socket} -le 107 ] ||
+        die "the path of PostgreSQL's socket is too long for the system" \
+            "(${#socket} bytes, 107 are possible): $socket" \
+            "Set TENON_VAR to a shorter path."
+    case $var in
+    *[[:space:]\'\"\;\{\}]*)
+        die "TENON_VAR must have no blanks, quotes, ; { or } in it: $var"
+        ;;
+    esac
+    check_owner
+    mkdir -p "$var"
+    chmod 755 "$var"
+    if [ "$me" = root ]; then
+        check_open
+    fi
+}
+
+# Under root others do the work: can they get at what they need?
+check_open() {
+    local path
+    for path in "$checkout/build/bin/tenonctl" \
+                "$checkout/build/lib/libtenon.so.1" \
+                "$checkout/schema/bootstrap.sql" \
+                "$checkout/schema/apps/$app"; do
+        as "$pg_user" test -r "$path" ||
+            die "user $pg_user, who runs the database, can't read" \
+                "$path" \
+                "Open the way (chmod -R a+rX $checkout, and the folders" \
+                "above it), or move the checkout, for example to /srv, or run" \
+                "this as an ordinary user."
+    done
+    for user in "$pg_user" "$web_user"; do
+        as "$user" test -x "$var" ||
+            die "user $user can't enter $var" \
+                "Set TENON_VAR to a folder that others may enter, for" \
+                "example /var/tmp/tenon, or run this as an ordinary user."
+    done
+}
+
+check_port() {
+    local holder
+    holder=$(ss -Hltnp "sport = :$1" |
+        awk '$4 ~ /^(127\.|0\.0\.0\.0|\*|\[::\]|\[::1\])/ { print $4, $6 }' |
+        head -1)
+    [ -z "$holder" ] ||
+        die "port $1 is taken: $holder" \
+            "Stop that program, or choose other ports with TENON_HTTPS_PORT" \
+            "and TENON_HTTP_PORT."
+}
+
+secret() {
+    (umask 077; openssl rand -base64 "$2" | tr '+/' '-_' | tr -d '=\n' \
+        > "$1.new")
+    mv "$1.new" "$1"
+}
+
+make_secrets() {
+    mkdir -p "$var/keys" "$var/tls"
+    chmod 700 "$var/keys"
+    [ -s "$var/keys/signing.key" ] || secret "$var/keys/signing.key" 32
+    [ -s "$var/keys/secret.key" ] || secret "$var/keys/secret.key" 32
+    [ -s "$var/demo-password" ] || secret "$var/demo-password" 12
+    if ! openssl x509 -in "$var/tls/cert.pem" -noout -checkend 604800 \
+            > /dev/null 2>&1; then
+        (umask 077
+         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \
+             -nodes -days 365 -subj "/CN=$domain" \
+             -addext "subjectAltName=DNS:$domain,DNS:*.$domain" \
+             -keyout "$var/tls/key.pem" -out "$var/tls/cert.pem" 2> /dev/null)
+        chmod 644 "$var/tls/cert.pem"
+    fi
+}
+
+
+# ---- PostgreSQL ----
+
+make_cluster() {
+    rm -rf "$var/pg.new"
+    mkdir "$var/pg.new"
+    chown "$pg_user" "$var/pg.new"
+    as_pg initdb -D "$var/pg.new" -U postgres -A peer -E UTF8 \
+        --locale=C.UTF-8 --no-instructions > /dev/null
+    as_pg tee -a "$var/pg.new/postgresql.conf" > /dev/null \
+        <<< "include 'tenon.conf'"
+    mv "$var/pg.new" "$var/pg"
+    rm -f "$var"/loaded-* "$var"/demo-loaded-*
+}
+
+start_pg() {
+    [ -d "$var/pg" ] || make_cluster
+    mkdir -p "$run"
+    chown "$pg_user" "$run"
+
+    # Only through the socket; who may be whom is said in the peer map.
+    as_pg tee "$var/pg/tenon.conf" > /dev/null <<CONF
+listen_addresses = ''
+port = 5432
+unix_socket_directories = '$run'
+CONF
+    as_pg tee "$var/pg/pg_hba.conf" > /dev/null <<CONF
+local all all peer map=tenon
+CONF
+    as_pg tee "$var/pg/pg_ident.conf" > /dev/null <<CONF
+tenon "$pg_user" postgres
+tenon "$pg_user" tenon_owner
+tenon "$web_user" tenon_api
+CONF
+
+    if ! pg_running; then
+        started+=(pg)
+        as_pg pg_ctl -D "$var/pg" -l "$var/pg/log" -w -s start \
+            < /dev/null > /dev/null 2>&1 9>&- || {
+            as_pg tail -5 "$var/pg/log" >&2
+            die "PostgreSQL does not start; its log is $var/pg/log"
+        }
+    fi
+}
+
+psql_super() {
+    as_pg psql -X -q -v ON_ERROR_STOP=1 -h "$run" -p 5432 -U postgres "$@"
+}
+
+# Everything the database needs, when schema/ or the tool changed.
+load_schema() {
+    local ctl=$checkout/build/bin/tenonctl loaded mark demo=()
+
+    mark=$( (cd schema && find . -type f -name '*.sql' -print0 | sort -z |
+             xargs -0 sha256sum; sha256sum < "$ctl") | sha256sum)
+    loaded=$var/loaded-$app
+    if [ -f "$loaded" ] && [ "$(cat "$loaded")" = "$mark" ]; then
+        return
+    fi
+
+    if [ -z "$(psql_super -d postgres -At \
+               -c "select 1 from pg_database where datname = 'tenon'")" ]; then
+        psql_super -d postgres -c 'create database tenon'
+    fi
+    psql_super -1 -d tenon -f "$checkout/schema/bootstrap.sql"
+
+    # Other apps of this database must be loaded anew as well, some day.
+    rm -f "$var"/loaded-*
+    as_pg "$ctl" migrate --dir "$checkout/schema/migrations" \
+        --database "$owner_db"
+
+    if [ ! -f "$var/demo-loaded-$app" ] &&
+            [ -f "schema/apps/$app/demo.sql" ]; then
+        demo=(--demo --demo-password-file -)
+    fi
+    as_pg "$ctl" app load "$app" --dir "$checkout/schema/apps" \
+        --database "$owner_db" "${demo[@]}" < "$var/demo-password"
+    [ ${#demo[@]} = 0 ] || touch "$var/demo-loaded-$app"
+    echo "$mark" > "$loaded"
+}
+
+
+# ---- nginx ----
+
+write_conf() {
+    local listen user='' address addresses=(127.0.0.1)
+
+    if grep -q '^0\{31\}1 ' /proc/net/if_inet6 2> /dev/null; then
+        addresses+=('[::1]')
+    fi
+    listen=''
+    for address in "${addresses[@]}"; do
+        listen+="listen $address:$https_port ssl http2; "
+        listen+="listen $address:$http_port; "
+    done
+    [ "$me" != root ] || user="user $web_user;"
+
+    mkdir -p "$nginx/temp"
+    cp conf.example/tenon.conf "$nginx/tenon.conf"
+    sed -e "/^#/! {
+            s|@USER@|$user|
+            s|@MODULE@|$checkout/build/ngx/ngx_http_tenon_module.so|
+            s|@DATABASE@|$api_db|
+            s|@KEYS@|$var/keys|
+            s|@TLS@|$var/tls|
+            s|@LISTEN@|$listen|
+            s|@TENON_CONF@|$nginx/tenon.conf|
+            s|@PREFIX@|$nginx|
+        }" conf.example/nginx.conf > "$nginx/nginx.conf"
+}
+
+run_nginx() {
+    nginx -p "$nginx/" -e "$nginx/error.log" -c "$nginx/nginx.conf" "$@"
+}
+
+# A reload would keep the old module: what serves other bytes than these is
+# replaced.
+start_nginx() {
+    local mark
+    write_conf
+    mark=$(sha256sum "$nginx"/*.conf build/ngx/*.so build/lib/libtenon.so.1 \
+        "$var"/keys/*.key "$var/tls/cert.pem")
+    if nginx_pid > /dev/null && [ -f "$nginx/serving" ] &&
+            [ "$(cat "$nginx/serving")" = "$mark" ]; then
+        return
+    fi
+
+    stop_nginx
+    check_port "$https_port"
+    check_port "$http_port"
+    run_nginx -t -q || die "nginx refuses its configuration (see above)"
+    started+=(nginx)
+    run_nginx < /dev/null > /dev/null 2> "$nginx/start.log" 9>&- || {
+        cat "$nginx/start.log" >&2
+        die "nginx does not start"
+    }
+    echo "$mark" > "$nginx/serving"
+}
+
+wait_ready() {
+    local tries=300 status=000
+    while [ $((tries--)) -gt 0 ]; do
+        status=$(curl -s -o /dev/null -w '%{http_code}' --noproxy '*' \
+            --max-time 5 --cacert "$var/tls/cert.pem" \
+            "https://$domain:$https_port/ready" || true)
+        [ "$status" != 200 ] || return 0
+        nginx_pid > /dev/null || break
+        sleep 0.1
+    done
+    tail -5 "$nginx/error.log" >&2 || true
+    die "not ready (/ready answers $status); the log is $nginx/error.log"
+}
+
+
+say_what_to_try() {
+    local password base="https://acme.$domain:$https_port/api/v1"
+    password=$(cat "$var/demo-password")
+    cat <<TEXT
+
+Tenon serves $app:
+  https://acme.$domain:$https_port/api/v1/   (certificate: $var/tls/cert.pem)
+  http://acme.$domain:$http_port/api/v1/
+
+Demo people, all with the password $password
+  alice@acme.test owner, bob@acme.test admin, carol@acme.test member,
+  dave@globex.test owner (of globex)
+
+Try:
+  curl --cacert $var/tls/cert.pem $base/auth/login \\
+       -H 'Content-Type: application/json' \\
+       -d '{"email":"alice@acme.test","password":"$password"}'
+  curl --cacert $var/tls/cert.pem $base/tasks \\
+       -H "Authorization: Bearer ACCESS_TOKEN"
+
+Logs: $nginx/error.log, access.log; database: $var/pg/log
+TEXT
+}
+
+
+check_place
+lock
+make_secrets
+start_pg
+load_schema
+start_nginx
+wait_ready
+say_what_to_try

@@ -1,0 +1,302 @@
+-- Every table belongs to one class and has that class's policy; roles and
+-- grants are exactly those written down here, a second time and by hand.
+
+begin;
+
+select plan(20);
+
+
+-- Classes --------------------------------------------------------------------
+
+create temporary table class (name text primary key, class text not null);
+
+insert into class
+values ('tenon.realm',             'realm'),
+       ('tenon."user"',            'realm'),
+       ('tenon.login_attempt',     'realm'),
+       ('tenon.tenant',            'tenant'),
+       ('tenon.member',            'tenant'),
+       ('tenon.session',           'tenant'),
+       ('tenon.tenant_slug',       'directory'),
+       ('tenon.event',             'feed'),
+       ('tenon.event_body',        'feed'),
+       ('tenon.migration',         'global'),
+       ('tenon.role',              'global'),
+       ('tenon.permission',        'global'),
+       ('tenon."grant"',           'global'),
+       ('tenon.app',               'global'),
+       ('tenon.resource',          'global'),
+       ('tenon.field',             'global'),
+       ('tenon.state',             'global'),
+       ('tenon.transition',        'global'),
+       ('tenon.catalogue_version', 'global'),
+       ('teamos.project',          'tenant'),
+       ('teamos.task',             'tenant');
+
+create temporary view ours as
+select c.oid, c.relname, n.nspname, c.relrowsecurity, c.relforcerowsecurity,
+       c.relispartition, c.relowner,
+       format('%I.%I', n.nspname, c.relname) as name
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+ where n.nspname in ('tenon', 'teamos')
+   and c.relkind in ('r', 'p');
+
+select set_eq(
+    'select name from ours where not relispartition',
+    'select name from class',
+    'every table has a class, and every class its table');
+
+select is_empty(
+    $$ select name from ours join class using (name)
+        where nspname = 'tenon'
+          and split_part(obj_description(oid, 'pg_class'), ':', 1) <> class $$,
+    'a platform table''s comment begins with its class');
+
+select is_empty(
+    $$ select name from ours where obj_description(oid, 'pg_class') is null
+                               and not relispartition $$,
+    'every table has a comment');
+
+select is_empty(
+    $$ select p.oid::regprocedure
+         from pg_proc p
+        where p.pronamespace = 'tenon'::regnamespace
+          and obj_description(p.oid, 'pg_proc') is null $$,
+    'every function has a comment');
+
+select is_empty(
+    $$ select name from ours left join class using (name)
+        where class is distinct from 'global'
+          and not (relrowsecurity and relforcerowsecurity) $$,
+    'all but global tables have row security enabled and forced, '
+    'partitions too');
+
+select set_eq(
+    $$ select name, polname::text, polcmd::text, polroles::regrole[]::text,
+              coalesce(pg_get_expr(polqual, polrelid), '-')      as using_,
+              coalesce(pg_get_expr(polwithcheck, polrelid), '-') as check_
+         from pg_policy join ours on ours.oid = polrelid $$,
+    $$ with want (name, policy, verb, roles, using_, check_) as (
+       with tenant (expr) as (
+            values ('(tenant_id = (NULLIF(current_setting(''tenon.tenant'''
+                    '::text, true), ''''::text))::uuid)')),
+            realm (expr) as (
+            values ('(realm_id = (NULLIF(current_setting(''tenon.realm'''
+                    '::text, true), ''''::text))::uuid)'))
+       select name, 'tenant', '*', '{-}', expr, expr
+         from class, tenant where class in ('tenant', 'feed')
+       union all
+       select name, 'realm', '*', '{-}', expr, expr
+         from class, realm where class = 'realm'
+       union all
+       select name, 'tenant', 'a', '{-}', '-', expr
+         from class, tenant where class = 'directory'
+       union all
+       select name, 'lookup', 'r', '{tenon_lookup}', 'true', '-'
+         from class where name in ('tenon.tenant_slug', 'tenon.tenant',
+                                   'tenon.member', 'tenon.session',
+                                   'tenon."user"')
+       union all
+       select name, 'feed', 'r', '{tenon_feed}', 'true', '-'
+         from class where class = 'feed')
+       select * from want $$,
+    'policies are those of the class, and no others');
+
+select is_empty(
+    $$ select name from ours join pg_attribute a on a.attrelid = ours.oid
+         join class using (name)
+        where class = 'global' and attname in ('tenant_id', 'realm_id') $$,
+    'a global table holds nothing of a tenant or realm');
+
+
+-- Covert channels ------------------------------------------------------------
+
+select is_empty(
+    $$ select i.indexrelid::regclass
+         from pg_index i
+         join ours  on ours.oid = i.indrelid
+         join class using (name)
+         join pg_attribute a on a.attrelid = i.indrelid
+                            and a.attnum   = i.indkey[0]
+        where i.indisunique
+          and class in ('tenant', 'feed')
+          and a.attname <> 'tenant_id' $$,
+    'every unique key of a tenant or feed table starts with tenant_id');
+
+select is_empty(
+    $$ select i.indexrelid::regclass
+         from pg_index i
+         join ours  on ours.oid = i.indrelid
+         join class using (name)
+         join pg_attribute a on a.attrelid = i.indrelid
+                            and a.attnum   = i.indkey[0]
+        where i.indisunique
+          and class = 'realm'
+          and a.attname <> 'realm_id' $$,
+    'every unique key of a realm table starts with realm_id');
+
+select is_empty(
+    $$ select c.conrelid::regclass, c.conname
+         from pg_constraint c
+         join ours  on ours.oid = c.conrelid
+         join class f using (name)
+         join class t on t.name = c.confrelid::regclass::text
+         join pg_attribute a on a.attrelid = c.conrelid
+                            and a.attnum   = c.conkey[1]
+        where c.contype = 'f'
+          and t.class  in ('tenant', 'feed')
+          and a.attname <> 'tenant_id' $$,
+    'every foreign key to a tenant table starts with tenant_id');
+
+
+-- Roles ----------------------------------------------------------------------
+
+select set_eq(
+    $$ select rolname::text, rolcanlogin, rolinherit,
+              rolsuper or rolcreaterole or rolcreatedb or rolreplication
+                       or rolbypassrls
+         from pg_roles where rolname like 'tenon%' $$,
+    $$ values ('tenon_owner',  true,  false, false),
+              ('tenon_api',    true,  true,  false),
+              ('tenon_app',    false, true,  false),
+              ('tenon_lookup', false, true,  false),
+              ('tenon_feed',   true,  true,  false),
+              ('tenon_worker', true,  true,  false) $$,
+    'roles are those of the design, none with a privilege of the cluster');
+
+select set_eq(
+    $$ select roleid::regrole::text, member::regrole::text
+         from pg_auth_members
+        where roleid::regrole::text like 'tenon%'
+           or member::regrole::text like 'tenon%' $$,
+    $$ values ('tenon_app', 'tenon_owner'), ('tenon_lookup', 'tenon_owner') $$,
+    'only the owner is a member of anything');
+
+select is_empty(
+    $$ select classid::regclass, objid from pg_shdepend
+        where deptype = 'o'
+          and refobjid in ('tenon_api'::regrole, 'tenon_feed'::regrole,
+                           'tenon_worker'::regrole) $$,
+    'tenon_api, tenon_feed and tenon_worker own nothing');
+
+select is_empty(
+    $$ select name from ours where relowner <> 'tenon_owner'::regrole $$,
+    'every table is the owner''s');
+
+select set_eq(
+    $$ select unnest(setconfig) from pg_db_role_setting
+        where setrole = 'tenon_api'::regrole $$,
+    array['search_path=pg_catalog', 'TimeZone=UTC', 'DateStyle=ISO',
+          'statement_timeout=5s', 'lock_timeout=2s',
+          'idle_in_transaction_session_timeout=10s',
+          'plan_cache_mode=force_generic_plan', 'jit=off'],
+    'tenon_api starts with its settings');
+
+
+-- Grants ---------------------------------------------------------------------
+
+create temporary table granted as
+select case a.grantee when 0 then 'public' else a.grantee::regrole::text end
+           as role,
+       format('%I.%I', n.nspname, c.relname) as name,
+       lower(a.privilege_type) as verb
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+ cross join aclexplode(c.relacl) a
+ where n.nspname in ('tenon', 'teamos')
+   and a.grantee <> c.relowner
+union all
+select case a.grantee when 0 then 'public' else a.grantee::regrole::text end,
+       format('%I.%I', n.nspname, c.relname),
+       lower(a.privilege_type) || ' '
+       || string_agg(t.attname, ' ' order by t.attname)
+  from pg_attribute t
+  join pg_class c on c.oid = t.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
+ cross join aclexplode(t.attacl) a
+ where n.nspname in ('tenon', 'teamos')
+ group by 1, 2, a.privilege_type;
+
+select set_eq(
+    $$ select role, name, string_agg(verb, ', ' order by verb) from granted
+        group by role, name $$,
+    $$ values
+    ('tenon_api', 'tenon."user"',            'insert, select, update email name password_hash updated_at version'),
+    ('tenon_api', 'tenon.login_attempt',     'insert, select, update'),
+    ('tenon_api', 'tenon.tenant',            'insert, select, update deleted_at name updated_at version'),
+    ('tenon_api', 'tenon.member',            'delete, insert, select, update role updated_at version'),
+    ('tenon_api', 'tenon.session',           'insert, select, update revoked_at'),
+    ('tenon_api', 'tenon.tenant_slug',       'insert'),
+    ('tenon_api', 'tenon.event',             'insert, select'),
+    ('tenon_api', 'tenon.event_body',        'insert, select'),
+    ('tenon_api', 'tenon.audit_event',       'select'),
+    ('tenon_api', 'tenon.migration',         'select'),
+    ('tenon_api', 'tenon.role',              'select'),
+    ('tenon_api', 'tenon.permission',        'select'),
+    ('tenon_api', 'tenon."grant"',           'select'),
+    ('tenon_api', 'tenon.app',               'select'),
+    ('tenon_api', 'tenon.resource',          'select'),
+    ('tenon_api', 'tenon.field',             'select'),
+    ('tenon_api', 'tenon.state',             'select'),
+    ('tenon_api', 'tenon.transition',        'select'),
+    ('tenon_api', 'tenon.catalogue_version', 'select'),
+    ('tenon_api', 'teamos.project',          'insert, select, update'),
+    ('tenon_api', 'teamos.task',             'insert, select, update'),
+    ('tenon_feed', 'tenon.event',            'select'),
+    ('tenon_feed', 'tenon.event_body',       'select'),
+    ('tenon_lookup', 'tenon.tenant_slug',    'select'),
+    ('tenon_lookup', 'tenon.tenant',         'select'),
+    ('tenon_lookup', 'tenon.member',         'select realm_id role tenant_id user_id'),
+    ('tenon_lookup', 'tenon.session',        'select expires_at id revoked_at tenant_id user_id'),
+    ('tenon_lookup', 'tenon."user"',         'select deleted_at id realm_id status') $$,
+    'table grants are exactly these');
+
+select set_eq(
+    $$ select case a.grantee when 0 then 'public'
+                             else a.grantee::regrole::text end,
+              p.proname::text
+         from pg_proc p
+        cross join aclexplode(coalesce(p.proacl,
+                                       acldefault('f', p.proowner))) a
+        where p.pronamespace = 'tenon'::regnamespace
+          and a.grantee <> p.proowner $$,
+    $$ values ('tenon_api', 'uuid7'),
+              ('tenon_api', 'commitment'),
+              ('tenon_api', 'log_event'),
+              ('tenon_api', 'find_tenant'),
+              ('tenon_api', 'find_tenant_by_id'),
+              ('tenon_api', 'find_session') $$,
+    'functions run for tenon_api alone, and only these');
+
+select set_eq(
+    $$ select case a.grantee when 0 then 'public'
+                             else a.grantee::regrole::text end,
+              n.nspname::text, lower(a.privilege_type)
+         from pg_namespace n
+        cross join aclexplode(n.nspacl) a
+        where n.nspname in ('tenon', 'teamos')
+          and a.grantee <> n.nspowner $$,
+    $$ values ('tenon_api',    'tenon',  'usage'),
+              ('tenon_lookup', 'tenon',  'usage'),
+              ('tenon_feed',   'tenon',  'usage'),
+              ('tenon_worker', 'tenon',  'usage'),
+              ('tenon_api',    'teamos', 'usage') $$,
+    'schemas may be used, and nothing may be created in them');
+
+select ok(
+    not has_database_privilege('tenon_api', current_database(), 'temporary'),
+    'tenon_api can''t put a temporary table in front of a real one');
+
+select is(
+    (select array_agg(p.oid::regprocedure::text order by p.proname)
+       from pg_proc p
+      where p.pronamespace = 'tenon'::regnamespace and p.prosecdef),
+    array['tenon.find_session(uuid,uuid)', 'tenon.find_tenant(text)',
+          'tenon.find_tenant_by_id(uuid)'],
+    'only the look-ups run as definer');
+
+
+select * from finish();
+
+rollback;

@@ -1,0 +1,204 @@
+-- The log: what it proves, what can't be done to it, and that no change slips
+-- past it.
+
+begin;
+
+select plan(32);
+
+create function tap.last_event()
+returns tenon.audit_event
+language sql
+as $$ select * from tenon.audit_event order by at desc, id desc limit 1 $$;
+
+create function tap.events()
+returns bigint
+language sql
+as $$ select count(*) from tenon.event $$;
+
+
+-- Append-only ----------------------------------------------------------------
+
+select is(run('tenon_api', acme(), 'update tenon.event set actor = null'),
+          '42501', 'tenon_api can''t update an event');
+select is(run('tenon_api', acme(), 'delete from tenon.event'),
+          '42501', 'nor delete one');
+select is(run('tenon_api', acme(), 'update tenon.event_body set ip = null'),
+          '42501', 'nor update a body');
+select is(run('tenon_api', acme(), 'delete from tenon.event_body'),
+          '42501', 'nor delete one');
+select is(run('tenon_api', acme(), 'select count(*) from tenon.event_default'),
+          '42501', 'nor reach a partition past its parent');
+
+
+-- log_event ------------------------------------------------------------------
+
+set local tenon.actor      = '01900000-000a-7000-8000-000000000201';
+set local tenon.request_id = 'req-1';
+set local tenon.ip         = '192.0.2.7';
+set local tenon.user_agent = 'curl';
+
+select is(run('tenon_api', acme(),
+              $$ select tenon.log_event(
+                     '01900000-000a-7000-8000-00000000e001', 'task.updated',
+                     'teamos.task', '01900000-000a-7000-8000-000000000501', 2,
+                     '{"title": "a"}', '{"title": "é"}', null, '\x00ff') $$),
+          '01900000-000a-7000-8000-00000000e001',
+          'log_event returns the id it was given');
+
+select results_eq(
+    $$ select e.actor::text, e.outcome collate "default", e.version, e.request_id, b.ip,
+              b.user_agent, b.after, e.xid = pg_current_xact_id(), e.epoch
+         from tenon.event e
+         join tenon.event_body b
+           on (b.tenant_id, b.at, b.event_id) = (e.tenant_id, e.at, e.id)
+        where e.id = '01900000-000a-7000-8000-00000000e001'
+          and e.tenant_id = acme()::uuid $$,
+    $$ values ('01900000-000a-7000-8000-000000000201', 'success', 2::bigint,
+               'req-1', '192.0.2.7', 'curl', '{"title": "é"}'::jsonb, true,
+               1) $$,
+    'both rows say who, whence and what');
+
+select is(
+    (select commitment from tenon.event
+      where id = '01900000-000a-7000-8000-00000000e001'),
+    sha256('\x00ff'::bytea || convert_to(
+        '{"ip": "192.0.2.7", "after": {"title": "é"}, "before": '
+        '{"title": "a"}, "metadata": null, "user_agent": "curl"}', 'UTF8')),
+    'the commitment is the salted hash of the body''s text');
+
+select is_empty(
+    $$ select e.id
+         from tenon.event e
+         left join tenon.event_body b
+           on (b.tenant_id, b.at, b.event_id) = (e.tenant_id, e.at, e.id)
+        where e.commitment is distinct from tenon.commitment(
+              b.salt, b.before, b.after, b.metadata, b.ip, b.user_agent) $$,
+    'every commitment can be made again from its body');
+
+select is(run('tenon_api', '',
+              $$ select tenon.log_event(
+                     tenon.uuid7(), 'x', null, null, null, null, null, null,
+                     '\x00') $$),
+          '42501', 'without a tenant there is no event');
+
+
+-- The trigger ----------------------------------------------------------------
+
+create temporary table before as select events() as n;
+
+select is(run('tenon_api', acme(),
+              $$ update teamos.task set title = 'by the API'
+                  where id = '01900000-000a-7000-8000-000000000502' $$),
+          '1', 'the API updates a task');
+
+select is(events(), n, 'and no trigger logs it') from before;
+
+select is((select version from teamos.task
+            where id = '01900000-000a-7000-8000-000000000502'), 1::bigint,
+          'nor touches its version');
+
+select is(run('tenon_owner', acme(),
+              $$ update teamos.task set title = 'by hand'
+                  where id = '01900000-000a-7000-8000-000000000502' $$),
+          '1', 'the owner updates it by hand');
+
+select is(events(), n + 1, 'and it is logged') from before;
+
+select results_eq(
+    $$ select e.tenant_id::text, e.action collate "default",
+              e.resource collate "default", e.version,
+              e.before ->> 'title', e.after ->> 'title',
+              e.after ? 'tenant_id'
+         from last_event() e $$,
+    $$ values (acme(), 'task.updated', 'teamos.task', 2::bigint,
+               'by the API', 'by hand', false) $$,
+    'with what was before and after');
+
+select is((select version from teamos.task
+            where id = '01900000-000a-7000-8000-000000000502'), 2::bigint,
+          'and the row has a new version');
+
+select is(run('tenon_owner', acme(),
+              $$ update teamos.task set deleted_at = now()
+                  where id = '01900000-000a-7000-8000-000000000502' $$), '1',
+          'a task is deleted softly');
+select is((last_event()).action, 'task.deleted',
+          'a soft deletion is one in the log');
+
+select is(run('tenon_owner', acme(),
+              $$ update teamos.task set deleted_at = null
+                  where id = '01900000-000a-7000-8000-000000000502' $$), '1',
+          'it is restored');
+select is((last_event()).action, 'task.restored', 'and so is its end');
+
+select is(run('tenon_owner', acme(),
+              $$ delete from teamos.task
+                  where id = '01900000-000a-7000-8000-000000000502' $$), '1',
+          'it is deleted for good');
+select results_eq(
+    'select e.action collate "default", e.after from last_event() e',
+    $$ values ('task.deleted', null::jsonb) $$,
+    'a real deletion leaves nothing after');
+
+update teamos.project set name = name || '!';
+
+select results_eq(
+    $$ select e.tenant_id::text, count(*) from tenon.event e
+        where e.action = 'project.updated' group by 1 order by 1 $$,
+    $$ values (acme(), 3::bigint), (globex(), 1::bigint) $$,
+    'a superuser''s sweep over all tenants is logged to each');
+
+select is(current_setting('tenon.tenant', true), '',
+          'and leaves the tenant setting as it was');
+
+delete from before;
+insert into before select events();
+
+select is(run('tenon_api', acme(),
+              $$ delete from tenon.member
+                  where user_id = '01900000-000a-7000-8000-000000000203' $$),
+          '1', 'the API removes carol');
+
+select results_eq(
+    $$ select count(*), min(version) from teamos.task
+        where id in ('01900000-000a-7000-8000-000000000501',
+                     '01900000-000a-7000-8000-000000000506',
+                     '01900000-000a-7000-8000-000000000508',
+                     '01900000-000a-7000-8000-000000000509')
+          and assignee_id is null $$,
+    'values (4::bigint, 2::bigint)',
+    'her tasks lose their assignee and get a new version');
+
+select is(events(), n + 4, 'and that is logged, task by task') from before;
+
+
+-- Partitions -----------------------------------------------------------------
+
+select is(
+    (select count(*) from pg_inherits
+      where inhparent in ('tenon.event'::regclass,
+                          'tenon.event_body'::regclass)),
+    2 * (14 + 1)::bigint,
+    'last month to twelve months ahead, and DEFAULT, of both tables');
+
+insert into tenon.event (tenant_id, at, id, action, commitment)
+values (acme()::uuid, now() + interval '14 months',
+        '01900000-000a-7000-8000-00000000e002', 'x', '');
+
+select is(
+    (select tableoid::regclass::text from tenon.event
+      where id = '01900000-000a-7000-8000-00000000e002'),
+    'tenon.event_default', 'DEFAULT catches what no month does');
+
+select is(run('tenon_owner', '', 'select tenon.make_partitions(15)'), '6',
+          'three months more, of both tables');
+
+select matches(
+    (select tableoid::regclass::text from tenon.event
+      where id = '01900000-000a-7000-8000-00000000e002'),
+    '^tenon\.event_\d{4}_\d\d$', 'and what DEFAULT held is in its month');
+
+
+select * from finish();
+
+rollback;

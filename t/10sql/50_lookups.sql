@@ -1,0 +1,101 @@
+-- The look-ups made before the tenant is known: what they find, and that
+-- nobody can bend them.
+
+begin;
+
+select plan(18);
+
+select results_eq(
+    $$ select p.proname::text collate "default",
+              p.proowner::regrole::text,
+              p.proconfig collate "default",
+              p.provolatile::text
+         from pg_proc p
+        where p.pronamespace = 'tenon'::regnamespace and p.prosecdef
+        order by p.proname $$,
+    $$ values
+       ('find_session',      'tenon_lookup', '{search_path=pg_catalog}'::text[], 's'),
+       ('find_tenant',       'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('find_tenant_by_id', 'tenon_lookup', '{search_path=pg_catalog}', 's') $$,
+    'definer functions are tenon_lookup''s, with a fixed search_path');
+
+select is(run(role, '', $$ select tenon.find_tenant('acme') $$), '42501',
+          format('%s can''t call them', role))
+  from unnest(array['tenon_owner', 'tenon_feed', 'tenon_worker']) as role;
+
+select is(run('tenon_lookup', '', 'select password_hash from tenon."user"'),
+          '42501', 'their owner can''t read a password hash');
+
+
+-- Tenants
+
+select is(run('tenon_api', '', $$ select slug || ' ' || status || ' ' || name
+                                    from tenon.find_tenant('acme') $$),
+          'acme active Acme Inc.', 'a tenant is found by its slug');
+
+select is(run('tenon_api', '', $$ select tenant_id
+                                    from tenon.find_tenant('nobody') $$),
+          null, 'an unknown one is not');
+
+select is(run('tenon_api', '', $$ select slug from
+                                  tenon.find_tenant_by_id(tap.globex()::uuid) $$),
+          'globex', 'or by its id');
+
+
+-- Sessions
+
+insert into tenon.session (tenant_id, id, realm_id, user_id, expires_at)
+values (acme()::uuid, '01900000-000a-7000-8000-000000000601', realm()::uuid,
+        '01900000-000a-7000-8000-000000000203', now() + interval '1 hour');
+
+create function tap.session(tenant text default acme())
+returns text
+language sql
+as $$
+    select run('tenon_api', '', format(
+        'select slug || '' '' || status || '' '' || role
+           from tenon.find_session(%L, %L)',
+        tenant, '01900000-000a-7000-8000-000000000601'))
+$$;
+
+select is(tap.session(), 'acme active member', 'a session is found');
+select is(tap.session(globex()), null, 'in its own tenant only');
+
+savepoint whole;
+
+update tenon.session set expires_at = now();
+select is(tap.session(), null, 'expired, it is not');
+rollback to whole;
+
+update tenon.session set revoked_at = now();
+select is(tap.session(), null, 'nor revoked');
+rollback to whole;
+
+update tenon."user" set status = 'disabled';
+select is(tap.session(), null, 'nor with its user disabled');
+rollback to whole;
+
+update tenon."user" set deleted_at = now();
+select is(tap.session(), null, 'nor deleted');
+rollback to whole;
+
+update tenon.tenant set deleted_at = now();
+select is(tap.session(), null, 'nor with its tenant deleted');
+select is(run('tenon_api', '', $$ select slug
+                                    from tenon.find_tenant('acme') $$),
+          null, 'and a deleted tenant is not found at all');
+rollback to whole;
+
+update tenon.tenant set status = 'suspended';
+select is(tap.session(), 'acme suspended member',
+          'with its tenant suspended, it says so');
+rollback to whole;
+
+delete from tenon.member where user_id = '01900000-000a-7000-8000-000000000203';
+select is((select count(*) from tenon.session), 0::bigint,
+          'a member removed is signed out by the same statement');
+
+
+select * from finish();
+
+rollback;

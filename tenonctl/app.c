@@ -1,0 +1,301 @@
+/*
+ * app.c: loads an app: the SQL files of its folder, and what they declare,
+ * all in one transaction. A new version of the catalogue is there when it
+ * commits; running workers take it up by themselves.
+ */
+
+#include "tenonctl.h"
+#include <tenon/core.h>
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEMO_FILE "demo.sql"
+
+typedef struct app_load {
+    const char *name;
+    const char *dir; /* schema/apps */
+    const char *database;
+    const char *password_file;
+    int demo;
+    int check;
+} app_load;
+
+
+static const char help[] =
+    "usage: tenonctl app load NAME [OPTION]...\n"
+    "\n"
+    "Runs the *.sql files of DIR/NAME in the order of their names and makes\n"
+    "what they declare the API's, all in one transaction. Run it as\n"
+    "tenon_owner, as often as you like.\n"
+    "\n"
+    "  --dir DIR                  where apps lie (schema/apps)\n"
+    "  --check                    try everything, then change nothing\n"
+    "  --demo                     also run demo.sql: tenants and people to\n"
+    "                             try things out with\n"
+    "  --demo-password-file FILE  holds the password of those people, \"-\" "
+    "is\n"
+    "                             stdin; needed with --demo\n"
+    "  --database CONNINFO        libpq's form (\"dbname=tenon "
+    "user=tenon_owner\")\n";
+
+
+/* Argon2id as the library does it, so that sign-in needs no rehash. */
+static int
+hash_password(char out[128], const char *path)
+{
+    int ok;
+    char *text;
+    size_t size, n;
+    tn_job *job;
+    tn_core_conf conf;
+
+    if (ctl_file_read(&text, &size, path) != 0) {
+        return -1;
+    }
+
+    n = strcspn(text, "\r\n");
+    job = calloc(1, sizeof(*job));
+
+    if (job == NULL || n < 8 || n > sizeof(job->password)) {
+        sodium_memzero(text, size);
+        free(text);
+        free(job);
+        return ctl_error("%s: a password has 8 to 1024 bytes", path);
+    }
+
+    tn_core_conf_init(&conf);
+    job->kind = TN_JOB_HASH;
+    job->ops = conf.hash_ops;
+    job->memory = conf.hash_memory;
+    job->password_len = n;
+    memcpy(job->password, text, n);
+
+    tn_job_run(job);
+
+    ok = job->ok;
+    memcpy(out, job->hash, sizeof(job->hash));
+    sodium_memzero(text, size);
+    free(text);
+    free(job);
+
+    return ok ? 0 : ctl_error("can't hash the password: out of memory");
+}
+
+
+static int
+run_demo(const app_load *load, PGconn *conn, const ctl_files *files)
+{
+    int rc;
+    size_t i;
+    char hash[128];
+    const char *params[1];
+
+    for (i = 0; i < files->n; i++) {
+        if (strcmp(files->list[i].name, DEMO_FILE) == 0) {
+            break;
+        }
+    }
+
+    if (i == files->n) {
+        return ctl_error("app %s has no %s", load->name, DEMO_FILE);
+    }
+
+    if (hash_password(hash, load->password_file) != 0) {
+        return -1;
+    }
+
+    params[0] = hash;
+    rc = ctl_query(NULL, conn, "handing over the demo password",
+                   "select set_config('tenon.demo_password_hash', $1, true)", 1,
+                   params);
+
+    if (rc == 0) {
+        rc = ctl_run_file(conn, files->list[i].path, files->list[i].text);
+    }
+
+    return rc;
+}
+
+
+/* app_begin() wants the schema; the name is a plain identifier, as the
+ * caller has checked. */
+static int
+begin(PGconn *conn, const char *name)
+{
+    int rc;
+    char *sql;
+
+    sql = ctl_format("create schema if not exists \"%s\"", name);
+    rc = ctl_query(NULL, conn, name, sql, 0, NULL);
+    free(sql);
+
+    if (rc == 0) {
+        rc = ctl_query(NULL, conn, name,
+                       "select set_config('tenon.app', $1, true)", 1, &name);
+    }
+
+    if (rc == 0) {
+        rc =
+            ctl_query(NULL, conn, name, "select tenon.app_begin($1)", 1, &name);
+    }
+
+    return rc;
+}
+
+
+static int
+run_files(const app_load *load, PGconn *conn, const ctl_files *files)
+{
+    size_t i;
+    PGresult *res;
+    const char *name = load->name;
+
+    if (ctl_query(NULL, conn, name, "begin", 0, NULL) != 0 ||
+        begin(conn, name) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < files->n; i++) {
+        const ctl_file *file = &files->list[i];
+
+        if (strcmp(file->name, DEMO_FILE) != 0 &&
+            ctl_run_file(conn, file->path, file->text) != 0) {
+            return -1;
+        }
+    }
+
+    if (ctl_query(&res, conn, name, "select tenon.app_end($1)", 1, &name) !=
+        0) {
+        return -1;
+    }
+
+    printf("%s app %s, catalogue version %s\n",
+           load->check ? "checked" : "loaded", name, PQgetvalue(res, 0, 0));
+    PQclear(res);
+
+    if (load->demo && run_demo(load, conn, files) != 0) {
+        return -1;
+    }
+
+    return ctl_query(NULL, conn, name, load->check ? "rollback" : "commit", 0,
+                     NULL);
+}
+
+
+static int
+load_app(const app_load *load)
+{
+    int rc;
+    char *base, *dir;
+    PGconn *conn;
+    ctl_files files;
+
+    base = load->dir ? ctl_format("%s", load->dir) : ctl_schema_path("apps");
+    dir = ctl_format("%s/%s", base, load->name);
+    free(base);
+
+    rc = ctl_files_read(&files, dir);
+
+    if (rc == 0 && files.n == 0) {
+        rc = ctl_error("there is no SQL in %s", dir);
+    }
+
+    if (rc == 0) {
+        rc =
+            ctl_connect(&conn, load->database, "dbname=tenon user=tenon_owner");
+    }
+
+    if (rc == 0) {
+        rc = ctl_lock(conn);
+
+        if (rc == 0) {
+            rc = run_files(load, conn, &files);
+        }
+
+        PQfinish(conn);
+    }
+
+    ctl_files_free(&files);
+    free(dir);
+
+    return rc;
+}
+
+
+static int
+is_app_name(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+    return n && n < 32 && name[n] == '\0' && name[0] >= 'a';
+}
+
+
+int
+ctl_app(int argc, char **argv)
+{
+    int opt;
+    app_load load;
+
+    static const struct option options[] = {
+        { "dir", required_argument, NULL, 'd' },
+        { "database", required_argument, NULL, 'D' },
+        { "demo", no_argument, NULL, 'm' },
+        { "demo-password-file", required_argument, NULL, 'p' },
+        { "check", no_argument, NULL, 'c' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+
+    memset(&load, 0, sizeof(load));
+
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (opt) {
+        case 'd':
+            load.dir = optarg;
+            break;
+        case 'D':
+            load.database = optarg;
+            break;
+        case 'm':
+            load.demo = 1;
+            break;
+        case 'p':
+            load.password_file = optarg;
+            break;
+        case 'c':
+            load.check = 1;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return CTL_OK;
+        default:
+            fputs(help, stderr);
+            return CTL_USAGE;
+        }
+    }
+
+    if (argc - optind != 2 || strcmp(argv[optind], "load") != 0) {
+        fputs(help, stderr);
+        return CTL_USAGE;
+    }
+
+    load.name = argv[optind + 1];
+
+    if (!is_app_name(load.name)) {
+        ctl_error("\"%s\" can't be the name of an app: use a-z, 0-9 and _, "
+                  "starting with a letter, at most 31",
+                  load.name);
+        return CTL_USAGE;
+    }
+
+    if (load.demo && load.password_file == NULL) {
+        ctl_error("--demo needs --demo-password-file");
+        return CTL_USAGE;
+    }
+
+    return load_app(&load) == 0 ? CTL_OK : CTL_FAILED;
+}

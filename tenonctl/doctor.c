@@ -1,0 +1,472 @@
+/*
+ * doctor.c: looks at a live database with the eyes of the API: is the role
+ * as powerless as it must be, do all tables defend themselves, does every
+ * statement that the workers will run fit the schema. Changes nothing.
+ */
+
+#include "tenonctl.h"
+#include <tenon/core.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+static const char help[] =
+    "usage: tenonctl doctor [--database CONNINFO]\n"
+    "\n"
+    "Checks the database: the rights of role tenon_api, row security on all\n"
+    "its tables, and every statement of every endpoint against the schema.\n"
+    "Run it as tenon_api, as the workers do: then the rights each statement\n"
+    "needs are checked too. Prints a line per check; changes nothing.\n"
+    "\n"
+    "  --database CONNINFO  libpq's form (\"dbname=tenon user=tenon_api\")\n";
+
+
+/* Each answers one row per thing that is wrong: what it is. */
+static const struct {
+    const char *promise;
+    const char *sql;
+} checks[] = {
+    { "role tenon_api exists and may log in",
+      "select 'there is no such role' where not exists (select from pg_roles"
+      " where rolname = 'tenon_api' and rolcanlogin)" },
+
+    { "tenon_api has no power of its own",
+      "select 'it has ' || p from pg_roles,"
+      " unnest(array[case when rolsuper then 'SUPERUSER' end,"
+      " case when rolbypassrls then 'BYPASSRLS' end,"
+      " case when rolcreaterole then 'CREATEROLE' end,"
+      " case when rolcreatedb then 'CREATEDB' end,"
+      " case when rolreplication then 'REPLICATION' end]) p"
+      " where rolname = 'tenon_api' and p is not null" },
+
+    { "tenon_api is a member of no other role",
+      "select 'it is a member of ' || g.rolname from pg_auth_members m"
+      " join pg_roles r on r.oid = m.member"
+      " join pg_roles g on g.oid = m.roleid where r.rolname = 'tenon_api'" },
+
+    { "tenon_api owns nothing",
+      "select 'it owns ' || pg_describe_object(d.classid, d.objid, d.objsubid)"
+      " from pg_shdepend d join pg_roles r on r.oid = d.refobjid"
+      " where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o'"
+      " and r.rolname = 'tenon_api'"
+      " and d.dbid in (0, (select oid from pg_database"
+      " where datname = current_database()))" },
+
+    { "tables that tenon_api reaches force row security, or are global and"
+      " read-only",
+      "select c.oid::regclass::text from pg_class c"
+      " join pg_namespace n on n.oid = c.relnamespace"
+      " where c.relkind in ('r', 'p')"
+      " and n.nspname not in ('pg_catalog', 'information_schema')"
+      " and has_table_privilege('tenon_api', c.oid,"
+      " 'select, insert, update, delete')"
+      " and not (c.relrowsecurity and c.relforcerowsecurity)"
+      " and (has_table_privilege('tenon_api', c.oid,"
+      " 'insert, update, delete, truncate')"
+      " or coalesce(obj_description(c.oid, 'pg_class'), '')"
+      " not like 'global:%')" },
+
+    { "tenon_api can't truncate, nor change an event",
+      "select c.oid::regclass::text from pg_class c"
+      " join pg_namespace n on n.oid = c.relnamespace"
+      " where c.relkind in ('r', 'p')"
+      " and n.nspname not in ('pg_catalog', 'information_schema')"
+      " and (has_table_privilege('tenon_api', c.oid, 'truncate, trigger')"
+      " or (n.nspname = 'tenon' and c.relname ~ '^event(_body)?($|_)'"
+      " and has_table_privilege('tenon_api', c.oid, 'update, delete')))" },
+};
+
+#define NCHECKS (sizeof(checks) / sizeof(checks[0]))
+
+
+static void
+verdict(int *failures, const char *promise, int ok)
+{
+    printf("%s %s\n", ok ? "ok  " : "FAIL", promise);
+    *failures += !ok;
+}
+
+
+static void __attribute__((format(printf, 1, 2)))
+reason(const char *format, ...)
+{
+    va_list args;
+
+    fputs("     ", stdout);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    fputc('\n', stdout);
+}
+
+
+static int
+check_rights(int *failures, PGconn *conn)
+{
+    int row;
+    size_t i;
+    PGresult *res;
+
+    for (i = 0; i < NCHECKS; i++) {
+        if (ctl_query(&res, conn, checks[i].promise, checks[i].sql, 0, NULL) !=
+            0) {
+            return -1;
+        }
+
+        verdict(failures, checks[i].promise, PQntuples(res) == 0);
+
+        for (row = 0; row < PQntuples(res); row++) {
+            reason("%s", PQgetvalue(res, row, 0));
+        }
+
+        PQclear(res);
+    }
+
+    return 0;
+}
+
+
+/* A statement's text as libpq wants it. */
+static char *
+text_of(tn_str s)
+{
+    return ctl_format("%.*s", (int) s.n, s.p);
+}
+
+
+static int
+rows_of(tn_rows *rows, PGresult *res)
+{
+    int row, col;
+    tn_str *cells;
+
+    rows->nrows = (unsigned) PQntuples(res);
+    rows->ncols = (unsigned) PQnfields(res);
+    rows->cells = cells =
+        calloc((size_t) rows->nrows * rows->ncols + 1, sizeof(tn_str));
+
+    if (cells == NULL) {
+        return ctl_error("out of memory");
+    }
+
+    for (row = 0; row < PQntuples(res); row++) {
+        for (col = 0; col < PQnfields(res); col++, cells++) {
+            if (!PQgetisnull(res, row, col)) {
+                cells->p = PQgetvalue(res, row, col);
+                cells->n = (size_t) PQgetlength(res, row, col);
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+/* Runs one query of a batch; its parameters as text. */
+static int
+run_query(PGresult **res, PGconn *conn, const tn_query *query)
+{
+    int rc;
+    char *sql, **params;
+    unsigned i;
+
+    sql = text_of(query->stmt->sql);
+    params = calloc(query->stmt->nparams + 1, sizeof(char *));
+    rc = params ? 0 : ctl_error("out of memory");
+
+    for (i = 0; rc == 0 && i < query->stmt->nparams; i++) {
+        if (query->params[i].p) {
+            params[i] = text_of(query->params[i]);
+        }
+    }
+
+    if (rc == 0) {
+        rc =
+            ctl_query(res, conn, "reading the catalogue", sql,
+                      (int) query->stmt->nparams, (const char *const *) params);
+    }
+
+    for (i = 0; params && i < query->stmt->nparams; i++) {
+        free(params[i]);
+    }
+
+    free(params);
+    free(sql);
+
+    return rc;
+}
+
+
+/* Reads the catalogue the way a worker does, and compiles it. */
+static int
+read_catalogue(tn_catalogue **cat, int *failures, tn_core *core, PGconn *conn)
+{
+    int rc;
+    unsigned i, n;
+    tn_str fault;
+    tn_rows *rows;
+    tn_reply reply;
+    PGresult **results;
+    const tn_batch *batch = tn_catalogue_batch();
+
+    rows = calloc(batch->n + 1, sizeof(*rows));
+    results = calloc(batch->n + 1, sizeof(*results));
+    rc = rows && results ? 0 : ctl_error("out of memory");
+
+    for (n = 0; rc == 0 && n < batch->n; n++) {
+        rc = run_query(&results[n], conn, &batch->queries[n]);
+
+        if (rc == 0) {
+            rc = rows_of(&rows[n], results[n]);
+        }
+    }
+
+    if (rc == 0) {
+        memset(&reply, 0, sizeof(reply));
+        reply.outcome = TN_DB_OK;
+        reply.rows = rows;
+        reply.n = batch->n;
+        fault = TN_NULL;
+
+        if (tn_catalogue_new(cat, core, &reply, &fault) != TN_OK) {
+            *cat = NULL;
+        }
+
+        verdict(failures, "the catalogue of apps compiles", *cat != NULL);
+
+        if (*cat == NULL) {
+            reason("%.*s", (int) fault.n, fault.p ? fault.p : "");
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        free((void *) rows[i].cells);
+        PQclear(results[i]);
+    }
+
+    free(rows);
+    free(results);
+
+    return rc;
+}
+
+
+/* Plans the statement, which also checks the rights that it needs. */
+static int
+explain(PGconn *conn, const char *name, unsigned nparams)
+{
+    int ok;
+    size_t n;
+    char *sql;
+    PGresult *res;
+
+    n = sizeof("explain execute \"\" ()") + strlen(name) + 6 * nparams;
+    sql = calloc(1, n);
+    if (sql == NULL) {
+        return 0;
+    }
+
+    snprintf(sql, n, "explain execute \"%s\"", name);
+
+    for (unsigned i = 0; i < nparams; i++) {
+        size_t used = strlen(sql);
+
+        snprintf(sql + used, n - used, "%s", i ? ",null" : "(null");
+    }
+
+    if (nparams) {
+        size_t used = strlen(sql);
+
+        snprintf(sql + used, n - used, ")");
+    }
+
+    res = PQexec(conn, sql);
+    ok = PQresultStatus(res) == PGRES_TUPLES_OK;
+
+    if (!ok) {
+        reason("%s", PQerrorMessage(conn));
+    }
+
+    PQclear(res);
+    free(sql);
+
+    return ok;
+}
+
+
+static int
+compare_columns(const tn_endpoint_info *info, PGresult *res)
+{
+    int ok;
+    unsigned i;
+    const char *name;
+
+    ok = info->ncolumns == 0 || (unsigned) PQnfields(res) == info->ncolumns;
+
+    if (!ok) {
+        reason("it answers %d columns, %u are declared", PQnfields(res),
+               info->ncolumns);
+    }
+
+    for (i = 0; ok && i < info->ncolumns; i++) {
+        name = PQfname(res, (int) i);
+
+        if (strlen(name) != info->columns[i].n ||
+            memcmp(name, info->columns[i].p, info->columns[i].n) != 0) {
+            reason("column %u is %s, declared is %.*s", i + 1, name,
+                   (int) info->columns[i].n, info->columns[i].p);
+            ok = 0;
+        }
+    }
+
+    return ok;
+}
+
+
+static int
+check_statement(const tn_endpoint_info *info, PGconn *conn, unsigned i)
+{
+    int ok;
+    char name[32], *sql;
+    PGresult *res;
+
+    snprintf(name, sizeof(name), "doctor_%u", i);
+    sql = text_of(info->stmt->sql);
+    res = PQprepare(conn, name, sql, 0, NULL);
+    free(sql);
+
+    ok = PQresultStatus(res) == PGRES_COMMAND_OK;
+    if (!ok) {
+        reason("%s", PQerrorMessage(conn));
+    }
+
+    PQclear(res);
+
+    if (ok) {
+        res = PQdescribePrepared(conn, name);
+        ok = PQresultStatus(res) == PGRES_COMMAND_OK &&
+             (unsigned) PQnparams(res) == info->stmt->nparams;
+
+        if (!ok) {
+            reason("it has %d parameters, %u are declared", PQnparams(res),
+                   info->stmt->nparams);
+        } else {
+            ok = compare_columns(info, res);
+        }
+
+        PQclear(res);
+    }
+
+    return ok && explain(conn, name, info->stmt->nparams);
+}
+
+
+static void
+check_endpoints(int *failures, const tn_catalogue *cat, PGconn *conn)
+{
+    int ok;
+    char *line;
+    unsigned i;
+    tn_endpoint_info info;
+
+    for (i = 0; tn_catalogue_endpoint(&info, cat, i); i++) {
+        ok = info.stmt == NULL || check_statement(&info, conn, i);
+        line = ctl_format("%.*s %.*s (%.*s)", (int) info.method.n,
+                          info.method.p, (int) info.path.n, info.path.p,
+                          (int) info.permission.n, info.permission.p);
+        verdict(failures, line, ok);
+        free(line);
+    }
+
+    verdict(failures, "there are endpoints", i > 0);
+}
+
+
+static int
+examine(int *failures, PGconn *conn)
+{
+    int rc;
+    tn_core *core;
+    tn_catalogue *cat;
+    tn_core_conf conf;
+
+    rc = check_rights(failures, conn);
+    if (rc != 0) {
+        return rc;
+    }
+
+    tn_core_conf_init(&conf);
+
+    if (tn_core_new(&core, &conf) != TN_OK) {
+        return ctl_error("can't start the library");
+    }
+
+    cat = NULL;
+    rc = read_catalogue(&cat, failures, core, conn);
+
+    if (rc == 0 && cat) {
+        check_endpoints(failures, cat, conn);
+    }
+
+    if (cat) {
+        tn_catalogue_free(cat);
+    }
+
+    tn_core_free(core);
+
+    return rc;
+}
+
+
+int
+ctl_doctor(int argc, char **argv)
+{
+    int opt, rc, failures;
+    const char *database;
+    PGconn *conn;
+
+    static const struct option options[] = {
+        { "database", required_argument, NULL, 'D' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+
+    database = NULL;
+
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (opt) {
+        case 'D':
+            database = optarg;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return CTL_OK;
+        default:
+            fputs(help, stderr);
+            return CTL_USAGE;
+        }
+    }
+
+    if (optind != argc) {
+        ctl_error("what is \"%s\"?", argv[optind]);
+        fputs(help, stderr);
+        return CTL_USAGE;
+    }
+
+    if (ctl_connect(&conn, database, "dbname=tenon user=tenon_api") != 0) {
+        return CTL_FAILED;
+    }
+
+    failures = 0;
+    rc = examine(&failures, conn);
+    PQfinish(conn);
+
+    if (rc == 0) {
+        printf("%s\n", failures ? "something is wrong" : "all is well");
+    }
+
+    return rc == 0 && failures == 0 ? CTL_OK : CTL_FAILED;
+}

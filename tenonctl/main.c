@@ -1,0 +1,73 @@
+/*
+ * main.c: tenonctl, the operator's command line: finds the command.
+ */
+
+#include "tenonctl.h"
+#include <tenon/base.h>
+#include <stdio.h>
+#include <string.h>
+
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *purpose;
+} commands[] = {
+    { "migrate", ctl_migrate, "bring the database schema up to date" },
+    { "app", ctl_app, "load an app's tables and declarations" },
+    { "doctor", ctl_doctor, "check a live database against this version" },
+};
+
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+
+static void
+usage(FILE *out)
+{
+    size_t i;
+
+    fputs("usage: tenonctl COMMAND [OPTION]...\n\ncommands:\n", out);
+
+    for (i = 0; i < NCOMMANDS; i++) {
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].purpose);
+    }
+
+    fputs("\n`tenonctl COMMAND --help` tells more. The database is named by\n"
+          "--database CONNINFO, else by $TENON_DATABASE, in libpq's form:\n"
+          "\"host=/run/postgresql dbname=tenon user=tenon_owner\".\n"
+          "\nexit codes: 0 done, 1 failed, 2 called the wrong way\n",
+          out);
+}
+
+
+int
+main(int argc, char **argv)
+{
+    size_t i;
+
+    if (argc < 2) {
+        usage(stderr);
+        return CTL_USAGE;
+    }
+
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        usage(stdout);
+        return CTL_OK;
+    }
+
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("tenonctl " TN_VERSION);
+        return CTL_OK;
+    }
+
+    for (i = 0; i < NCOMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+
+    ctl_error("there is no command \"%s\"", argv[1]);
+    usage(stderr);
+
+    return CTL_USAGE;
+}

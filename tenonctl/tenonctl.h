@@ -1,0 +1,85 @@
+/*
+ * tenonctl.h: what the commands of tenonctl share: a database session, SQL
+ * files run statement by statement, folders, messages.
+ *
+ * Functions that can fail return 0 on success, -1 after having said on
+ * stderr what went wrong; the command's exit code follows from that.
+ */
+
+#ifndef TENONCTL_H
+#define TENONCTL_H
+
+#include <libpq-fe.h>
+#include <stddef.h>
+
+#define CTL_OK     0 /* exit codes */
+#define CTL_FAILED 1
+#define CTL_USAGE  2
+
+/* "tenonctl: …" and a newline on stderr. Returns -1. */
+int ctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+
+/* ---- database (db.c) ---- */
+
+/* Connects; conninfo NULL means $TENON_DATABASE, else the given default. */
+int ctl_connect(PGconn **conn, const char *conninfo, const char *fallback);
+
+/* Waits for the lock that keeps migrations and loads of apps apart; it goes
+ * with the connection. */
+int ctl_lock(PGconn *conn);
+
+/* Runs one statement with n text parameters; what went wrong is said under
+ * the name `what`. *res may be NULL when rows are of no interest. */
+int ctl_query(PGresult **res, PGconn *conn, const char *what, const char *sql,
+              int n, const char *const *params);
+
+
+/* ---- SQL files (sql.c) ---- */
+
+/* Runs the statements of a file one after the other in the transaction that
+ * is open; errors name file:line. A file that ends the transaction itself
+ * is refused. */
+int ctl_run_file(PGconn *conn, const char *path, const char *text);
+
+/* The next statement of a text that starts at `p`: *start without leading
+ * blanks and comments, *end behind its semicolon. 0 when there is none. */
+int ctl_statement(const char **start, const char **end, const char *p);
+
+
+/* ---- files (files.c) ---- */
+
+typedef struct ctl_file {
+    char *name; /* without the folder */
+    char *path;
+    char *text; /* NUL-terminated */
+    size_t size;
+} ctl_file;
+
+typedef struct ctl_files {
+    ctl_file *list; /* in the order of names */
+    size_t n;
+} ctl_files;
+
+/* Reads all *.sql of a folder. Free with ctl_files_free(). */
+int ctl_files_read(ctl_files *files, const char *dir);
+void ctl_files_free(ctl_files *files);
+
+/* Reads one file whole, "-" for stdin; free() the text. */
+int ctl_file_read(char **text, size_t *size, const char *path);
+
+/* Where schema/NAME lies: in the current folder when that is a checkout, else
+ * where it was installed. free() it. */
+char *ctl_schema_path(const char *name);
+
+char *ctl_format(const char *format, ...)
+    __attribute__((format(printf, 1, 2))); /* free() it; never NULL */
+
+
+/* ---- commands ---- */
+
+int ctl_migrate(int argc, char **argv);
+int ctl_app(int argc, char **argv);
+int ctl_doctor(int argc, char **argv);
+
+#endif
