@@ -26,10 +26,17 @@ ngx_http_tenon_preaccess_handler(ngx_http_request_t *r)
     ngx_int_t rc;
     ngx_http_tenon_ctx_t *ctx;
     ngx_http_tenon_loc_conf_t *tlcf;
+    ngx_http_tenon_main_conf_t *tmcf;
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_tenon_module);
 
     if (!tlcf->enabled || r != r->main || r->err_status) {
+        return NGX_DECLINED;
+    }
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_tenon_module);
+
+    if (tmcf->worker == NULL) {
         return NGX_DECLINED;
     }
 
@@ -70,10 +77,18 @@ ngx_int_t
 ngx_http_tenon_handler(ngx_http_request_t *r)
 {
     ngx_http_tenon_ctx_t *ctx;
+    ngx_http_tenon_main_conf_t *tmcf;
 
     if (r->err_status) {
         /* error_page leads here: the op must not run after a refusal */
         return ngx_http_tenon_problem_handler(r);
+    }
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_tenon_module);
+
+    if (tmcf->worker == NULL) {
+        /* "master_process off" starts no worker again after a reload */
+        return ngx_http_tenon_send_static(r, TN_E_UNAVAILABLE);
     }
 
     ctx = ngx_http_tenon_get_ctx(r);

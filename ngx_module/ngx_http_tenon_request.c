@@ -61,14 +61,6 @@ ngx_http_tenon_create_op(ngx_http_tenon_ctx_t *ctx)
                             ? (uint64_t) r->headers_in.content_length_n
                             : 0;
 
-#if (NGX_HTTP_V2)
-    if (r->stream && r->headers_in.content_length_n < 0
-        && !r->stream->in_closed)
-    {
-        head->body_length = UINT64_MAX;
-    }
-#endif
-
     if (ngx_http_tenon_random(worker->random, head->entropy,
                               sizeof(head->entropy))
         != NGX_OK)

@@ -23,7 +23,7 @@ begin
                 ('tenon_app',    'nologin',
                  'Tenon: owner of the functions that apps define'),
                 ('tenon_lookup', 'nologin',
-                 'Tenon: owner of the look-ups made before the tenant is known'),
+                 'Tenon: owner of look-ups made before the tenant is known'),
                 ('tenon_feed',   'login',
                  'Tenon: reads the event feed of all tenants, nothing else'),
                 ('tenon_worker', 'login',

@@ -2,6 +2,7 @@
 # lint.sh: the rules that a machine can check. Says what is wrong and where,
 # goes on to the next rule, and fails at the end if anything was.
 set -euo pipefail
+shopt -s lastpipe # complain, at the end of a pipeline, sets a variable
 cd "$(dirname "$0")/.."
 
 lib=build/lib/libtenon.so.1
@@ -129,6 +130,13 @@ if [ -f $lib ]; then
         complain "$lib exports what is not tn_*" || true
 else
     echo "$lib is not built" | complain "run: make lib"
+fi
+
+module=build/ngx/ngx_http_tenon_module.so
+if [ -f $module ]; then
+    nm -D --undefined-only $module | awk '{ print $2 }' |
+        grep '^ngx_http_tenon' |
+        complain "$module lacks a symbol of its own" || true
 fi
 
 

@@ -162,7 +162,7 @@ load_schema() {
     fi
     psql_super -1 -d tenon -f "$checkout/schema/bootstrap.sql"
 
-    # Other apps of this database must be loaded anew as well, some day.
+    # Other apps of this database are loaded anew when they are next served.
     rm -f "$var"/loaded-*
     as_pg "$ctl" migrate --dir "$checkout/schema/migrations" \
         --database "$owner_db"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # test.sh [FILE…]: one prove run over the whole suite (or the files named):
 # the built unit programs, which speak TAP through cmocka, and everything in
-# t/ that ends in .t. Its last lines are prove's summary.
+# t/ that ends in .t. Its last lines are prove's summary. A program of t/20pg
+# with a .t of its name beside it is that script's to run.
 #
 # PROVE_FLAGS adds to prove's flags ("-v", "-j2").
 set -euo pipefail
@@ -16,7 +17,7 @@ if [ $# = 0 ]; then
     # A program counts when its source is still there.
     set --
     while read -r source; do
-        set -- "$@" "build/${source%.c}"
+        [ -f "${source%.c}.t" ] || set -- "$@" "build/${source%.c}"
     done < <([ ! -d t/00unit ] || find t/00unit -name '*.c' | sort
              [ ! -d t/20pg ] || find t/20pg -maxdepth 1 -name '*.c' | sort)
     while read -r script; do

@@ -146,11 +146,35 @@ begin(PGconn *conn, const char *name)
 }
 
 
+/* Files that are also run by hand begin and end the app themselves. */
+static int
+end(char **version, PGconn *conn, const char *name)
+{
+    PGresult *res;
+
+    if (ctl_query(NULL, conn, name,
+                  "select tenon.app_end($1)"
+                  " where current_setting('tenon.app', true) <> ''",
+                  1, &name) != 0 ||
+        ctl_query(&res, conn, name,
+                  "select version from tenon.catalogue_version", 0,
+                  NULL) != 0) {
+        return -1;
+    }
+
+    *version = ctl_format("%s", PQgetvalue(res, 0, 0));
+    PQclear(res);
+
+    return 0;
+}
+
+
 static int
 run_files(const app_load *load, PGconn *conn, const ctl_files *files)
 {
+    int rc;
     size_t i;
-    PGresult *res;
+    char *version;
     const char *name = load->name;
 
     if (ctl_query(NULL, conn, name, "begin", 0, NULL) != 0 ||
@@ -167,21 +191,25 @@ run_files(const app_load *load, PGconn *conn, const ctl_files *files)
         }
     }
 
-    if (ctl_query(&res, conn, name, "select tenon.app_end($1)", 1, &name) !=
-        0) {
+    if (end(&version, conn, name) != 0) {
         return -1;
     }
 
-    printf("%s app %s, catalogue version %s\n",
-           load->check ? "checked" : "loaded", name, PQgetvalue(res, 0, 0));
-    PQclear(res);
+    rc = load->demo ? run_demo(load, conn, files) : 0;
 
-    if (load->demo && run_demo(load, conn, files) != 0) {
-        return -1;
+    if (rc == 0) {
+        rc = ctl_query(NULL, conn, name, load->check ? "rollback" : "commit", 0,
+                       NULL);
     }
 
-    return ctl_query(NULL, conn, name, load->check ? "rollback" : "commit", 0,
-                     NULL);
+    if (rc == 0) {
+        printf("%s app %s, catalogue version %s\n",
+               load->check ? "checked" : "loaded", name, version);
+    }
+
+    free(version);
+
+    return rc;
 }
 
 

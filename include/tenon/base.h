@@ -29,8 +29,9 @@ typedef struct tn_str {
     size_t n;
 } tn_str;
 
-#define TN_STR(lit) ((tn_str){ (lit), sizeof(lit) - 1 })
-#define TN_STR_C(lit) { (lit), sizeof(lit) - 1 }
+/* Of a string literal, and nothing else: the empty one in front sees to it. */
+#define TN_STR(lit) ((tn_str){ "" lit, sizeof(lit) - 1 })
+#define TN_STR_C(lit) { "" lit, sizeof(lit) - 1 }
 #define TN_NULL ((tn_str){ NULL, 0 })
 
 

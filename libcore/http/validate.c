@@ -202,11 +202,21 @@ check_text(tn_op *op, tn_str at, const tn__field *field, tn_str *value)
 }
 
 
+/* The gate keeps integers within ±(2^53−1), but 1e300 is no integer to it. */
+#define INT_MAX_EXACT 9007199254740991.0
+
+
 static void
-check_int(tn_op *op, tn_str at, const tn__field *field, double number)
+check_int(tn_op *op, tn_str at, const tn__field *field, double number,
+          tn_str *value)
 {
+    tn__buf buf;
+
     if (number != floor(number)) {
         tn__fault(op, at, TN_F_WRONG_TYPE, "must be an integer");
+
+    } else if (fabs(number) > INT_MAX_EXACT) {
+        tn__fault(op, at, TN_F_OUT_OF_RANGE, NULL);
 
     } else if (field->has_min && number < (double) field->min) {
         fault_bound(op, at, TN_F_OUT_OF_RANGE, "must be at least ", field->min,
@@ -215,6 +225,15 @@ check_int(tn_op *op, tn_str at, const tn__field *field, double number)
     } else if (field->has_max && number > (double) field->max) {
         fault_bound(op, at, TN_F_OUT_OF_RANGE, "must be at most ", field->max,
                     "");
+
+    } else {
+        /* 1.0 is an integer in JSON, not in SQL */
+        tn__buf_init(&buf, op->mem, 24);
+        tn__buf_int(&buf, (int64_t) number);
+
+        if (tn__buf_str(value, &buf) != TN_OK) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+        }
     }
 }
 
@@ -325,7 +344,8 @@ check_value(tn_op *op, tn_str at, const tn__field *field, const cJSON *node,
             return;
         }
         if (field->type == TN__TYPE_INT) {
-            check_int(op, at, field, node->valuedouble);
+            check_int(op, at, field, node->valuedouble, value);
+            return;
         }
         break;
 

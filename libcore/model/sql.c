@@ -275,7 +275,7 @@ reference_cte(tn__buf *sql, const tn__resource *resource, int update)
             continue;
         }
 
-        LIT(sql, n++ ? ", " : " ref as (select ");
+        ADD(sql, n++ ? TN_STR(", ") : TN_STR(" ref as (select "));
 
         if (update && !field->update) {
             LIT(sql, "true");
@@ -311,7 +311,7 @@ reference_cte(tn__buf *sql, const tn__resource *resource, int update)
     }
 
     if (n) {
-        LIT(sql, update ? " from old),\n" : "),\n");
+        ADD(sql, update ? TN_STR(" from old),\n") : TN_STR("),\n"));
     }
 
     return n;
@@ -413,7 +413,8 @@ compile_create(tn__resource *resource, tn_mem *mem)
     reference_names(&sql, resource, 0, TN_STR(", "));
     LIT(&sql, ", ");
     tn__resource_columns(&sql, resource, TN_STR("done"));
-    LIT(&sql, refs ? " from ref left join done on true" : " from done");
+    ADD(&sql, refs ? TN_STR(" from ref left join done on true")
+                   : TN_STR(" from done"));
 
     return compile(&resource->create, &sql, resource);
 }
@@ -486,7 +487,7 @@ compile_update(tn__resource *resource, tn_mem *mem)
         LIT(&sql, " end");
     }
 
-    LIT(&sql, refs ? " from old, ref" : " from old");
+    ADD(&sql, refs ? TN_STR(" from old, ref") : TN_STR(" from old"));
     where_old(&sql, resource);
     reference_names(&sql, resource, 1, TN_STR(" and "));
 

@@ -409,6 +409,7 @@ comment on column tenon.event_body.salt is
 create function tenon.make_partitions(months int default 12)
 returns int
 language plpgsql
+set search_path = pg_catalog
 as $$
 declare
     parent      text;
@@ -592,6 +593,7 @@ comment on view tenon.audit_event is
 create function tenon.touch()
 returns trigger
 language plpgsql
+set search_path = pg_catalog
 as $$
 begin
     -- A version that stays is an ETag that lies.
@@ -612,6 +614,7 @@ comment on function tenon.touch() is
 create function tenon.log_change()
 returns trigger
 language plpgsql
+set search_path = pg_catalog
 as $$
 declare
     before    jsonb;
@@ -709,51 +712,51 @@ alter table tenon.event_body    enable row level security,
 
 create policy realm on tenon.realm
      using (realm_id = nullif(current_setting('tenon.realm', true),
-                          '')::uuid)
+                              '')::uuid)
 with check (realm_id = nullif(current_setting('tenon.realm', true),
-                          '')::uuid);
+                              '')::uuid);
 
 create policy realm on tenon."user"
      using (realm_id = nullif(current_setting('tenon.realm', true),
-                          '')::uuid)
+                              '')::uuid)
 with check (realm_id = nullif(current_setting('tenon.realm', true),
-                          '')::uuid);
+                              '')::uuid);
 
 create policy realm on tenon.login_attempt
      using (realm_id = nullif(current_setting('tenon.realm', true),
-                          '')::uuid)
+                              '')::uuid)
 with check (realm_id = nullif(current_setting('tenon.realm', true),
-                          '')::uuid);
+                              '')::uuid);
 
 create policy tenant on tenon.tenant
      using (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid)
+                               '')::uuid)
 with check (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid);
+                               '')::uuid);
 
 create policy tenant on tenon.member
      using (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid)
+                               '')::uuid)
 with check (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid);
+                               '')::uuid);
 
 create policy tenant on tenon.session
      using (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid)
+                               '')::uuid)
 with check (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid);
+                               '')::uuid);
 
 create policy tenant on tenon.event
      using (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid)
+                               '')::uuid)
 with check (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid);
+                               '')::uuid);
 
 create policy tenant on tenon.event_body
      using (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid)
+                               '')::uuid)
 with check (tenant_id = nullif(current_setting('tenon.tenant', true),
-                           '')::uuid);
+                               '')::uuid);
 
 -- A tenant may enter its own name and nothing can be read back.
 create policy tenant on tenon.tenant_slug for insert

@@ -14,6 +14,9 @@
 -- table. What can't be served safely is refused here, with what is wrong,
 -- where, and how to mend it; a load is one transaction, so a refused one
 -- leaves the old catalogue serving.
+--
+-- The functions that apps call fix their search_path, and those they call run
+-- under it: a relation is always named with its schema.
 
 
 -- Tables ---------------------------------------------------------------------
@@ -280,6 +283,7 @@ comment on function tenon.set_check(regclass, text, text) is
 create function tenon.set_index(res tenon.resource, suffix text, columns text[])
 returns void
 language plpgsql
+set client_min_messages = warning
 as $$
 begin
     execute format('create index if not exists %I on %I.%I (%s)%s',
@@ -301,6 +305,7 @@ comment on function tenon.set_index(tenon.resource, text, text[]) is
 create function tenon.app_begin(app text, schema_name text default null)
 returns void
 language plpgsql
+set search_path = pg_catalog
 as $$
 begin
     if app !~ '^[a-z][a-z0-9_]{0,30}$' or app in ('tenon', 'public') then
@@ -344,6 +349,7 @@ comment on function tenon.app_begin(text, text) is
 create function tenon.app_end(app text)
 returns bigint
 language plpgsql
+set search_path = pg_catalog
 as $$
 declare
     res  record;
@@ -611,6 +617,7 @@ comment on function tenon.check_keys(regclass) is
 create function tenon.protect(rel regclass, full_name text)
 returns void
 language plpgsql
+set client_min_messages = warning
 as $$
 declare
     other  text;
@@ -666,6 +673,7 @@ create function tenon.resource(
     owner        text    default 'created_by')
 returns void
 language plpgsql
+set search_path = pg_catalog
 as $$
 declare
     app    text     := tenon.current_app();
@@ -821,7 +829,10 @@ comment on function tenon.field_column(text, text) is
     'The column of a field; refuses when there is none';
 
 
-create function tenon.check_keyset(relation text, col pg_attribute, sort boolean)
+create function tenon.check_keyset(
+    relation  text,
+    col       pg_attribute,
+    sort      boolean)
 returns void
 language plpgsql stable
 as $$
@@ -874,6 +885,7 @@ create function tenon.field(
     pii          boolean default false)
 returns void
 language plpgsql
+set search_path = pg_catalog
 as $$
 declare
     res      tenon.resource := tenon.declared(relation);
@@ -975,6 +987,7 @@ comment on function tenon.field(text, text, bigint, bigint, text, text[],
 create function tenon.states(relation text, field text, transitions text)
 returns void
 language plpgsql
+set search_path = pg_catalog
 as $$
 declare
     res      tenon.resource := tenon.declared(relation);
@@ -1078,6 +1091,7 @@ create function tenon.allow(
     scope     text default 'tenant')
 returns void
 language plpgsql
+set search_path = pg_catalog
 as $$
 declare
     this_app   text := tenon.current_app();

@@ -350,7 +350,9 @@ cut_everywhere(tn_pg *direct, int direction, int id)
     }
 
     assert_true(unknown > 20);
-    assert_true(known > 20);
+
+    /* a question cut takes the earlier answers with it */
+    assert_true(direction == TO_SERVER || known > 20);
     close(l.listener);
 }
 

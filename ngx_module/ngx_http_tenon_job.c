@@ -1,0 +1,308 @@
+/*
+ * ngx_http_tenon_job.c: password hashes in the thread pool.
+ *
+ * A hash takes 64 MiB and tens of milliseconds, so the node has few permits.
+ * A permit belongs to the job, not to its request: a client that goes away
+ * frees none before the hash is through. Jobs without one wait in a bounded
+ * queue; permits that other workers give back are found by looking.
+ */
+
+#include "ngx_http_tenon.h"
+
+
+#define NGX_HTTP_TENON_JOB_RETRY 5
+#define NGX_HTTP_TENON_JOB_HOLD 60000
+
+struct ngx_http_tenon_jobs_s {
+    ngx_http_tenon_main_conf_t *conf;
+    ngx_queue_t waiting;
+    ngx_uint_t nwaiting;
+    ngx_event_t timer;
+};
+
+struct ngx_http_tenon_task_s {
+    ngx_thread_task_t task; /* its ctx is this structure */
+    ngx_queue_t queue;
+    ngx_http_tenon_ctx_t *ctx; /* NULL: the client is gone */
+    ngx_http_tenon_jobs_t *jobs;
+    ngx_msec_t deadline;
+    ngx_int_t permit; /* NGX_BUSY while it waits */
+    tn_job job;
+};
+
+
+static void ngx_http_tenon_jobs_pump(ngx_http_tenon_jobs_t *jobs);
+static void ngx_http_tenon_jobs_timer(ngx_event_t *ev);
+static ngx_int_t ngx_http_tenon_job_start(ngx_http_tenon_task_t *task);
+static void ngx_http_tenon_job_thread(void *data, ngx_log_t *log);
+static void ngx_http_tenon_job_event(ngx_event_t *ev);
+static void ngx_http_tenon_job_unqueue(ngx_http_tenon_task_t *task);
+static void ngx_http_tenon_job_refuse(ngx_http_tenon_task_t *task);
+static void ngx_http_tenon_job_free(ngx_http_tenon_task_t *task);
+
+
+ngx_int_t
+ngx_http_tenon_jobs_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle)
+{
+    ngx_http_tenon_jobs_t *jobs;
+
+    jobs = ngx_pcalloc(cycle->pool, sizeof(ngx_http_tenon_jobs_t));
+    if (jobs == NULL) {
+        return NGX_ERROR;
+    }
+
+    jobs->conf = conf;
+    ngx_queue_init(&jobs->waiting);
+
+    jobs->timer.handler = ngx_http_tenon_jobs_timer;
+    jobs->timer.data = jobs;
+    jobs->timer.log = cycle->log;
+
+    conf->worker->jobs = jobs;
+
+    ngx_http_tenon_permit_give_all(conf->zone);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tenon_jobs_done(ngx_http_tenon_main_conf_t *conf)
+{
+    ngx_queue_t *q;
+    ngx_http_tenon_jobs_t *jobs;
+    ngx_http_tenon_task_t *task;
+
+    jobs = conf->worker->jobs;
+
+    while (!ngx_queue_empty(&jobs->waiting)) {
+        q = ngx_queue_head(&jobs->waiting);
+        task = ngx_queue_data(q, ngx_http_tenon_task_t, queue);
+
+        task->ctx->task = NULL;
+        ngx_http_tenon_job_unqueue(task);
+        ngx_http_tenon_job_free(task);
+    }
+
+    ngx_http_tenon_permit_give_all(conf->zone);
+}
+
+
+ngx_int_t
+ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job)
+{
+    ngx_http_tenon_jobs_t *jobs;
+    ngx_http_tenon_task_t *task;
+
+    jobs = ctx->conf->worker->jobs;
+
+    ngx_memzero(&ctx->input, sizeof(tn_input));
+
+    task = ngx_calloc(sizeof(ngx_http_tenon_task_t),
+                      ctx->request->connection->log);
+    if (task == NULL) {
+        return NGX_ERROR;
+    }
+
+    task->ctx = ctx;
+    task->jobs = jobs;
+    task->job = *job;
+    task->permit = NGX_BUSY;
+
+    task->task.ctx = task;
+    task->task.handler = ngx_http_tenon_job_thread;
+    task->task.event.handler = ngx_http_tenon_job_event;
+    task->task.event.data = task;
+    task->task.event.log = ngx_cycle->log;
+
+    if (ngx_queue_empty(&jobs->waiting)
+        && ngx_http_tenon_job_start(task) == NGX_OK)
+    {
+        ctx->task = task;
+        return NGX_AGAIN;
+    }
+
+    if (jobs->nwaiting >= (ngx_uint_t) ctx->conf->hash_queue) {
+        ngx_http_tenon_job_free(task);
+        ctx->input.failed = TN_E_BUSY;
+        return NGX_OK;
+    }
+
+    ctx->task = task;
+    task->deadline = ngx_current_msec + ctx->conf->queue_timeout;
+
+    ngx_queue_insert_tail(&jobs->waiting, &task->queue);
+    jobs->nwaiting++;
+
+    if (!jobs->timer.timer_set) {
+        ngx_add_timer(&jobs->timer, NGX_HTTP_TENON_JOB_RETRY);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_http_tenon_job_abandon(ngx_http_tenon_task_t *task)
+{
+    task->ctx = NULL;
+
+    if (task->permit == NGX_BUSY) {
+        ngx_http_tenon_job_unqueue(task);
+        ngx_http_tenon_job_free(task);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_tenon_job_start(ngx_http_tenon_task_t *task)
+{
+    ngx_http_tenon_main_conf_t *conf;
+
+    conf = task->jobs->conf;
+
+    task->permit = ngx_http_tenon_permit_take(conf->zone, conf->hash_jobs);
+
+    if (task->permit == NGX_BUSY) {
+        return NGX_BUSY;
+    }
+
+    if (ngx_thread_task_post(conf->thread_pool, &task->task) != NGX_OK) {
+        ngx_http_tenon_permit_give(conf->zone, task->permit);
+        task->permit = NGX_BUSY;
+        return NGX_BUSY;
+    }
+
+    /* holds a worker that shuts down: no other timer does */
+
+    ngx_add_timer(&task->task.event, NGX_HTTP_TENON_JOB_HOLD);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tenon_job_thread(void *data, ngx_log_t *log)
+{
+    ngx_http_tenon_task_t *task = data;
+
+    tn_job_run(&task->job);
+}
+
+
+static void
+ngx_http_tenon_job_event(ngx_event_t *ev)
+{
+    ngx_http_tenon_ctx_t *ctx;
+    ngx_http_tenon_jobs_t *jobs;
+    ngx_http_tenon_task_t *task;
+
+    task = ev->data;
+    jobs = task->jobs;
+    ctx = task->ctx;
+
+    if (ev->timedout) {
+        ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
+                      "tenon password hash took too long");
+        ev->timedout = 0;
+        return;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    ngx_http_tenon_permit_give(jobs->conf->zone, task->permit);
+
+    if (ctx) {
+        ctx->task = NULL;
+
+        ngx_memzero(&ctx->input, sizeof(tn_input));
+        ctx->input.job = &task->job;
+
+        ngx_http_tenon_resume(ctx);
+    }
+
+    ngx_http_tenon_job_free(task);
+
+    ngx_http_tenon_jobs_pump(jobs);
+}
+
+
+static void
+ngx_http_tenon_jobs_timer(ngx_event_t *ev)
+{
+    ngx_http_tenon_jobs_pump(ev->data);
+}
+
+
+/* Starts and times out those who wait, oldest first. */
+static void
+ngx_http_tenon_jobs_pump(ngx_http_tenon_jobs_t *jobs)
+{
+    ngx_queue_t *q;
+    ngx_http_tenon_task_t *task;
+
+    while (!ngx_queue_empty(&jobs->waiting)) {
+        q = ngx_queue_head(&jobs->waiting);
+        task = ngx_queue_data(q, ngx_http_tenon_task_t, queue);
+
+        if ((ngx_msec_int_t) (task->deadline - ngx_current_msec) <= 0) {
+            ngx_http_tenon_job_refuse(task);
+            continue;
+        }
+
+        if (ngx_http_tenon_job_start(task) != NGX_OK) {
+            break;
+        }
+
+        ngx_http_tenon_job_unqueue(task);
+    }
+
+    if (!ngx_queue_empty(&jobs->waiting) && !jobs->timer.timer_set) {
+        ngx_add_timer(&jobs->timer, NGX_HTTP_TENON_JOB_RETRY);
+    }
+}
+
+
+static void
+ngx_http_tenon_job_unqueue(ngx_http_tenon_task_t *task)
+{
+    ngx_http_tenon_jobs_t *jobs;
+
+    jobs = task->jobs;
+
+    ngx_queue_remove(&task->queue);
+    jobs->nwaiting--;
+
+    if (jobs->nwaiting == 0 && jobs->timer.timer_set) {
+        ngx_del_timer(&jobs->timer);
+    }
+}
+
+
+static void
+ngx_http_tenon_job_refuse(ngx_http_tenon_task_t *task)
+{
+    ngx_http_tenon_ctx_t *ctx;
+
+    ctx = task->ctx;
+
+    ngx_http_tenon_job_unqueue(task);
+    ngx_http_tenon_job_free(task);
+
+    ctx->task = NULL;
+
+    ngx_memzero(&ctx->input, sizeof(tn_input));
+    ctx->input.failed = TN_E_BUSY;
+
+    ngx_http_tenon_resume(ctx);
+}
+
+
+static void
+ngx_http_tenon_job_free(ngx_http_tenon_task_t *task)
+{
+    ngx_explicit_memzero(&task->job, sizeof(tn_job));
+    ngx_free(task);
+}
