@@ -19,6 +19,10 @@ ifeq (,$(filter -j%,$(MAKEFLAGS)))
 MAKEFLAGS += -j2
 endif
 
+# One short line per file; V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @printf '  %-5s %s\n' $(1) $(2)
+
 B := build
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -66,29 +70,33 @@ lib: $(lib) $(B)/lib/tenon.pc
 
 # The list of objects is a file, so that a source that went relinks too.
 $(lib): $(core_obj) $(B)/core.list
+	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,$(@F) -Wl,-z,defs $(LDFLAGS) -o $@ \
+	$(Q)$(CC) -shared -Wl,-soname,$(@F) -Wl,-z,defs $(LDFLAGS) -o $@ \
 	      $(core_obj) $(LIBS)
-	ln -sf $(@F) $(@D)/libtenon.so
+	@ln -sf $(@F) $(@D)/libtenon.so
 
 $(B)/lib/tenon.pc: scripts/tenon.pc.in Makefile include/tenon/base.h
 	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(CURDIR)|; s|@LIBDIR@|$(CURDIR)/$(B)/lib|' \
+	@sed -e 's|@PREFIX@|$(CURDIR)|; s|@LIBDIR@|$(CURDIR)/$(B)/lib|' \
 	    -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 $(B)/gen/queries.c: libcore/queries.pl $(wildcard schema/queries/*.sql) \
                     $(B)/queries.list | packages
+	$(call say,GEN,$@)
 	@mkdir -p $(@D)
-	perl libcore/queries.pl $(sort $(wildcard schema/queries/*.sql)) > $@
+	$(Q)perl libcore/queries.pl $(sort $(wildcard schema/queries/*.sql)) > $@
 
 $(B)/obj/libcore/%.o: libcore/%.c | packages
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) $(PQ_CFLAGS) -fPIC -fvisibility=hidden \
+	$(Q)$(CC) $(BASE) $(CFLAGS) $(PQ_CFLAGS) -fPIC -fvisibility=hidden \
 	      -c -o $@ $<
 
 $(B)/obj/gen/%.o: $(B)/gen/%.c
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(Q)$(CC) $(BASE) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 
 
 # ---- tenonctl ----
@@ -97,13 +105,15 @@ tools: $(B)/bin/tenonctl
 
 # Its rpath is for the checkout; `make install` links one without.
 $(B)/bin/tenonctl: $(ctl_obj) $(lib)
+	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $(ctl_obj) -L$(B)/lib -ltenon \
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(ctl_obj) -L$(B)/lib -ltenon \
 	      -Wl,-rpath,$(CURDIR)/$(B)/lib $(LIBS)
 
 $(B)/obj/tenonctl/%.o: tenonctl/%.c | packages
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) $(PQ_CFLAGS) \
+	$(Q)$(CC) $(BASE) $(CFLAGS) $(PQ_CFLAGS) \
 	      -DTENON_SHARE='"$(PREFIX)/share/tenon"' -c -o $@ $<
 
 
@@ -125,24 +135,28 @@ $(B)/ngx/Makefile: config scripts/module.sh $(B)/ngx.list | packages
 unit: $(unit_bin)
 
 $(B)/san/libtenon.a: $(san_obj) $(B)/core.list
+	$(call say,AR,$@)
 	@mkdir -p $(@D)
-	rm -f $@
-	ar rcs $@ $(san_obj)
+	@rm -f $@
+	$(Q)ar rcs $@ $(san_obj)
 
 # An archive: a test that includes the file it tests brings its symbols
 # itself, and the archive's copy stays out.
 $(B)/t/%: t/%.c $(B)/san/libtenon.a | packages-test
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -It/lib -o $@ $< \
+	$(Q)$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -It/lib -o $@ $< \
 	      $(B)/san/libtenon.a -lcmocka $(LIBS)
 
 $(B)/san/libcore/%.o: libcore/%.c | packages
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -c -o $@ $<
+	$(Q)$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -c -o $@ $<
 
 $(B)/san/gen/%.o: $(B)/gen/%.c
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(SAN) -c -o $@ $<
+	$(Q)$(CC) $(BASE) $(SAN) -c -o $@ $<
 
 
 # ---- lists of files: rewritten only when a file came or went ----

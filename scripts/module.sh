@@ -43,7 +43,7 @@ build() {
 
 case $verb in
 configure)
-    echo "configure $dir"
+    printf '  %-5s %s\n' CONF "$dir"
     configure
     ;;
 build)

@@ -51,7 +51,8 @@ finish(tn_pg *pg)
 
     job = pg->flight.head;
 
-    if (job->error == NULL && job->at < job->ncmds) {
+    if (job->error == NULL &&
+        (job->at < job->ncmds || job->nresults < job->n)) {
         tn__pg_lose(pg, "a Sync came before its results");
         return;
     }

@@ -235,23 +235,23 @@ returns void
 language plpgsql
 as $$
 declare
-    note   text := 'declared: ' || coalesce(expression, '');
-    found  oid;
+    note  text := 'declared: ' || coalesce(expression, '');
+    con   oid;
 begin
-    select oid into found
+    select oid into con
       from pg_constraint
      where conrelid = rel and conname = name;
 
     -- Unchanged: adding it anew would lock the table and read all of it.
     if expression is not null
-       and obj_description(found, 'pg_constraint') = note
+       and obj_description(con, 'pg_constraint') = note
     then
         return;
     end if;
 
     -- What somebody wrote in the table's own SQL isn't ours to drop.
-    if found is not null
-       and coalesce(obj_description(found, 'pg_constraint'), '')
+    if con is not null
+       and coalesce(obj_description(con, 'pg_constraint'), '')
            not like 'declared: %'
     then
         if expression is not null then
@@ -262,7 +262,7 @@ begin
         return;
     end if;
 
-    if found is not null then
+    if con is not null then
         execute format('alter table %s drop constraint %I', rel, name);
     end if;
 

@@ -76,7 +76,8 @@ rows_of_every_size(void **state)
 static void
 parameters_and_rows_both_large(void **state)
 {
-    tn_pg *pg = open_depth(FLOOD);
+    static const tn_stmt nap = STMT("nap", "select pg_sleep(0.5)", 0);
+    tn_pg *pg = open_depth(FLOOD + 1);
     char *text = malloc(LARGEST);
     tn_str param = { text, LARGEST };
     unsigned i, blocked = 0;
@@ -87,6 +88,9 @@ parameters_and_rows_both_large(void **state)
     (void) state;
     memset(text, 'y', LARGEST);
 
+    /* while it sleeps the server doesn't read, so that the sockets do fill */
+    assert_int_equal(send_one(pg, &nap, NULL, 0, NULL), TN_OK);
+
     for (i = 0; i < FLOOD; i++) {
         text[0] = (char) ('0' + i);
         assert_int_equal(send_one(pg, &echo, &param, 0, NULL), TN_OK);
@@ -94,6 +98,7 @@ parameters_and_rows_both_large(void **state)
     }
 
     assert_int_equal(blocked, TN_PG_WRITE);
+    assert_int_equal(await(pg, &tag, &retry)->outcome, TN_DB_OK);
 
     for (i = 0; i < FLOOD; i++) {
         reply = await(pg, &tag, &retry);
