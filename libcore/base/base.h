@@ -100,8 +100,9 @@ int tn__uuid_parse(unsigned char out[16], tn_str s);
  * fraction are refused; leap second 60 is refused; years 0001–9999. */
 int tn__time_parse(int64_t *us, tn_str s);
 void tn__time_format(char out[TN__TIME_TEXT], int64_t us);
-/* PostgreSQL's ISO text in UTC ("2026-11-21 01:33:00.12+00") as RFC 3339
- * ("2026-11-21T01:33:00.12Z"). Anything else is added as it is. */
+/* PostgreSQL's ISO text in UTC ("2026-11-21 01:33:00.12+00") as RFC 3339 with
+ * six digits of fraction, as event images have it
+ * ("2026-11-21T01:33:00.120000Z"). Anything else is added as it is. */
 void tn__buf_pg_time(tn__buf *buf, tn_str pg);
 
 

@@ -243,7 +243,7 @@ void
 tn__buf_pg_time(tn__buf *buf, tn_str pg)
 {
     int part[6];
-    tn_str rest = tn__sub(pg, 19, pg.n);
+    tn_str digits, rest = tn__sub(pg, 19, pg.n);
 
     if (!time_scan(part, pg, "0000-00-00 00:00:00") ||
         time_fraction(&rest) < 0 || !tn__eq(rest, TN_STR("+00"))) {
@@ -251,8 +251,13 @@ tn__buf_pg_time(tn__buf *buf, tn_str pg)
         return;
     }
 
+    digits = pg.n > 22 ? tn__sub(pg, 20, pg.n - 3) : TN_STR("");
+
     tn__buf_add(buf, tn__sub(pg, 0, 10));
     tn__buf_char(buf, 'T');
-    tn__buf_add(buf, tn__sub(pg, 11, pg.n - 3));
+    tn__buf_add(buf, tn__sub(pg, 11, 19));
+    tn__buf_char(buf, '.');
+    tn__buf_add(buf, digits);
+    tn__buf_add(buf, tn__sub(TN_STR("000000"), digits.n, 6));
     tn__buf_char(buf, 'Z');
 }

@@ -611,6 +611,36 @@ comment on function tenon.touch() is
     'its new version as one changed by the API does';
 
 
+create function tenon.image(relation oid, changed jsonb)
+returns jsonb
+language sql stable
+set search_path = pg_catalog
+as $$
+    -- Built by the API's statements too (libcore/model/sql.c): the same row
+    -- must look the same whoever changed it.
+    select jsonb_object_agg(
+               key,
+               case when a.atttypid = 'timestamptz'::regtype
+                     and jsonb_typeof(value) = 'string'
+                    then to_jsonb(to_char((value #>> '{}')::timestamptz
+                                              at time zone 'UTC',
+                                          'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+                    else value
+                end)
+      from jsonb_each(changed)
+      join pg_attribute a on a.attrelid = relation and a.attname = key
+     where key not in ('tenant_id', 'deleted_at')
+$$;
+
+comment on function tenon.image(oid, jsonb) is
+    'A row as events hold it and responses show it: no tenant_id, no '
+    'deleted_at, times as RFC 3339 in UTC';
+
+-- A foreign key's ON DELETE SET NULL acts as the table's owner, and the
+-- trigger that logs it runs as who deleted.
+grant execute on function tenon.image(oid, jsonb) to tenon_api;
+
+
 create function tenon.log_change()
 returns trigger
 language plpgsql
@@ -649,8 +679,8 @@ begin
         tg_argv[0],
         coalesce(existing ->> 'id', existing ->> 'tenant_id')::uuid,
         (existing ->> 'version')::bigint,
-        before - 'tenant_id',
-        after  - 'tenant_id',
+        tenon.image(tg_relid, before),
+        tenon.image(tg_relid, after),
         null,
         uuid_send(gen_random_uuid()));
 
