@@ -61,6 +61,7 @@ typedef struct {
     ngx_int_t hash_queue;
 
     ngx_thread_pool_t *thread_pool;
+    ngx_int_t request_id; /* nginx's own, for what it refuses itself */
 
     /* where the first "tenon" directive stands; NULL if there is none */
     u_char *file;
@@ -92,10 +93,10 @@ struct ngx_http_tenon_ctx_s {
     ngx_queue_t queue;
     ngx_msec_t deadline;
 
-    unsigned content:1; /* the content handler has taken over */
-    unsigned cold:1;    /* in the queue of those before the catalogue */
-    unsigned waited:1;  /* was in it */
-    unsigned body:1;    /* the body is being read */
+    unsigned content : 1; /* the content handler has taken over */
+    unsigned cold : 1;    /* in the queue of those before the catalogue */
+    unsigned waited : 1;  /* was in it */
+    unsigned body : 1;    /* the body is being read */
 };
 
 
@@ -110,8 +111,8 @@ char *ngx_http_tenon(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_problem(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_tenon_base_domain(ngx_conf_t *cf, ngx_command_t *cmd,
-                                 void *conf);
+char *
+ngx_http_tenon_base_domain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_check_time(ngx_conf_t *cf, void *post, void *data);
 
@@ -119,6 +120,8 @@ char *ngx_http_tenon_check_time(ngx_conf_t *cf, void *post, void *data);
 /* ngx_http_tenon_variables.c */
 
 ngx_int_t ngx_http_tenon_add_variables(ngx_conf_t *cf);
+/* The op's, else nginx's own. */
+tn_str ngx_http_tenon_request_id(ngx_http_request_t *r);
 
 
 /*
@@ -158,24 +161,24 @@ ngx_int_t ngx_http_tenon_problem_handler(ngx_http_request_t *r);
 
 /* ngx_http_tenon_pool.c (batches and their queue), ngx_http_tenon_conn.c */
 
-ngx_int_t ngx_http_tenon_pool_init(ngx_http_tenon_main_conf_t *conf,
-                                   ngx_cycle_t *cycle);
+ngx_int_t
+ngx_http_tenon_pool_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle);
 void ngx_http_tenon_pool_done(ngx_http_tenon_pool_t *pool);
 /* NGX_AGAIN: ngx_http_tenon_resume() comes with the reply, never from inside
  * this call; NGX_OK: ctx->input.reply is there already (busy, down). */
-ngx_int_t ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx,
-                                     const tn_batch *batch);
+ngx_int_t
+ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx, const tn_batch *batch);
 /* The request goes away: what isn't sent won't be. */
 void ngx_http_tenon_pool_abandon(ngx_http_tenon_batch_t *batch);
 
 
 /* ngx_http_tenon_job.c: the same shape for password hashes */
 
-ngx_int_t ngx_http_tenon_jobs_init(ngx_http_tenon_main_conf_t *conf,
-                                   ngx_cycle_t *cycle);
+ngx_int_t
+ngx_http_tenon_jobs_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle);
 void ngx_http_tenon_jobs_done(ngx_http_tenon_main_conf_t *conf);
-ngx_int_t ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx,
-                                    const tn_job *job);
+ngx_int_t
+ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job);
 void ngx_http_tenon_job_abandon(ngx_http_tenon_task_t *task);
 
 
@@ -193,8 +196,8 @@ void ngx_http_tenon_permit_give_all(ngx_shm_zone_t *zone);
 /* ngx_http_tenon_random.c */
 
 ngx_http_tenon_random_t *ngx_http_tenon_random_create(ngx_pool_t *pool);
-ngx_int_t ngx_http_tenon_random(ngx_http_tenon_random_t *random, u_char *p,
-                                size_t n);
+ngx_int_t
+ngx_http_tenon_random(ngx_http_tenon_random_t *random, u_char *p, size_t n);
 
 
 #endif /* _NGX_HTTP_TENON_H_INCLUDED_ */

@@ -54,7 +54,7 @@ ngx_http_tenon_collect_body(ngx_http_tenon_ctx_t *ctx)
     size = 0;
     cl = r->request_body ? r->request_body->bufs : NULL;
 
-    for ( /* void */; cl; cl = cl->next) {
+    for (/* void */; cl; cl = cl->next) {
         size += ngx_buf_size(cl->buf);
     }
 

@@ -30,9 +30,8 @@ ngx_http_tenon_cold_wait(ngx_http_tenon_ctx_t *ctx)
 
     worker = ctx->conf->worker;
 
-    if (ctx->waited || tn_core_ready(worker->core)
-        || worker->ncold >= (ngx_uint_t) ctx->conf->queue_size)
-    {
+    if (ctx->waited || tn_core_ready(worker->core) ||
+        worker->ncold >= (ngx_uint_t) ctx->conf->queue_size) {
         return NGX_DECLINED;
     }
 

@@ -37,8 +37,8 @@ ngx_http_tenon(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (cf->args->nelts == 2) {
 
         if (ngx_strncmp(value[1].data, "prefix=", 7) != 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\"", &value[1]);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                               &value[1]);
             return NGX_CONF_ERROR;
         }
 
@@ -55,9 +55,7 @@ ngx_http_tenon(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (tlcf->prefix.len
-        && tlcf->prefix.data[tlcf->prefix.len - 1] == '/')
-    {
+    if (tlcf->prefix.len && tlcf->prefix.data[tlcf->prefix.len - 1] == '/') {
         tlcf->prefix.len--;
     }
 
@@ -109,12 +107,23 @@ ngx_http_tenon_prefix(ngx_conf_t *cf, ngx_str_t *prefix,
 char *
 ngx_http_tenon_problem(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_str_t name;
     ngx_http_core_loc_conf_t *clcf;
+    ngx_http_tenon_main_conf_t *tmcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (clcf->handler == ngx_http_tenon_problem_handler) {
         return "is duplicate";
+    }
+
+    tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tenon_module);
+
+    ngx_str_set(&name, "request_id");
+
+    tmcf->request_id = ngx_http_get_variable_index(cf, &name);
+    if (tmcf->request_id == NGX_ERROR) {
+        return NGX_CONF_ERROR;
     }
 
     clcf->handler = ngx_http_tenon_problem_handler;
@@ -166,8 +175,7 @@ ngx_http_tenon_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    tmcf->zone = ngx_shared_memory_add(cf, &name, size,
-                                       &ngx_http_tenon_module);
+    tmcf->zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_tenon_module);
     if (tmcf->zone == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -326,8 +334,8 @@ ngx_http_tenon_read_key(ngx_conf_t *cf, ngx_str_t *directive, ngx_str_t *name,
 
     if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"%V\": " ngx_fd_info_n " \"%V\" failed",
-                           directive, name);
+                           "\"%V\": " ngx_fd_info_n " \"%V\" failed", directive,
+                           name);
         goto done;
     }
 
@@ -350,8 +358,8 @@ ngx_http_tenon_read_key(ngx_conf_t *cf, ngx_str_t *directive, ngx_str_t *name,
 
     if (n == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"%V\": " ngx_read_fd_n " \"%V\" failed",
-                           directive, name);
+                           "\"%V\": " ngx_read_fd_n " \"%V\" failed", directive,
+                           name);
         goto done;
     }
 

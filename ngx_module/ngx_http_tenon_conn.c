@@ -1,12 +1,7 @@
 /*
- * ngx_http_tenon_conn.c: one PostgreSQL connection in nginx's event loop, from
- * connecting to being replaced. The first one of a worker reads the catalogue;
- * those after it prepare its statements before they join.
- *
- * libpq owns the descriptor: an ngx_connection_t borrows it (c->shared), level-
- * triggered. libpq may close it inside any call while connecting, so events are
- * deleted before such a call; later only when the connection is lost, and then
- * the kernel has forgotten them.
+ * ngx_http_tenon_conn.c: the life of one PostgreSQL connection: opened, joined,
+ * used, lost, replaced. The first one of a worker reads the catalogue; those
+ * after it prepare its statements before they join.
  */
 
 #include "ngx_http_tenon_pool.h"
@@ -20,23 +15,17 @@
 #define ngx_http_tenon_loud(n) ((n) == 1 || (n) % 60 == 0)
 
 
-static void ngx_http_tenon_conn_unwatch(ngx_http_tenon_conn_t *conn,
-                                        ngx_uint_t gone);
-static ngx_int_t ngx_http_tenon_conn_want(ngx_http_tenon_conn_t *conn,
-                                          ngx_event_t *ev, ngx_int_t event,
-                                          ngx_uint_t on);
-static void ngx_http_tenon_conn_event(ngx_event_t *ev);
-static void ngx_http_tenon_conn_kick(ngx_event_t *ev);
 static void ngx_http_tenon_conn_timeout(ngx_event_t *ev);
-static void ngx_http_tenon_conn_process(ngx_http_tenon_conn_t *conn);
 static void ngx_http_tenon_conn_drain(ngx_http_tenon_conn_t *conn);
 static void ngx_http_tenon_conn_advance(ngx_http_tenon_conn_t *conn);
 static void ngx_http_tenon_conn_join(ngx_http_tenon_conn_t *conn);
-static void ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn,
-                                     const char *why);
+static void
+ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why);
 static void ngx_http_tenon_conn_catalogue(ngx_http_tenon_conn_t *conn,
                                           const tn_reply *reply);
 static void ngx_http_tenon_conn_set_timer(ngx_http_tenon_conn_t *conn);
+static void ngx_http_tenon_conn_recovered(ngx_http_tenon_pool_t *pool);
+static tn_str ngx_http_tenon_first_line(tn_str s);
 static void ngx_http_tenon_conn_backoff(ngx_http_tenon_pool_t *pool);
 
 
@@ -146,7 +135,7 @@ ngx_http_tenon_conn_close(ngx_http_tenon_conn_t *conn)
         ngx_delete_posted_event(&conn->kick);
     }
 
-    ngx_http_tenon_conn_unwatch(conn, 0);
+    ngx_http_tenon_conn_unwatch(conn);
 
     if (conn->joined) {
         conn->joined = 0;
@@ -184,157 +173,8 @@ ngx_http_tenon_conn_send(ngx_http_tenon_conn_t *conn,
 }
 
 
-void
-ngx_http_tenon_conn_watch(ngx_http_tenon_conn_t *conn)
-{
-    int fd;
-    unsigned wants;
-    ngx_uint_t read;
-    tn_pg_state state;
-    ngx_connection_t *c;
-
-    fd = tn_pg_fd(conn->pg);
-    state = tn_pg_get_state(conn->pg);
-
-    if (conn->c
-        && (conn->c->fd != fd
-            || conn->generation != tn_pg_generation(conn->pg)))
-    {
-        ngx_http_tenon_conn_unwatch(conn, 1);
-    }
-
-    if (fd == -1 || state == TN_PG_DEAD || conn->broken) {
-        ngx_post_event(&conn->kick, &ngx_posted_events);
-        return;
-    }
-
-    if (conn->c == NULL) {
-        c = ngx_get_connection(fd, conn->pool->log);
-        if (c == NULL) {
-            conn->broken = 1;
-            ngx_post_event(&conn->kick, &ngx_posted_events);
-            return;
-        }
-
-        c->shared = 1;
-        c->data = conn;
-        c->log_error = NGX_ERROR_ERR;
-
-        c->read->handler = ngx_http_tenon_conn_event;
-        c->write->handler = ngx_http_tenon_conn_event;
-        c->read->log = conn->pool->log;
-        c->write->log = conn->pool->log;
-
-        conn->c = c;
-        conn->generation = tn_pg_generation(conn->pg);
-    }
-
-    wants = tn_pg_wants(conn->pg);
-    read = (state != TN_PG_CONNECTING) || (wants & TN_PG_READ);
-
-    if (ngx_http_tenon_conn_want(conn, conn->c->read, NGX_READ_EVENT, read)
-            != NGX_OK
-        || ngx_http_tenon_conn_want(conn, conn->c->write, NGX_WRITE_EVENT,
-                                    (wants & TN_PG_WRITE) != 0)
-               != NGX_OK)
-    {
-        conn->broken = 1;
-        ngx_post_event(&conn->kick, &ngx_posted_events);
-        return;
-    }
-
-    conn->c->idle = conn->joined && ngx_queue_empty(&conn->flight);
-}
-
-
-static ngx_int_t
-ngx_http_tenon_conn_want(ngx_http_tenon_conn_t *conn, ngx_event_t *ev,
-                         ngx_int_t event, ngx_uint_t on)
-{
-    if (on && !ev->active) {
-        return ngx_add_event(ev, event, NGX_LEVEL_EVENT);
-    }
-
-    if (!on && ev->active) {
-        return ngx_del_event(ev, event, 0);
-    }
-
-    return NGX_OK;
-}
-
-
-/* gone: libpq has closed the descriptor, and with it the kernel's interest. */
-static void
-ngx_http_tenon_conn_unwatch(ngx_http_tenon_conn_t *conn, ngx_uint_t gone)
-{
-    ngx_connection_t *c;
-
-    c = conn->c;
-
-    if (c == NULL) {
-        return;
-    }
-
-    if (gone) {
-        c->read->active = 0;
-        c->write->active = 0;
-
-    } else {
-        (void) ngx_http_tenon_conn_want(conn, c->read, NGX_READ_EVENT, 0);
-        (void) ngx_http_tenon_conn_want(conn, c->write, NGX_WRITE_EVENT, 0);
-    }
-
-    ngx_close_connection(c);
-    conn->c = NULL;
-}
-
-
-static void
-ngx_http_tenon_conn_event(ngx_event_t *ev)
-{
-    unsigned ready;
-    ngx_connection_t *c;
-    ngx_http_tenon_conn_t *conn;
-
-    c = ev->data;
-    conn = c->data;
-
-    if (c->close) {
-        /* a graceful shutdown closes idle connections, and this is one */
-        ngx_http_tenon_conn_close(conn);
-        return;
-    }
-
-    ready = ev->write ? TN_PG_WRITE : TN_PG_READ;
-
-    if (tn_pg_get_state(conn->pg) == TN_PG_CONNECTING) {
-        (void) ngx_http_tenon_conn_want(conn, c->read, NGX_READ_EVENT, 0);
-        (void) ngx_http_tenon_conn_want(conn, c->write, NGX_WRITE_EVENT, 0);
-    }
-
-    tn_pg_io(conn->pg, ready);
-
-    ngx_http_tenon_conn_process(conn);
-}
-
-
-static void
-ngx_http_tenon_conn_kick(ngx_event_t *ev)
-{
-    ngx_http_tenon_conn_t *conn;
-
-    conn = ev->data;
-
-    if (tn_pg_more(conn->pg)) {
-        tn_pg_io(conn->pg, TN_PG_READ);
-    }
-
-    ngx_http_tenon_conn_process(conn);
-}
-
-
 /* After anything that may have moved the machine. */
-static void
+void
 ngx_http_tenon_conn_process(ngx_http_tenon_conn_t *conn)
 {
     ngx_http_tenon_pool_t *pool;
@@ -358,9 +198,8 @@ ngx_http_tenon_conn_process(ngx_http_tenon_conn_t *conn)
 
     ngx_http_tenon_pool_pump(pool);
 
-    if (conn->pg && ngx_exiting && conn->joined
-        && ngx_queue_empty(&conn->flight))
-    {
+    if (conn->pg && ngx_exiting && conn->joined &&
+        ngx_queue_empty(&conn->flight)) {
         ngx_http_tenon_conn_close(conn);
     }
 }
@@ -447,9 +286,8 @@ ngx_http_tenon_conn_join(ngx_http_tenon_conn_t *conn)
 
         /* the connect timer goes on until the catalogue is there */
 
-        if (tn_pg_depth(conn->pg) == 0
-            && tn_pg_send(conn->pg, tn_catalogue_batch(), NULL) != TN_OK)
-        {
+        if (tn_pg_depth(conn->pg) == 0 &&
+            tn_pg_send(conn->pg, tn_catalogue_batch(), NULL) != TN_OK) {
             ngx_http_tenon_conn_lost(conn, "lost");
         }
 
@@ -464,12 +302,7 @@ ngx_http_tenon_conn_join(ngx_http_tenon_conn_t *conn)
     conn->since = ngx_current_msec;
     pool->njoined++;
 
-    if (pool->failures) {
-        ngx_log_error(NGX_LOG_NOTICE, pool->log, 0,
-                      "tenon: database is back after %ui failed attempts",
-                      pool->failures);
-        pool->failures = 0;
-    }
+    ngx_http_tenon_conn_recovered(pool);
 
     if (pool->retry.timer_set) {
         ngx_del_timer(&pool->retry);
@@ -484,11 +317,13 @@ ngx_http_tenon_conn_catalogue(ngx_http_tenon_conn_t *conn,
                               const tn_reply *reply)
 {
     tn_str fault;
+    ngx_uint_t level;
     tn_catalogue *cat;
     ngx_http_tenon_pool_t *pool;
     ngx_http_tenon_worker_t *worker;
 
     pool = conn->pool;
+    fault = TN_STR("not enough memory");
     worker = pool->conf->worker;
 
     conn->broken = 1; /* has nothing prepared: makes room for one that has */
@@ -503,10 +338,11 @@ ngx_http_tenon_conn_catalogue(ngx_http_tenon_conn_t *conn,
         return;
     }
 
-    ngx_log_error(ngx_http_tenon_loud(pool->failures + 1) ? NGX_LOG_ERR
-                                                          : NGX_LOG_INFO,
-                  pool->log, 0, "tenon: catalogue is not usable: %*s", fault.n,
-                  fault.p);
+    level =
+        ngx_http_tenon_loud(pool->failures + 1) ? NGX_LOG_ERR : NGX_LOG_INFO;
+
+    ngx_log_error(level, pool->log, 0, "tenon: catalogue is not usable: %*s",
+                  fault.n, fault.p);
 }
 
 
@@ -517,28 +353,30 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
 {
     tn_str error;
     ngx_queue_t *q, flight;
-    ngx_uint_t loaded, joined, early;
+    ngx_uint_t loaded, refused, joined, early, level;
     ngx_http_tenon_pool_t *pool;
 
     pool = conn->pool;
 
     joined = conn->joined;
     loaded = conn->loading && pool->catalogue;
-    early = joined
-            && ngx_current_msec - conn->since < NGX_HTTP_TENON_STABLE;
+    refused = conn->loading && conn->broken;
+    early = joined && ngx_current_msec - conn->since < NGX_HTTP_TENON_STABLE;
 
     if (!loaded) {
-        error = tn_pg_error(conn->pg);
-
         if (!joined || early) {
             pool->failures++;
         }
 
-        ngx_log_error(ngx_http_tenon_loud(pool->failures) || joined
-                          ? NGX_LOG_ERR
-                          : NGX_LOG_INFO,
-                      pool->log, 0, "tenon: database connection %s%s%*s", why,
-                      error.n ? ": " : "", error.n, error.n ? error.p : "");
+        level = joined || ngx_http_tenon_loud(pool->failures) ? NGX_LOG_ERR
+                                                              : NGX_LOG_INFO;
+        error = ngx_http_tenon_first_line(tn_pg_error(conn->pg));
+
+        if (!refused) {
+            ngx_log_error(level, pool->log, 0,
+                          "tenon: database connection %s%s%*s", why,
+                          error.n ? ": " : "", error.n, error.n ? error.p : "");
+        }
     }
 
     ngx_queue_init(&flight);
@@ -559,7 +397,7 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
     }
 
     if (loaded) {
-        pool->failures = 0;
+        ngx_http_tenon_conn_recovered(pool);
         ngx_http_tenon_conn_fill(pool);
         ngx_http_tenon_cold_release(pool->conf->worker);
         return;
@@ -575,6 +413,34 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
     }
 
     ngx_http_tenon_conn_backoff(pool);
+}
+
+
+static void
+ngx_http_tenon_conn_recovered(ngx_http_tenon_pool_t *pool)
+{
+    if (pool->failures) {
+        ngx_log_error(NGX_LOG_NOTICE, pool->log, 0,
+                      "tenon: database is back after %ui failed attempts",
+                      pool->failures);
+        pool->failures = 0;
+    }
+}
+
+
+/* libpq explains at length; a log takes a line. */
+static tn_str
+ngx_http_tenon_first_line(tn_str s)
+{
+    u_char *p, *last;
+
+    if (s.n) {
+        p = (u_char *) s.p;
+        last = ngx_strlchr(p, p + s.n, LF);
+        s.n = last ? (size_t) (last - p) : s.n;
+    }
+
+    return s;
 }
 
 

@@ -10,8 +10,7 @@
 #include "ngx_http_tenon.h"
 
 
-static ngx_http_tenon_ctx_t *
-ngx_http_tenon_create_ctx(ngx_http_request_t *r);
+static ngx_http_tenon_ctx_t *ngx_http_tenon_create_ctx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tenon_drive(ngx_http_tenon_ctx_t *ctx);
 static ngx_int_t ngx_http_tenon_run(ngx_http_tenon_ctx_t *ctx);
 static ngx_int_t ngx_http_tenon_watch_client(ngx_http_request_t *r);

@@ -11,7 +11,7 @@
 
 
 #define NGX_HTTP_TENON_JOB_RETRY 5
-#define NGX_HTTP_TENON_JOB_HOLD 60000
+#define NGX_HTTP_TENON_JOB_HOLD  60000
 
 struct ngx_http_tenon_jobs_s {
     ngx_http_tenon_main_conf_t *conf;
@@ -115,9 +115,8 @@ ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job)
     task->task.event.data = task;
     task->task.event.log = ngx_cycle->log;
 
-    if (ngx_queue_empty(&jobs->waiting)
-        && ngx_http_tenon_job_start(task) == NGX_OK)
-    {
+    if (ngx_queue_empty(&jobs->waiting) &&
+        ngx_http_tenon_job_start(task) == NGX_OK) {
         ctx->task = task;
         return NGX_AGAIN;
     }

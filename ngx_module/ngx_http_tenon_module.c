@@ -9,8 +9,8 @@
 static void *ngx_http_tenon_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_tenon_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_tenon_create_loc_conf(ngx_conf_t *cf);
-static char *ngx_http_tenon_merge_loc_conf(ngx_conf_t *cf, void *parent,
-                                           void *child);
+static char *
+ngx_http_tenon_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t ngx_http_tenon_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_tenon_init_process(ngx_cycle_t *cycle);
 static void ngx_http_tenon_exit_process(ngx_cycle_t *cycle);
@@ -32,9 +32,7 @@ static ngx_conf_num_bounds_t ngx_http_tenon_hash_queue_bounds = {
     ngx_conf_check_num_bounds, 1, 65536
 };
 
-static ngx_conf_post_t ngx_http_tenon_time_post = {
-    ngx_http_tenon_check_time
-};
+static ngx_conf_post_t ngx_http_tenon_time_post = { ngx_http_tenon_check_time };
 
 
 /* clang-format off */
@@ -200,6 +198,7 @@ ngx_http_tenon_create_main_conf(ngx_conf_t *cf)
      *     conf->worker = NULL;
      */
 
+    conf->request_id = NGX_CONF_UNSET;
     conf->pool_size = NGX_CONF_UNSET;
     conf->queue_size = NGX_CONF_UNSET;
     conf->queue_timeout = NGX_CONF_UNSET_MSEC;
@@ -347,8 +346,8 @@ ngx_http_tenon_init_process(ngx_cycle_t *cycle)
     ngx_http_tenon_worker_t *worker;
     ngx_http_tenon_main_conf_t *tmcf;
 
-    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
-    {
+    if (ngx_process != NGX_PROCESS_WORKER &&
+        ngx_process != NGX_PROCESS_SINGLE) {
         return NGX_OK;
     }
 

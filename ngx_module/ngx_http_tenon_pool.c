@@ -36,8 +36,8 @@ ngx_http_tenon_pool_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    pool->conns = ngx_pcalloc(cycle->pool, conf->pool_size
-                                               * sizeof(ngx_http_tenon_conn_t));
+    pool->conns = ngx_pcalloc(cycle->pool,
+                              conf->pool_size * sizeof(ngx_http_tenon_conn_t));
     if (pool->conns == NULL) {
         return NGX_ERROR;
     }
@@ -231,9 +231,8 @@ ngx_http_tenon_pool_choose(ngx_http_tenon_pool_t *pool,
     for (i = 0; i < pool->conf->pool_size; i++) {
         conn = &pool->conns[i];
 
-        if (!conn->joined || conn->broken
-            || tn_pg_get_state(conn->pg) != TN_PG_READY)
-        {
+        if (!conn->joined || conn->broken ||
+            tn_pg_get_state(conn->pg) != TN_PG_READY) {
             continue;
         }
 

@@ -1,6 +1,7 @@
 /*
  * ngx_http_tenon_pool.h: the two halves of the database pool: batches and
- * their queue (ngx_http_tenon_pool.c), connections (ngx_http_tenon_conn.c).
+ * their queue (ngx_http_tenon_pool.c), connections (ngx_http_tenon_conn.c and
+ * ngx_http_tenon_conn_event.c).
  *
  * Requests are resumed from events of the pool only, with pool->busy set: what
  * they submit then is queued, and sent when the last answer has been handed
@@ -19,25 +20,25 @@
 
 typedef struct {
     ngx_http_tenon_pool_t *pool;
-    tn_pg *pg;               /* NULL: the slot is free */
-    ngx_connection_t *c;     /* watches its descriptor */
-    unsigned generation;     /* of the descriptor that c watches */
-    ngx_queue_t flight;      /* batches sent, oldest first */
-    ngx_event_t timer;       /* connecting; then: answering the oldest */
-    ngx_event_t kick;        /* posted: look at the state again */
-    ngx_msec_t since;        /* when it joined */
+    tn_pg *pg;           /* NULL: the slot is free */
+    ngx_connection_t *c; /* watches its descriptor */
+    unsigned generation; /* of the descriptor that c watches */
+    ngx_queue_t flight;  /* batches sent, oldest first */
+    ngx_event_t timer;   /* connecting; then: answering the oldest */
+    ngx_event_t kick;    /* posted: look at the state again */
+    ngx_msec_t since;    /* when it joined */
 
-    unsigned joined:1;  /* takes batches */
-    unsigned loading:1; /* reads the catalogue, never joins */
-    unsigned writing:1; /* the batch in flight writes */
-    unsigned broken:1;  /* to be closed, whatever its state */
+    unsigned joined : 1;  /* takes batches */
+    unsigned loading : 1; /* reads the catalogue, never joins */
+    unsigned writing : 1; /* the batch in flight writes */
+    unsigned broken : 1;  /* to be closed, whatever its state */
 } ngx_http_tenon_conn_t;
 
 
 struct ngx_http_tenon_pool_s {
     ngx_http_tenon_main_conf_t *conf;
     ngx_log_t *log;
-    ngx_http_tenon_conn_t *conns; /* conf->pool_size slots */
+    ngx_http_tenon_conn_t *conns;  /* conf->pool_size slots */
     const tn_catalogue *catalogue; /* adopted: the core's */
 
     ngx_queue_t queue; /* batches that wait for a connection */
@@ -48,7 +49,7 @@ struct ngx_http_tenon_pool_s {
     ngx_uint_t njoined;
     ngx_uint_t failures; /* to connect, in a row */
 
-    unsigned busy:1;
+    unsigned busy : 1;
 };
 
 
@@ -62,8 +63,8 @@ struct ngx_http_tenon_batch_s {
     const tn_batch *batch;
     ngx_msec_t deadline;
 
-    unsigned writes:1;
-    unsigned retried:1;
+    unsigned writes : 1;
+    unsigned retried : 1;
 };
 
 
@@ -74,8 +75,8 @@ void ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool);
 void ngx_http_tenon_batch_finish(ngx_http_tenon_batch_t *batch,
                                  const tn_reply *reply, int retry);
 /* The reply of a batch that has none from the server. */
-void ngx_http_tenon_batch_fail(ngx_http_tenon_batch_t *batch,
-                               tn_db_outcome outcome);
+void
+ngx_http_tenon_batch_fail(ngx_http_tenon_batch_t *batch, tn_db_outcome outcome);
 void ngx_http_tenon_pool_fail_queue(ngx_http_tenon_pool_t *pool,
                                     tn_db_outcome outcome);
 
@@ -88,10 +89,18 @@ void ngx_http_tenon_conn_open(ngx_http_tenon_conn_t *conn);
 void ngx_http_tenon_conn_close(ngx_http_tenon_conn_t *conn);
 ngx_int_t ngx_http_tenon_conn_send(ngx_http_tenon_conn_t *conn,
                                    ngx_http_tenon_batch_t *batch);
-/* Watches the descriptor as the machine wants it. */
-void ngx_http_tenon_conn_watch(ngx_http_tenon_conn_t *conn);
+/* After anything that may have moved the machine. */
+void ngx_http_tenon_conn_process(ngx_http_tenon_conn_t *conn);
 /* Opens what is missing, unless backing off. */
 void ngx_http_tenon_conn_fill(ngx_http_tenon_pool_t *pool);
+
+
+/* ngx_http_tenon_conn_event.c */
+
+/* Watches the descriptor as the machine wants it. */
+void ngx_http_tenon_conn_watch(ngx_http_tenon_conn_t *conn);
+void ngx_http_tenon_conn_unwatch(ngx_http_tenon_conn_t *conn);
+void ngx_http_tenon_conn_kick(ngx_event_t *ev);
 
 
 #endif /* _NGX_HTTP_TENON_POOL_H_INCLUDED_ */

@@ -8,21 +8,20 @@
 
 static void *ngx_http_tenon_alloc(void *self, size_t n);
 static void ngx_http_tenon_path(ngx_http_request_t *r, tn_request *head);
-static ngx_int_t ngx_http_tenon_headers_in(ngx_http_request_t *r,
-                                           tn_request *head);
-static ngx_int_t ngx_http_tenon_output(ngx_http_request_t *r,
-                                       const tn_response *response);
-static ngx_int_t ngx_http_tenon_header_out(ngx_http_request_t *r,
-                                           const tn_header *header);
+static ngx_int_t
+ngx_http_tenon_headers_in(ngx_http_request_t *r, tn_request *head);
+static ngx_int_t
+ngx_http_tenon_output(ngx_http_request_t *r, const tn_response *response);
+static ngx_int_t
+ngx_http_tenon_header_out(ngx_http_request_t *r, const tn_header *header);
 
 
-#define ngx_http_tenon_str(s) ((tn_str) { (char *) (s)->data, (s)->len })
+#define ngx_http_tenon_str(s) ((tn_str){ (char *) (s)->data, (s)->len })
 
-#define ngx_http_tenon_name_is(header, lit)                                   \
-    ((header)->name.n == sizeof(lit) - 1                                      \
-     && ngx_strncasecmp((u_char *) (header)->name.p, (u_char *) lit,          \
-                        sizeof(lit) - 1)                                      \
-            == 0)
+#define ngx_http_tenon_name_is(header, lit)                       \
+    ((header)->name.n == sizeof(lit) - 1 &&                       \
+     ngx_strncasecmp((u_char *) (header)->name.p, (u_char *) lit, \
+                     sizeof(lit) - 1) == 0)
 
 
 ngx_int_t
@@ -62,9 +61,7 @@ ngx_http_tenon_create_op(ngx_http_tenon_ctx_t *ctx)
                             : 0;
 
     if (ngx_http_tenon_random(worker->random, head->entropy,
-                              sizeof(head->entropy))
-        != NGX_OK)
-    {
+                              sizeof(head->entropy)) != NGX_OK) {
         ngx_log_error(NGX_LOG_ALERT, r->connection->log, ngx_errno,
                       "getrandom() failed");
         return NGX_ERROR;
@@ -103,9 +100,8 @@ ngx_http_tenon_path(ngx_http_request_t *r, tn_request *head)
 
     /* outside of the prefix: the whole URI, which is nobody's path */
 
-    if (r->uri.len < prefix->len
-        || ngx_strncmp(r->uri.data, prefix->data, prefix->len) != 0)
-    {
+    if (r->uri.len < prefix->len ||
+        ngx_strncmp(r->uri.data, prefix->data, prefix->len) != 0) {
         return;
     }
 
@@ -216,9 +212,8 @@ ngx_http_tenon_output(ngx_http_request_t *r, const tn_response *response)
         }
     }
 
-    if (response->status == NGX_HTTP_NO_CONTENT
-        || response->status == NGX_HTTP_NOT_MODIFIED)
-    {
+    if (response->status == NGX_HTTP_NO_CONTENT ||
+        response->status == NGX_HTTP_NOT_MODIFIED) {
         r->headers_out.content_length_n = -1;
         r->header_only = 1;
     }
@@ -307,11 +302,9 @@ ngx_http_tenon_has_header(ngx_http_request_t *r, const tn_header *header)
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].hash && h[i].key.len == header->name.n
-                && ngx_strncasecmp(h[i].key.data, (u_char *) header->name.p,
-                                   header->name.n)
-                       == 0)
-            {
+            if (h[i].hash && h[i].key.len == header->name.n &&
+                ngx_strncasecmp(h[i].key.data, (u_char *) header->name.p,
+                                header->name.n) == 0) {
                 return 1;
             }
         }
@@ -335,7 +328,6 @@ ngx_http_tenon_problem_handler(ngx_http_request_t *r)
     tn_header *headers;
     tn_response problem;
     const tn_response *response;
-    ngx_http_tenon_ctx_t *ctx;
 
     status = r->err_status ? r->err_status : r->headers_out.status;
 
@@ -347,21 +339,17 @@ ngx_http_tenon_problem_handler(ngx_http_request_t *r)
         status = NGX_HTTP_NOT_FOUND;
     }
 
-    ctx = ngx_http_tenon_get_ctx(r);
-
-    request_id = (ctx && ctx->op) ? tn_op_facts(ctx->op)->request_id : TN_NULL;
+    request_id = ngx_http_tenon_request_id(r);
 
     mem.alloc = ngx_http_tenon_alloc;
     mem.self = r->pool;
 
-    if (tn_response_problem(&response, (unsigned) status, request_id, &mem)
-        != TN_OK)
-    {
+    if (tn_response_problem(&response, (unsigned) status, request_id, &mem) !=
+        TN_OK) {
         response = tn_response_static(TN_E_INTERNAL);
     }
 
-    headers = ngx_palloc(r->pool,
-                         (response->nheaders + 1) * sizeof(tn_header));
+    headers = ngx_palloc(r->pool, (response->nheaders + 1) * sizeof(tn_header));
     if (headers == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

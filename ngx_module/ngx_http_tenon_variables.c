@@ -6,12 +6,16 @@
 #include "ngx_http_tenon.h"
 
 
-static ngx_int_t ngx_http_tenon_variable(ngx_http_request_t *r,
-                                         ngx_http_variable_value_t *v,
-                                         uintptr_t data);
-static ngx_int_t ngx_http_tenon_variable_error(ngx_http_request_t *r,
-                                               ngx_http_variable_value_t *v,
-                                               uintptr_t data);
+static ngx_int_t
+ngx_http_tenon_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                        uintptr_t data);
+static ngx_int_t
+ngx_http_tenon_variable_request_id(ngx_http_request_t *r,
+                                   ngx_http_variable_value_t *v,
+                                   uintptr_t data);
+static ngx_int_t
+ngx_http_tenon_variable_error(ngx_http_request_t *r,
+                              ngx_http_variable_value_t *v, uintptr_t data);
 
 
 /* clang-format off */
@@ -27,8 +31,8 @@ static ngx_http_variable_t  ngx_http_tenon_vars[] = {
     { ngx_string("tenon_user"), NULL, ngx_http_tenon_variable,
       offsetof(tn_facts, user_id), NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
-    { ngx_string("tenon_request_id"), NULL, ngx_http_tenon_variable,
-      offsetof(tn_facts, request_id), NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    { ngx_string("tenon_request_id"), NULL,
+      ngx_http_tenon_variable_request_id, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("tenon_operation"), NULL, ngx_http_tenon_variable,
       offsetof(tn_facts, operation), NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -113,4 +117,43 @@ ngx_http_tenon_variable_error(ngx_http_request_t *r,
     ngx_http_tenon_variable_set(v, err == TN_OK ? TN_NULL : tn_err_code(err));
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tenon_variable_request_id(ngx_http_request_t *r,
+                                   ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_tenon_variable_set(v, ngx_http_tenon_request_id(r));
+
+    return NGX_OK;
+}
+
+
+tn_str
+ngx_http_tenon_request_id(ngx_http_request_t *r)
+{
+    ngx_http_tenon_ctx_t *ctx;
+    ngx_http_variable_value_t *vv;
+    ngx_http_tenon_main_conf_t *tmcf;
+
+    ctx = ngx_http_tenon_get_ctx(r->main);
+
+    if (ctx && ctx->op) {
+        return tn_op_facts(ctx->op)->request_id;
+    }
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_tenon_module);
+
+    if (tmcf->request_id == NGX_CONF_UNSET) {
+        return TN_NULL;
+    }
+
+    vv = ngx_http_get_indexed_variable(r->main, tmcf->request_id);
+
+    if (vv == NULL || vv->not_found) {
+        return TN_NULL;
+    }
+
+    return (tn_str){ (char *) vv->data, vv->len };
 }

@@ -34,11 +34,11 @@ typedef struct {
 
 static ngx_http_tenon_set_t *
 ngx_http_tenon_zone_set(ngx_http_tenon_shctx_t *sh, const u_char *key);
-static ngx_int_t ngx_http_tenon_zone_find(ngx_http_tenon_set_t *set,
-                                          const u_char *key);
-static ngx_uint_t ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
-                                             ngx_http_tenon_set_t *set,
-                                             ngx_shm_zone_t *zone);
+static ngx_int_t
+ngx_http_tenon_zone_find(ngx_http_tenon_set_t *set, const u_char *key);
+static ngx_uint_t
+ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
+                           ngx_http_tenon_set_t *set, ngx_shm_zone_t *zone);
 static void ngx_http_tenon_zone_store(ngx_http_tenon_set_t *set, ngx_uint_t i,
                                       const tn_zone_cmd *cmd);
 
@@ -80,8 +80,8 @@ ngx_http_tenon_zone_init(ngx_shm_zone_t *zone, void *data)
         return NGX_ERROR;
     }
 
-    sh->sets = ngx_slab_calloc(shpool,
-                               sh->nsets * sizeof(ngx_http_tenon_set_t));
+    sh->sets =
+        ngx_slab_calloc(shpool, sh->nsets * sizeof(ngx_http_tenon_set_t));
     if (sh->sets == NULL) {
         return NGX_ERROR;
     }
@@ -177,9 +177,8 @@ ngx_http_tenon_zone_find(ngx_http_tenon_set_t *set, const u_char *key)
 
     for (i = 0; i < NGX_HTTP_TENON_WAYS; i++) {
 
-        if (set->expires[i] == 0
-            || ngx_memcmp(set->key[i], key, TN_ZONE_KEY_LEN) != 0)
-        {
+        if (set->expires[i] == 0 ||
+            ngx_memcmp(set->key[i], key, TN_ZONE_KEY_LEN) != 0) {
             continue;
         }
 
@@ -204,9 +203,8 @@ ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
 
     for (i = 0; i < NGX_HTTP_TENON_WAYS; i++) {
 
-        if (set->expires[i] == 0
-            || (ngx_msec_int_t) (set->expires[i] - ngx_current_msec) <= 0)
-        {
+        if (set->expires[i] == 0 ||
+            (ngx_msec_int_t) (set->expires[i] - ngx_current_msec) <= 0) {
             return i;
         }
 
@@ -267,9 +265,8 @@ ngx_http_tenon_permit_take(ngx_shm_zone_t *zone, ngx_uint_t limit)
     sh = zone->data;
 
     for (i = 0; i < limit; i++) {
-        if (sh->permits[i] == 0
-            && ngx_atomic_cmp_set(&sh->permits[i], 0, ngx_pid))
-        {
+        if (sh->permits[i] == 0 &&
+            ngx_atomic_cmp_set(&sh->permits[i], 0, ngx_pid)) {
             return i;
         }
     }
@@ -277,9 +274,8 @@ ngx_http_tenon_permit_take(ngx_shm_zone_t *zone, ngx_uint_t limit)
     for (i = 0; i < limit; i++) {
         pid = sh->permits[i];
 
-        if (pid && kill((ngx_pid_t) pid, 0) == -1 && ngx_errno == NGX_ESRCH
-            && ngx_atomic_cmp_set(&sh->permits[i], pid, ngx_pid))
-        {
+        if (pid && kill((ngx_pid_t) pid, 0) == -1 && ngx_errno == NGX_ESRCH &&
+            ngx_atomic_cmp_set(&sh->permits[i], pid, ngx_pid)) {
             return i;
         }
     }

@@ -16,6 +16,7 @@ app=${APP:-teamos}
 var=$(realpath -m "${TENON_VAR:-var}")
 run=$var/run
 nginx=$var/nginx
+template=$(realpath -m "${TENON_NGINX_CONF:-conf.example/nginx.conf}")
 domain=tenon.localhost
 owner_db="host=$run port=5432 dbname=tenon user=tenon_owner"
 api_db="host=$run port=5432 dbname=tenon user=tenon_api"

@@ -2,6 +2,7 @@
 # start.sh: serves Tenon from $TENON_VAR in the background: a PostgreSQL
 # cluster of its own behind a unix socket, and nginx on loopback. Returns when
 # /ready answers 200. Repeatable: what is there and right stays.
+# TENON_NGINX_CONF names another template than conf.example/nginx.conf.
 . "$(dirname "$0")/common.sh"
 
 started=()
@@ -142,7 +143,8 @@ CONF
 }
 
 psql_super() {
-    as_pg psql -X -q -v ON_ERROR_STOP=1 -h "$run" -p 5432 -U postgres "$@"
+    as_pg env PGOPTIONS='-c client_min_messages=warning' psql -X -q \
+        -v ON_ERROR_STOP=1 -h "$run" -p 5432 -U postgres "$@"
 }
 
 # Everything the database needs, when schema/ or the tool changed.
@@ -204,7 +206,7 @@ write_conf() {
             s|@LISTEN@|$listen|
             s|@TENON_CONF@|$nginx/tenon.conf|
             s|@PREFIX@|$nginx|
-        }" conf.example/nginx.conf > "$nginx/nginx.conf"
+        }" "$template" > "$nginx/nginx.conf"
 }
 
 run_nginx() {

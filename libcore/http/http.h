@@ -154,7 +154,7 @@ void tn__validate(tn_op *op, const cJSON *object, tn_str base,
                   const tn__field *fields, unsigned nfields, int create,
                   tn_str *values, uint64_t *mask);
 /* Turns a text value as a query parameter gives it into SQL text of the
- * field's type; 0 when it isn't one. */
+ * field's type; 0 when it isn't one, -1 when there is no memory. */
 int
 tn__value_parse(tn_str *out, const tn__field *field, tn_str text, tn_mem *mem);
 

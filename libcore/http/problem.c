@@ -80,9 +80,13 @@ allow(tn_op *op)
         }
     }
 
-    if (tn__buf_str(&value, &out) == TN_OK) {
-        tn__header(op, TN_STR("Allow"), value);
+    if (tn__buf_str(&value, &out) != TN_OK) {
+        op->facts.error = TN_E_INTERNAL;
+        op->response = *tn_response_static(TN_E_INTERNAL);
+        return;
     }
+
+    tn__header(op, TN_STR("Allow"), value);
 }
 
 

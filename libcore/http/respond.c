@@ -51,6 +51,34 @@ tn__respond(tn_op *op, unsigned status, tn_str json)
 }
 
 
+/* PostgreSQL writes JSON with blanks between; clients get it as compact as the
+ * rest. The text is JSON: only blanks inside strings matter. */
+static void
+write_json(tn__buf *out, tn_str json)
+{
+    int quoted;
+    size_t i, start;
+
+    quoted = 0;
+
+    for (i = start = 0; i < json.n; i++) {
+        if (quoted && json.p[i] == '\\') {
+            i++;
+
+        } else if (json.p[i] == '"') {
+            quoted = !quoted;
+
+        } else if (!quoted && (json.p[i] == ' ' || json.p[i] == '\n' ||
+                               json.p[i] == '\t' || json.p[i] == '\r')) {
+            tn__buf_add(out, tn__sub(json, start, i));
+            start = i + 1;
+        }
+    }
+
+    tn__buf_add(out, tn__sub(json, start, json.n));
+}
+
+
 static void
 write_cell(tn__buf *out, const tn__field *field, tn_str cell)
 {
@@ -90,9 +118,12 @@ write_cell(tn__buf *out, const tn__field *field, tn_str cell)
         }
         break;
 
-    case TN__TYPE_INT:
     case TN__TYPE_JSON:
     case TN__TYPE_OBJECT:
+        write_json(out, cell);
+        return;
+
+    case TN__TYPE_INT:
         break;
     }
 
@@ -132,12 +163,14 @@ tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
 
 
 /* The version among a row's cells, as an ETag; absent if it has none. */
-static tn_str
-row_etag(tn_op *op, const tn__field *fields, unsigned nfields,
+static tn_err
+row_etag(tn_str *etag, tn_op *op, const tn__field *fields, unsigned nfields,
          const tn_str *cells)
 {
     unsigned i, n;
-    tn_str etag, parts[3];
+    tn_str parts[3];
+
+    *etag = TN_NULL;
 
     for (i = 0, n = 0; i < nfields; i++) {
         if (!fields[i].out && !tn__eq(fields[i].name, TN_STR("version"))) {
@@ -148,13 +181,13 @@ row_etag(tn_op *op, const tn__field *fields, unsigned nfields,
             parts[0] = TN_STR("\"");
             parts[1] = cells[n];
             parts[2] = TN_STR("\"");
-            return tn__cat(&etag, parts, 3, op->mem) == TN_OK ? etag : TN_NULL;
+            return tn__cat(etag, parts, 3, op->mem);
         }
 
         n++;
     }
 
-    return TN_NULL;
+    return TN_OK;
 }
 
 
@@ -165,7 +198,10 @@ tn__respond_row(tn_op *op, unsigned status, const tn__field *fields,
     tn_str etag, json;
     tn__buf out;
 
-    etag = row_etag(op, fields, nfields, cells);
+    if (row_etag(&etag, op, fields, nfields, cells) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
 
     if (etag.p) {
         tn__header(op, TN_STR("ETag"), etag);
@@ -251,7 +287,9 @@ tn__if_match(const tn_op *op, tn_str *version)
     while (tag.p) {
         text = opaque(tn__trim(tn__split(&tag, ',')));
 
-        if (text.p && tn__int_parse(&n, text) && n >= 0) {
+        /* "03" is another tag than "3", whatever SQL makes of it */
+        if (text.n && text.p[0] >= '1' && text.p[0] <= '9' &&
+            tn__int_parse(&n, text)) {
             if (version->p) {
                 return TN_E_MALFORMED_REQUEST;
             }

@@ -206,6 +206,25 @@ check_text(tn_op *op, tn_str at, const tn__field *field, tn_str *value)
 #define INT_MAX_EXACT 9007199254740991.0
 
 
+static int
+in_bounds(tn_op *op, tn_str at, const tn__field *field, double number)
+{
+    if (field->has_min && number < (double) field->min) {
+        fault_bound(op, at, TN_F_OUT_OF_RANGE, "must be at least ", field->min,
+                    "");
+        return 0;
+    }
+
+    if (field->has_max && number > (double) field->max) {
+        fault_bound(op, at, TN_F_OUT_OF_RANGE, "must be at most ", field->max,
+                    "");
+        return 0;
+    }
+
+    return 1;
+}
+
+
 static void
 check_int(tn_op *op, tn_str at, const tn__field *field, double number,
           tn_str *value)
@@ -218,15 +237,7 @@ check_int(tn_op *op, tn_str at, const tn__field *field, double number,
     } else if (fabs(number) > INT_MAX_EXACT) {
         tn__fault(op, at, TN_F_OUT_OF_RANGE, NULL);
 
-    } else if (field->has_min && number < (double) field->min) {
-        fault_bound(op, at, TN_F_OUT_OF_RANGE, "must be at least ", field->min,
-                    "");
-
-    } else if (field->has_max && number > (double) field->max) {
-        fault_bound(op, at, TN_F_OUT_OF_RANGE, "must be at most ", field->max,
-                    "");
-
-    } else {
+    } else if (in_bounds(op, at, field, number)) {
         /* 1.0 is an integer in JSON, not in SQL */
         tn__buf_init(&buf, op->mem, 24);
         tn__buf_int(&buf, (int64_t) number);
@@ -238,11 +249,40 @@ check_int(tn_op *op, tn_str at, const tn__field *field, double number,
 }
 
 
+/* -1: no memory. */
+static int
+parsed(tn_str *out, tn_mem *mem, size_t n)
+{
+    char *p;
+
+    p = tn__alloc(mem, n);
+    *out = (tn_str){ p, n };
+
+    return p ? 1 : -1;
+}
+
+
+static int
+parse_number(tn_str text, tn_mem *mem)
+{
+    tn_err err;
+    cJSON *node;
+    tn__json_fault fault;
+
+    err = tn__json_parse(&node, text, &fault, mem);
+    if (err != TN_OK) {
+        return err == TN_E_NOMEM ? -1 : 0;
+    }
+
+    return cJSON_IsNumber(node);
+}
+
+
 /* Text to SQL text by type; what the types of bodies and parameters share. */
 int
 tn__value_parse(tn_str *out, const tn__field *field, tn_str text, tn_mem *mem)
 {
-    char *p;
+    int rc;
     int64_t n;
     unsigned char uuid[16];
 
@@ -257,28 +297,30 @@ tn__value_parse(tn_str *out, const tn__field *field, tn_str text, tn_mem *mem)
         if (!tn__uuid_parse(uuid, text)) {
             return 0;
         }
-        p = tn__alloc(mem, TN__UUID_TEXT);
-        if (p == NULL) {
-            return 0;
+        rc = parsed(out, mem, TN__UUID_TEXT);
+        if (rc > 0) {
+            tn__uuid_text((char *) out->p, uuid);
         }
-        tn__uuid_text(p, uuid);
-        *out = (tn_str){ p, TN__UUID_TEXT };
-        return 1;
+        return rc;
 
     case TN__TYPE_TIME:
         if (!tn__time_parse(&n, text)) {
             return 0;
         }
-        p = tn__alloc(mem, TN__TIME_TEXT);
-        if (p == NULL) {
-            return 0;
+        rc = parsed(out, mem, TN__TIME_TEXT);
+        if (rc > 0) {
+            tn__time_format((char *) out->p, n);
         }
-        tn__time_format(p, n);
-        *out = (tn_str){ p, TN__TIME_TEXT };
-        return 1;
+        return rc;
 
     case TN__TYPE_INT:
-        return tn__int_parse(&n, text);
+        /* beyond the column's own bounds the server would refuse it */
+        return tn__int_parse(&n, text) &&
+               (!field->has_min || n >= field->min) &&
+               (!field->has_max || n <= field->max);
+
+    case TN__TYPE_NUMBER:
+        return parse_number(text, mem);
 
     case TN__TYPE_BOOL:
         return tn__eq(text, TN_STR("true")) || tn__eq(text, TN_STR("false"));
@@ -293,6 +335,7 @@ static void
 check_string(tn_op *op, tn_str at, const tn__field *field, const cJSON *node,
              tn_str *value)
 {
+    int rc;
     tn_str text;
 
     if (!cJSON_IsString(node)) {
@@ -308,7 +351,12 @@ check_string(tn_op *op, tn_str at, const tn__field *field, const cJSON *node,
         return;
     }
 
-    if (!tn__value_parse(value, field, text, op->mem)) {
+    rc = tn__value_parse(value, field, text, op->mem);
+
+    if (rc < 0) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+
+    } else if (rc == 0) {
         tn__fault(op, at, TN_F_BAD_FORMAT,
                   field->type == TN__TYPE_UUID
                       ? "must be a UUID"
@@ -345,6 +393,9 @@ check_value(tn_op *op, tn_str at, const tn__field *field, const cJSON *node,
         }
         if (field->type == TN__TYPE_INT) {
             check_int(op, at, field, node->valuedouble, value);
+            return;
+        }
+        if (!in_bounds(op, at, field, node->valuedouble)) {
             return;
         }
         break;

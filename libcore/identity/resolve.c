@@ -104,6 +104,32 @@ host_slug(const tn_op *op)
 }
 
 
+/* Whether this can be a slug at all: what can't is no tenant's, and is never
+ * asked for. */
+static int
+slug_like(tn_str s)
+{
+    size_t i;
+
+    for (i = 0; i < s.n; i++) {
+        if (!((s.p[i] >= 'a' && s.p[i] <= 'z') ||
+              (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '-')) {
+            return 0;
+        }
+    }
+
+    return s.n > 0 && s.n <= 63;
+}
+
+
+/* A slug may look like another tenant's id: they are kept apart. */
+static tn_str
+tenant_kind(const resolver *r)
+{
+    return r->by_id ? TN_STR("tenant_id") : TN_STR("tenant");
+}
+
+
 static void
 read_names(tn_op *op, resolver *r)
 {
@@ -116,6 +142,8 @@ read_names(tn_op *op, resolver *r)
         r->tenant_ref = op->tenant_header;
         r->by_id = tn__uuid_parse(uuid, op->tenant_header);
     }
+
+    r->tenant_known = r->tenant_ref.p && !r->by_id && !slug_like(r->tenant_ref);
 
     if (op->endpoint->permission == TN__PERM_PUBLIC || !op->authorization.p) {
         return;
@@ -175,10 +203,10 @@ start(tn_op *op, resolver *r)
     r->slot_tenant = r->slot_token = -1;
     read_names(op, r);
 
-    if (r->tenant_ref.p) {
+    if (r->tenant_ref.p && !r->tenant_known) {
         r->slot_tenant = (int) n;
-        zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("tenant"),
-                 r->tenant_ref, TN_STR(""));
+        zone_key(&op->zone[n++], TN_ZONE_GET, op, tenant_kind(r), r->tenant_ref,
+                 TN_STR(""));
     }
 
     if (r->token.p) {
@@ -388,8 +416,8 @@ tenant_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
 
     if (rows->nrows == 0) {
         parts[0] = TN_STR(UNKNOWN);
-        return keep(op, n, TN_STR("tenant"), r->tenant_ref, TN_STR(""), parts,
-                    1, UNKNOWN_TTL);
+        return keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""), parts, 1,
+                    UNKNOWN_TTL);
     }
 
     err = tenant_from_row(&op->tenant, op, rows);
@@ -402,7 +430,7 @@ tenant_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
     parts[2] = op->tenant.slug;
     parts[3] = tn__cell(rows, 0, 4);
 
-    return keep(op, n, TN_STR("tenant"), r->tenant_ref, TN_STR(""), parts, 4,
+    return keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""), parts, 4,
                 TENANT_TTL);
 }
 

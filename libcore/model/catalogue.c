@@ -199,10 +199,15 @@ compile_resources(tn__compiler *c)
 
     for (i = 0; i < n; i++) {
         err = tn__compile_resource(&c->cat->resources[i], c, i);
+
+        /* one that failed half way holds compiled patterns already */
+        if (c->cat->resources[i]) {
+            c->cat->nresources++;
+        }
+
         if (err != TN_OK) {
             return err;
         }
-        c->cat->nresources++;
     }
 
     return TN_OK;

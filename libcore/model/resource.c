@@ -334,6 +334,28 @@ compile_columns(tn__compiler *c, tn__resource *resource)
 }
 
 
+/* What the statements name whatever the table looks like. */
+static tn_err
+require_columns(tn__compiler *c, const tn__resource *resource)
+{
+    unsigned i;
+    tn_str names[] = {
+        TN_STR("id"),         TN_STR("version"),    TN_STR("created_at"),
+        TN_STR("created_by"), TN_STR("updated_at"), resource->owner,
+    };
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (!tn__field_find(resource->fields, resource->nfields, names[i])) {
+            return fault_of(c, resource, names[i],
+                            TN_STR("there is no such column; every resource "
+                                   "needs it"));
+        }
+    }
+
+    return TN_OK;
+}
+
+
 tn_err
 tn__compile_fields(tn__compiler *c, tn__field *fields, unsigned n)
 {
@@ -420,6 +442,10 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
 
     if (err == TN_OK) {
         err = compile_columns(c, resource);
+    }
+
+    if (err == TN_OK) {
+        err = require_columns(c, resource);
     }
 
     if (err == TN_OK) {

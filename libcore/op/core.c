@@ -211,8 +211,8 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
 void
 tn_core_adopt(tn_core *core, tn_catalogue *cat)
 {
-    release(core->catalogue);
     cat->references++;
+    release(core->catalogue);
     core->catalogue = cat;
 }
 

@@ -79,6 +79,7 @@ read_sort(tn_op *op, tn__list *list)
 static void
 read_filters(tn_op *op, int *unknown)
 {
+    int rc;
     unsigned i, k;
     tn__param *param;
     const tn__field *field;
@@ -107,7 +108,14 @@ read_filters(tn_op *op, int *unknown)
 
         k = (unsigned) (field - resource->fields);
 
-        if (!tn__value_parse(&op->values[k], field, param->value, op->mem)) {
+        rc = tn__value_parse(&op->values[k], field, param->value, op->mem);
+
+        if (rc < 0) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return;
+        }
+
+        if (rc == 0) {
             bad_param(op, param->name,
                       field->nset ? TN_F_NOT_IN_SET : TN_F_BAD_FORMAT, NULL);
             continue;

@@ -184,6 +184,12 @@ tn__step_create(tn_op *op, const tn_input *input)
         return;
     }
 
+    /* a trigger of the app's may swallow the row */
+    if (tn__cell(rows, 0, col).p == NULL) {
+        tn__fail(op, TN_E_STATE_CONFLICT, NULL);
+        return;
+    }
+
     parts[0] = op->request->prefix;
     parts[1] = endpoint->path;
     parts[2] = TN_STR("/");
@@ -236,12 +242,12 @@ empty_patch_refused(tn_op *op, const tn_rows *rows)
 static void
 begin_update(tn_op *op)
 {
-    if (op->path_id.p == NULL) {
-        tn__fail(op, TN_E_NOT_FOUND, NULL);
+    if (!bind_conditions(op) || !bind_states(op)) {
         return;
     }
 
-    if (!bind_conditions(op) || !bind_states(op)) {
+    if (op->path_id.p == NULL) {
+        tn__fail(op, TN_E_NOT_FOUND, NULL);
         return;
     }
 
@@ -311,12 +317,12 @@ tn__step_delete(tn_op *op, const tn_input *input)
     const tn_rows *rows;
 
     if (op->state++ == 0) {
-        if (op->path_id.p == NULL) {
-            tn__fail(op, TN_E_NOT_FOUND, NULL);
+        if (!bind_conditions(op)) {
             return;
         }
 
-        if (!bind_conditions(op)) {
+        if (op->path_id.p == NULL) {
+            tn__fail(op, TN_E_NOT_FOUND, NULL);
             return;
         }
 

@@ -263,6 +263,7 @@ select set_eq(
           and a.grantee <> p.proowner $$,
     $$ values ('tenon_api', 'uuid7'),
               ('tenon_api', 'commitment'),
+              ('tenon_api', 'image'),
               ('tenon_api', 'log_event'),
               ('tenon_api', 'find_tenant'),
               ('tenon_api', 'find_tenant_by_id'),

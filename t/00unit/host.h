@@ -1,0 +1,787 @@
+/*
+ * host.h: a host without a server: literal rows in, response out.
+ *
+ *     host h;
+ *
+ *     host_init(&h);
+ *     SEND(&h, R(.path = "/v1/tasks", .token = h.owner), { ROWS(14, …) });
+ *     host_assert(&h, 200, "\"next_cursor\":null");
+ *     assert_string_equal(h.trace, "ZAD");
+ *     host_free(&h);
+ *
+ * The host keeps time, a zone and a directory of tenants and sessions; what
+ * a step asks of the database is answered by the replies that the test hands
+ * over, in order. It checks what holds for every batch: the context comes
+ * first, with the tenant that facts tell, and writes say that they write.
+ * h.trace tells what an op wanted, a letter per wish:
+ *
+ *     Z zone   A admit   B body   C cpu
+ *     d a look-up in the directory   D a batch that reads   W one that writes
+ */
+
+#ifndef TENON_HOST_H
+#define TENON_HOST_H
+
+#include "t/00unit/teamos.h"
+#include <sodium.h>
+
+#define ACME       "0192f0c0-0000-7000-8000-00000000000a"
+#define ACME_HOST  "acme.tenon.localhost"
+#define UMBRELLA   "0192f0c0-0000-7000-8000-00000000000b"
+#define SLEEPY     "0192f0c0-0000-7000-8000-00000000000c"
+#define REALM      "00000000-0000-7000-8000-000000000001"
+#define OWNER      "0192f0c0-0000-7000-8000-0000000000a1"
+#define MEMBER     "0192f0c0-0000-7000-8000-0000000000a2"
+#define GUEST      "0192f0c0-0000-7000-8000-0000000000a3"
+#define EVE        "0192f0c0-0000-7000-8000-0000000000b1"
+#define TASK       "0192f0c0-0000-7000-8000-0000000000f1"
+#define PROJECT    "0192f0c0-0000-7000-8000-0000000000f2"
+#define SESSION(n) "0192f0c0-0000-7000-8000-0000000005" n
+
+#define HOST_ZONE_MAX 64
+#define HOST_HEADERS  8
+#define HOST_START    1763690000000000 /* 2025-11-21, microseconds */
+
+typedef struct host_rows {
+    unsigned ncols;
+    unsigned ncells;
+    const char *const *cells;
+} host_rows;
+
+/* What the database says to one batch; the context's row is added. */
+typedef struct host_reply {
+    host_rows rows[3];
+    int lookup; /* fails a look-up in the directory instead */
+    tn_db_outcome outcome;
+    const char *sqlstate;
+    const char *constraint;
+    const char *message;
+} host_reply;
+
+#define CELLS(...)                                                       \
+    sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *), \
+        (const char *const[])                                            \
+    {                                                                    \
+        __VA_ARGS__                                                      \
+    }
+#define ROWS(ncols, ...) .rows = { { (ncols), CELLS(__VA_ARGS__) } }
+#define NO_ROWS(ncols)   .rows = { { (ncols), 0, NULL } }
+
+/* Absent members take what a browser of acme would send. */
+typedef struct host_request {
+    const char *method; /* GET */
+    const char *path;
+    const char *query;
+    const char *host; /* ACME_HOST; "" for none */
+    const char *body;
+    const char *type; /* application/json when there is a body */
+    const char *token;
+    const char *authorization; /* the whole header, instead of a token */
+    const char *tenant;
+    const char *if_match;
+    const char *if_none_match;
+    const char *request_id;
+    const char *user_agent;
+    const char *prefix;
+    int too_large;  /* the host finds the body over body_max */
+    int no_permit;  /* no thread for a job */
+    size_t fail_at; /* this call for memory fails */
+    uint64_t body_length;
+} host_request;
+
+typedef struct host_entry {
+    unsigned char key[TN_ZONE_KEY_LEN];
+    char value[TN_ZONE_VALUE_MAX];
+    size_t n;
+    int64_t until;
+} host_entry;
+
+typedef struct host_session {
+    const char *id;
+    const char *tenant;
+    const char *user;
+    const char *role;
+} host_session;
+
+typedef struct host {
+    tn_core *core;
+    tn_catalogue *catalogue;
+    teamos rows;
+    int64_t now;
+    host_entry zone[HOST_ZONE_MAX];
+    unsigned nzone;
+    host_session sessions[5];
+    int sleepy_active;
+
+    /* tokens of acme's people, and of umbrella's eve */
+    char owner[1024];
+    char member[1024];
+    char guest[1024];
+    char eve[1024];
+
+    /* the last request */
+    unit_arena arena;
+    tn_op *op;
+    tn_request request;
+    tn_header headers[HOST_HEADERS];
+    const tn_response *response;
+    char trace[64];
+    char body[65536]; /* of the response, NUL-terminated */
+    tn_str sql;       /* of the step's last batch, behind the context */
+    const tn_str *params;
+    unsigned nparams;
+    uint64_t requests;
+} host;
+
+
+static const unsigned char host_seed[TN_KEY_LEN] = { 7, 7, 7 };
+
+
+/* ---- tokens, made by hand: RFC 7515, 7638, 8037 ---- */
+
+static inline size_t
+host_b64(char *out, size_t cap, const void *p, size_t n)
+{
+    sodium_bin2base64(out, cap, p, n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    return strlen(out);
+}
+
+
+static inline void
+host_keys(unsigned char public[32], unsigned char secret[64], char kid[64])
+{
+    char x[64], jwk[128];
+    unsigned char hash[32];
+
+    crypto_sign_seed_keypair(public, secret, host_seed);
+    host_b64(x, sizeof(x), public, 32);
+    snprintf(jwk, sizeof(jwk),
+             "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", x);
+    crypto_hash_sha256(hash, (unsigned char *) jwk, strlen(jwk));
+    host_b64(kid, 64, hash, 32);
+}
+
+
+/* Signs claims under a header; a NULL header takes the right one. */
+static inline void
+host_sign(char *out, size_t cap, const char *header, const char *claims)
+{
+    size_t n;
+    char kid[64], right[160];
+    unsigned char public[32], secret[64], signature[64];
+
+    host_keys(public, secret, kid);
+
+    if (header == NULL) {
+        snprintf(right, sizeof(right),
+                 "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"%s\"}", kid);
+        header = right;
+    }
+
+    n = host_b64(out, cap, header, strlen(header));
+    out[n++] = '.';
+    n += host_b64(out + n, cap - n, claims, strlen(claims));
+    crypto_sign_detached(signature, NULL, (unsigned char *) out, n, secret);
+    out[n++] = '.';
+    host_b64(out + n, cap - n, signature, sizeof(signature));
+}
+
+
+static inline void
+host_token(char *out, size_t cap, const host *h, const host_session *session)
+{
+    char claims[512];
+
+    snprintf(claims, sizeof(claims),
+             "{\"iss\":\"https://tenon.localhost\","
+             "\"aud\":\"https://tenon.localhost\",\"sub\":\"%s\","
+             "\"tid\":\"%s\",\"sid\":\"%s\",\"iat\":%lld,\"nbf\":%lld,"
+             "\"exp\":%lld}",
+             session->user, session->tenant, session->id,
+             (long long) (h->now / 1000000), (long long) (h->now / 1000000),
+             (long long) (h->now / 1000000 + 900));
+    host_sign(out, cap, NULL, claims);
+}
+
+
+/* ---- life ---- */
+
+static inline void
+host_conf(tn_core_conf *conf)
+{
+    tn_core_conf_init(conf);
+    conf->base_domain = TN_STR("tenon.localhost");
+    memset(conf->secret, 0x5e, TN_KEY_LEN);
+    memcpy(conf->signing_seed, host_seed, TN_KEY_LEN);
+    conf->hash_ops = crypto_pwhash_OPSLIMIT_MIN;
+    conf->hash_memory = crypto_pwhash_MEMLIMIT_MIN;
+    conf->body_max = 4096;
+}
+
+
+/* A core that has read nothing yet. */
+static inline void
+host_init_bare(host *h)
+{
+    tn_core_conf conf;
+
+    memset(h, 0, sizeof(*h));
+    host_conf(&conf);
+    assert_int_equal(tn_core_new(&h->core, &conf), TN_OK);
+    h->now = HOST_START;
+    unit_arena_init(&h->arena, 0);
+
+    h->sessions[0] = (host_session){ SESSION("a1"), ACME, OWNER, "owner" };
+    h->sessions[1] = (host_session){ SESSION("a2"), ACME, MEMBER, "member" };
+    h->sessions[2] = (host_session){ SESSION("a3"), ACME, GUEST, "guest" };
+    h->sessions[3] = (host_session){ SESSION("b1"), UMBRELLA, EVE, "owner" };
+    host_token(h->owner, sizeof(h->owner), h, &h->sessions[0]);
+    host_token(h->member, sizeof(h->member), h, &h->sessions[1]);
+    host_token(h->guest, sizeof(h->guest), h, &h->sessions[2]);
+    host_token(h->eve, sizeof(h->eve), h, &h->sessions[3]);
+    teamos_rows(&h->rows);
+}
+
+
+static inline void
+host_adopt(host *h)
+{
+    tn_str fault;
+    tn_catalogue *cat;
+
+    if (tn_catalogue_new(&cat, h->core, teamos_reply(&h->rows), &fault)) {
+        fail_msg("catalogue: %.*s", (int) fault.n, fault.p);
+    }
+
+    tn_core_adopt(h->core, cat);
+    h->catalogue = cat;
+}
+
+
+static inline void
+host_init(host *h)
+{
+    host_init_bare(h);
+    host_adopt(h);
+}
+
+
+static inline void
+host_end(host *h)
+{
+    tn_op_free(h->op);
+    h->op = NULL;
+    unit_arena_free(&h->arena);
+}
+
+
+static inline void
+host_free(host *h)
+{
+    host_end(h);
+    tn_core_free(h->core);
+}
+
+
+/* ---- the zone ---- */
+
+static inline host_entry *
+host_zone_find(host *h, const unsigned char *key)
+{
+    unsigned i;
+
+    for (i = 0; i < h->nzone; i++) {
+        if (memcmp(h->zone[i].key, key, TN_ZONE_KEY_LEN) == 0 &&
+            h->zone[i].until > h->now) {
+            return &h->zone[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static inline void
+host_zone(host *h, const tn_want *want, tn_input *input)
+{
+    unsigned i;
+    host_entry *entry;
+    const tn_zone_cmd *cmd;
+
+    assert_in_range(want->zone.n, 1, TN_ZONE_CMDS_MAX);
+
+    for (i = 0; i < want->zone.n; i++) {
+        cmd = &want->zone.cmds[i];
+        entry = host_zone_find(h, cmd->key);
+
+        if (cmd->verb == TN_ZONE_GET) {
+            input->values[i] =
+                entry ? (tn_str){ entry->value, entry->n } : TN_NULL;
+            continue;
+        }
+
+        assert_in_range(cmd->value.n, 1, TN_ZONE_VALUE_MAX);
+        assert_true(cmd->ttl_ms > 0);
+
+        if (entry && cmd->verb == TN_ZONE_ADD) {
+            continue;
+        }
+
+        if (entry == NULL) {
+            assert_true(h->nzone < HOST_ZONE_MAX);
+            entry = &h->zone[h->nzone++];
+        }
+
+        memcpy(entry->key, cmd->key, TN_ZONE_KEY_LEN);
+        memcpy(entry->value, cmd->value.p, cmd->value.n);
+        entry->n = cmd->value.n;
+        entry->until = h->now + (int64_t) cmd->ttl_ms * 1000;
+    }
+}
+
+
+/* ---- the database ---- */
+
+static inline void *
+host_alloc(host *h, size_t n)
+{
+    void *p;
+    size_t fail_at = h->arena.fail_at, calls = h->arena.calls;
+
+    /* what the host takes is no call of the library's */
+    h->arena.fail_at = 0;
+    p = h->arena.mem.alloc(&h->arena, n);
+    h->arena.fail_at = fail_at;
+    h->arena.calls = calls;
+
+    return p;
+}
+
+
+static inline int
+host_has(tn_str s, const char *part)
+{
+    return memmem(s.p, s.n, part, strlen(part)) != NULL;
+}
+
+
+static inline void
+host_cells(host *h, tn_rows *out, const host_rows *rows)
+{
+    unsigned i;
+    tn_str *cells;
+
+    cells = host_alloc(h, (rows->ncells + 1) * sizeof(tn_str));
+
+    for (i = 0; i < rows->ncells; i++) {
+        cells[i] = rows->cells[i] ? unit_str(rows->cells[i]) : TN_NULL;
+    }
+
+    out->cells = cells;
+    out->ncols = rows->ncols;
+    out->nrows = rows->ncols ? rows->ncells / rows->ncols : 0;
+}
+
+
+/* What the definer functions of the directory answer. */
+static inline void
+host_lookup(host *h, const tn_query *query, tn_rows *out)
+{
+    unsigned i;
+    const host_session *s;
+    const char *id, *slug;
+    static const char *const tenants[][2] = { { ACME, "acme" },
+                                              { UMBRELLA, "umbrella" },
+                                              { SLEEPY, "sleepy" } };
+    const char *cells[7] = { NULL };
+
+    id = slug = NULL;
+
+    if (host_has(query->stmt->sql, "find_session(")) {
+        for (s = h->sessions; s->id; s++) {
+            if (memcmp(query->params[0].p, s->tenant, 36) == 0 &&
+                memcmp(query->params[1].p, s->id, 36) == 0) {
+                id = s->tenant;
+                cells[5] = s->user;
+                cells[6] = s->role;
+            }
+        }
+    }
+
+    for (i = 0; i < 3; i++) {
+        slug = tenants[i][1];
+
+        if (id ? strcmp(id, tenants[i][0]) == 0
+               : (host_has(query->stmt->sql, "find_tenant(") &&
+                  query->params[0].n == strlen(slug) &&
+                  memcmp(query->params[0].p, slug, strlen(slug)) == 0) ||
+                     (host_has(query->stmt->sql, "find_tenant_by_id(") &&
+                      strncasecmp(query->params[0].p, tenants[i][0], 36) ==
+                          0)) {
+            cells[0] = tenants[i][0];
+            cells[1] = REALM;
+            cells[2] = cells[3] = slug;
+            cells[4] = i == 2 && !h->sleepy_active ? "suspended" : "active";
+        }
+    }
+
+    host_cells(h, out,
+               &(host_rows){ cells[5] ? 7 : 5,
+                             cells[0] == NULL ? 0
+                             : cells[5]       ? 7
+                                              : 5,
+                             cells });
+}
+
+
+static inline void
+host_keep(host *h, const tn_query *query)
+{
+    unsigned i;
+    tn_str *params;
+
+    params = host_alloc(h, (query->stmt->nparams + 1) * sizeof(tn_str));
+
+    for (i = 0; i < query->stmt->nparams; i++) {
+        params[i] = query->params[i];
+
+        /* PostgreSQL's text format ends at a NUL */
+        assert_true(params[i].p == NULL ||
+                    memchr(params[i].p, 0, params[i].n) == NULL);
+    }
+
+    h->sql = query->stmt->sql;
+    h->params = params;
+    h->nparams = query->stmt->nparams;
+}
+
+
+static inline const tn_reply *
+host_batch(host *h, const tn_batch *batch, const host_reply **replies,
+           unsigned *nreplies, char *letter)
+{
+    unsigned i, k;
+    tn_rows *rows;
+    tn_reply *reply;
+    const host_reply *canned;
+    const tn_query *first = &batch->queries[0];
+
+    assert_true(batch->n > 0);
+    reply = host_alloc(h, sizeof(tn_reply));
+    rows = host_alloc(h, batch->n * sizeof(tn_rows));
+    memset(reply, 0, sizeof(tn_reply));
+    reply->rows = rows;
+    reply->n = batch->n;
+
+    if (host_has(first->stmt->sql, "tenon.find_")) {
+        *letter = 'd';
+        assert_false(batch->writes);
+
+        for (i = 0; i < batch->n; i++) {
+            host_lookup(h, &batch->queries[i], &rows[i]);
+        }
+
+        if (*nreplies == 0 || !(*replies)->lookup) {
+            return reply;
+        }
+    }
+
+    if (*letter != 'd') {
+        *letter = batch->writes ? 'W' : 'D';
+        host_keep(h, &batch->queries[batch->n - 1]);
+    }
+
+    if (*nreplies == 0) {
+        fail_msg("no reply for: %.*s", (int) h->sql.n, h->sql.p);
+    }
+
+    canned = (*replies)++;
+    (*nreplies)--;
+    reply->outcome = canned->outcome;
+
+    if (canned->outcome != TN_DB_OK) {
+        reply->n = 0;
+        reply->rows = NULL;
+        strncpy(reply->sqlstate, canned->sqlstate ? canned->sqlstate : "", 5);
+        reply->constraint =
+            canned->constraint ? unit_str(canned->constraint) : TN_NULL;
+        reply->message = canned->message ? unit_str(canned->message) : TN_NULL;
+        return reply;
+    }
+
+    i = 0;
+
+    if (host_has(first->stmt->sql, "set_config('tenon.tenant'")) {
+        assert_int_equal(host_has(first->stmt->sql, "tenon.actor"),
+                         batch->writes);
+        rows[i++] = (tn_rows){ 0, 0, NULL };
+    }
+
+    for (k = 0; i < batch->n; i++, k++) {
+        host_cells(h, &rows[i], &canned->rows[k]);
+    }
+
+    return reply;
+}
+
+
+/* Every statement but the directory's runs in a tenant's context. */
+static inline void
+host_context(const tn_batch *batch, const tn_facts *facts)
+{
+    const tn_query *first = &batch->queries[0];
+
+    if (host_has(first->stmt->sql, "tenon.find_") ||
+        host_has(first->stmt->sql, "tenon.migration")) {
+        return;
+    }
+
+    assert_true(host_has(first->stmt->sql,
+                         "select set_config('tenon.tenant', $1::text, true)"));
+    assert_int_equal(first->params[0].n, 36);
+
+    /* known to the host at last when it was asked to admit */
+    if (facts->tenant_id.p) {
+        assert_memory_equal(first->params[0].p, facts->tenant_id.p, 36);
+    }
+}
+
+
+/* ---- a request ---- */
+
+static inline void
+host_header(host *h, const char *name, const char *value)
+{
+    if (value) {
+        assert_true(h->request.nheaders < HOST_HEADERS);
+        h->headers[h->request.nheaders++] =
+            (tn_header){ unit_str(name), unit_str(value) };
+    }
+}
+
+
+static inline void
+host_head(host *h, const host_request *r)
+{
+    char *bearer;
+
+    memset(&h->request, 0, sizeof(h->request));
+    h->request.method = unit_str(r->method ? r->method : "GET");
+    h->request.host = unit_str(r->host ? r->host : ACME_HOST);
+    h->request.prefix = unit_str(r->prefix ? r->prefix : "");
+    h->request.path = unit_str(r->path);
+    h->request.query = r->query ? unit_str(r->query) : TN_NULL;
+    h->request.headers = h->headers;
+    h->request.address = TN_STR("192.0.2.1");
+    h->request.now = h->now;
+    h->request.body_length = r->body_length ? r->body_length
+                             : r->body      ? strlen(r->body)
+                                            : 0;
+    h->requests++;
+    memcpy(h->request.entropy, &h->requests, sizeof(h->requests));
+
+    if (r->token) {
+        bearer = host_alloc(h, strlen(r->token) + 16);
+        snprintf(bearer, strlen(r->token) + 16, "Bearer %s", r->token);
+        host_header(h, "authorization", bearer);
+    }
+
+    host_header(h, "Authorization", r->authorization);
+    host_header(h, "Content-Type",
+                r->type   ? r->type
+                : r->body ? "application/json"
+                          : NULL);
+    host_header(h, "tenon-tenant", r->tenant);
+    host_header(h, "If-Match", r->if_match);
+    host_header(h, "If-None-Match", r->if_none_match);
+    host_header(h, "X-Request-Id", r->request_id);
+    host_header(h, "User-Agent", r->user_agent);
+}
+
+
+static inline void
+host_check_response(host *h)
+{
+    unsigned i;
+    const tn_response *r;
+
+    r = tn_op_response(h->op);
+    h->response = r;
+    assert_in_range(r->status, 200, 599);
+    assert_non_null(r->body.p);
+    assert_true(r->body.n < sizeof(h->body));
+    memcpy(h->body, r->body.p, r->body.n);
+    h->body[r->body.n] = '\0';
+
+    if (r->status == 204 || r->status == 304) {
+        assert_int_equal(r->body.n, 0);
+    }
+
+    for (i = 0; i < r->nheaders; i++) {
+        assert_true(r->headers[i].value.n > 0);
+        assert_null(memchr(r->headers[i].value.p, '\n', r->headers[i].value.n));
+    }
+}
+
+
+static inline void
+host_send(host *h, const host_request *r, const host_reply *replies,
+          unsigned nreplies)
+{
+    char letter;
+    unsigned n;
+    tn_job job;
+    tn_input input;
+    const tn_want *want;
+
+    host_end(h);
+    unit_arena_init(&h->arena, r->fail_at);
+    host_head(h, r);
+    n = 0;
+    memset(h->trace, 0, sizeof(h->trace));
+    h->sql = TN_NULL;
+    h->params = NULL;
+    h->nparams = 0;
+    h->response = NULL;
+
+    if (tn_op_new(&h->op, h->core, &h->request, &h->arena.mem) != TN_OK) {
+        assert_null(h->op);
+        assert_true(r->fail_at != 0);
+        h->response = tn_response_static(TN_E_INTERNAL);
+        return;
+    }
+
+    for (want = tn_op_step(h->op, NULL); want->kind != TN_WANT_NONE;
+         want =
+             tn_op_step(h->op, want->kind == TN_WANT_ADMIT ? NULL : &input)) {
+
+        memset(&input, 0, sizeof(input));
+        letter = '?';
+
+        switch (want->kind) {
+        case TN_WANT_ZONE:
+            letter = 'Z';
+            host_zone(h, want, &input);
+            break;
+        case TN_WANT_ADMIT:
+            letter = 'A';
+            break;
+        case TN_WANT_BODY:
+            letter = 'B';
+            assert_int_equal(want->body_max, 4096);
+            input.failed = r->too_large ? TN_E_TOO_LARGE : TN_OK;
+            input.body = unit_str(r->body ? r->body : "");
+            break;
+        case TN_WANT_DB:
+            host_context(want->batch, tn_op_facts(h->op));
+            input.reply =
+                host_batch(h, want->batch, &replies, &nreplies, &letter);
+            break;
+        case TN_WANT_CPU:
+            letter = 'C';
+            input.failed = r->no_permit ? TN_E_BUSY : TN_OK;
+            memcpy(&job, want->job, sizeof(job));
+            tn_job_run(&job);
+            assert_true(sodium_is_zero((unsigned char *) job.password,
+                                       sizeof(job.password)));
+            input.job = &job;
+            break;
+        case TN_WANT_NONE:
+            break;
+        }
+
+        assert_true(n < sizeof(h->trace) - 1);
+        h->trace[n++] = letter;
+    }
+
+    assert_true(nreplies == 0 || r->fail_at != 0);
+    host_check_response(h);
+}
+
+/* SEND(&h, R(.path = …), { a reply }, { another }…); SEND0: no reply. */
+#define R(...) (&(host_request){ __VA_ARGS__ })
+#define SEND(h, request, ...)                                      \
+    host_send((h), (request), (const host_reply[]){ __VA_ARGS__ }, \
+              sizeof((const host_reply[]){ __VA_ARGS__ }) /        \
+                  sizeof(host_reply))
+#define SEND0(h, request) host_send((h), (request), NULL, 0)
+
+
+/* ---- what came of it ---- */
+
+static inline void
+host_assert_at(const host *h, unsigned status, const char *part,
+               const char *file, int line)
+{
+    if (h->response->status != status ||
+        (part && strstr(h->body, part) == NULL)) {
+        print_error("%u %s\n    is not: %u …%s…\n    trace: %s\n",
+                    h->response->status, h->body, status, part ? part : "",
+                    h->trace);
+        _fail(file, line);
+    }
+}
+
+/* The status, and a part of the body (NULL: whatever). */
+#define host_assert(h, status, part) \
+    host_assert_at((h), (status), (part), __FILE__, __LINE__)
+
+/* The status, and the problem's code. */
+#define host_problem(h, status, code) \
+    host_assert_at((h), (status), "\"code\":\"" code "\"", __FILE__, __LINE__)
+
+
+static inline tn_str
+host_response_header(const host *h, const char *name)
+{
+    unsigned i;
+    tn_str found = TN_NULL;
+
+    for (i = 0; i < h->response->nheaders; i++) {
+        if (h->response->headers[i].name.n == strlen(name) &&
+            memcmp(h->response->headers[i].name.p, name, strlen(name)) == 0) {
+            assert_null(found.p); /* once */
+            found = h->response->headers[i].value;
+        }
+    }
+
+    return found;
+}
+
+
+/* The parameter that stands behind `needle` in the step's last statement:
+ * host_bound(&h, "t.id = ") where the SQL has "t.id = $3::uuid". */
+static inline tn_str
+host_bound(const host *h, const char *needle)
+{
+    unsigned n;
+    const char *p;
+
+    p = h->sql.p ? memmem(h->sql.p, h->sql.n, needle, strlen(needle)) : NULL;
+
+    if (p == NULL || p[strlen(needle)] != '$') {
+        fail_msg("no parameter behind \"%s\" in: %.*s", needle, (int) h->sql.n,
+                 h->sql.p ? h->sql.p : "");
+        return TN_NULL;
+    }
+
+    n = (unsigned) strtoul(p + strlen(needle) + 1, NULL, 10);
+    assert_in_range(n, 1, h->nparams);
+
+    return h->params[n - 1];
+}
+
+
+/* A task as a row, and as JSON. */
+#define TASK_CELLS(id, title, status, version, by)                   \
+    id, PROJECT, title, "medium", status, NULL, NULL, NULL, version, \
+        "2026-11-21 01:33:00.12+00", by, "2026-11-21 01:34:00+00"
+#define TASK_JSON(id, title, status, version, by)                          \
+    "{\"id\":\"" id "\",\"project_id\":\"" PROJECT "\",\"title\":" title   \
+    ",\"priority\":\"medium\",\"status\":\"" status                        \
+    "\",\"assignee_id\":null,\"origin\":null,\"score\":null,"              \
+    "\"version\":" version                                                 \
+    ",\"created_at\":\"2026-11-21T01:33:00.120000Z\",\"created_by\":\"" by \
+    "\",\"updated_at\":\"2026-11-21T01:34:00.000000Z\"}"
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * Sign-up: hash, then one write; every conflict is told by its field.
+ */
+
+#include "t/00unit/host.h"
+
+#define BODY                                                       \
+    "{\"email\":\"Ann@Example.org\",\"password\":\"long enough\"," \
+    "\"name\":\"Ann\",\"organization\":{\"name\":\"New\",\"slug\":\"new\"}}"
+#define SIGNUP(...)                                              \
+    R(.method = "POST", .path = "/v1/auth/signup", .body = BODY, \
+      .host = "tenon.localhost", __VA_ARGS__)
+
+
+static void
+test_signup(void **state)
+{
+    host h;
+    char hash[128];
+    tn_str kept;
+
+    (void) state;
+    host_init(&h);
+    SEND(&h, SIGNUP(.token = "junk"),
+         { ROWS(2, "{\"id\":\"u\"}", "{\"id\":\"t\"}") });
+    host_assert(&h, 201, NULL);
+    assert_string_equal(h.body,
+                        "{\"user\":{\"id\":\"u\"},\"tenant\":{\"id\":\"t\"}}");
+    assert_string_equal(h.trace, "ABCW");
+    unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
+
+    /* the address in lower case, the password as a hash that fits it */
+    unit_assert_str(host_bound(&h, "values ($1::uuid, $2::uuid, "),
+                    "ann@example.org");
+    kept = host_bound(&h, "$4::text, ");
+    assert_true(kept.n < sizeof(hash));
+    memcpy(hash, kept.p, kept.n);
+    hash[kept.n] = '\0';
+    assert_int_equal(crypto_pwhash_str_verify(hash, "long enough", 11), 0);
+    host_free(&h);
+}
+
+
+static void
+test_conflicts(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+    SEND(&h, SIGNUP(.tenant = NULL),
+         { .outcome = TN_DB_ERROR,
+           .sqlstate = "23505",
+           .constraint = "user_email_key" });
+    host_problem(&h, 409, "email_taken");
+    host_assert(&h, 409, "[{\"pointer\":\"/email\",\"code\":\"duplicate\"");
+
+    SEND(&h, SIGNUP(.tenant = NULL),
+         { .outcome = TN_DB_ERROR,
+           .sqlstate = "23505",
+           .constraint = "tenant_slug_pkey" });
+    host_problem(&h, 409, "slug_taken");
+    host_assert(&h, 409, "\"pointer\":\"/organization/slug\"");
+
+    SEND(&h, SIGNUP(.tenant = NULL),
+         { .outcome = TN_DB_ERROR,
+           .sqlstate = "23514",
+           .constraint = "tenant_slug_reserved" });
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "\"pointer\":\"/organization/slug\"");
+
+    SEND(&h, SIGNUP(.tenant = NULL), { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+    host_free(&h);
+}
+
+
+static void
+test_refused_early(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+    SEND0(&h, SIGNUP(.no_permit = 1));
+    host_problem(&h, 503, "busy");
+
+    /* only where no tenant is */
+    SEND0(&h, R(.method = "POST", .path = "/v1/auth/signup", .body = BODY));
+    host_problem(&h, 404, "not_found");
+
+    /* every fault, nested ones by their pointer */
+    SEND0(&h, R(.method = "POST", .path = "/v1/auth/signup",
+                .host = "tenon.localhost",
+                .body = "{\"email\":\"ann@\",\"password\":\"short\","
+                        "\"name\":\"\",\"tenant_id\":\"x\",\"organization\":"
+                        "{\"slug\":\"-A\",\"plan/x\":1}}"));
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "\"/email\",\"code\":\"bad_format\"");
+    host_assert(&h, 422, "\"/password\",\"code\":\"too_short\"");
+    host_assert(&h, 422, "\"/name\",\"code\":\"too_short\"");
+    host_assert(&h, 422, "\"/tenant_id\",\"code\":\"read_only\"");
+    host_assert(&h, 422, "\"/organization/slug\",\"code\":\"too_short\"");
+    host_assert(&h, 422,
+                "\"/organization/plan~1x\",\"code\":\"unknown_field\"");
+    host_assert(&h, 422, "\"/organization/name\",\"code\":\"required\"");
+
+    SEND0(&h, R(.method = "POST", .path = "/v1/auth/signup",
+                .host = "tenon.localhost",
+                .body = "{\"email\":\"a@b\",\"password\":\"long enough\","
+                        "\"name\":\"n\",\"organization\":[]}"));
+    host_assert(&h, 422, "\"/organization\",\"code\":\"wrong_type\"");
+    SEND0(&h, R(.method = "POST", .path = "/v1/auth/signup",
+                .host = "tenon.localhost",
+                .body = "{\"email\":\"a@b\",\"password\":\"long enough\","
+                        "\"name\":\"n\",\"organization\":"
+                        "{\"name\":\"o\",\"slug\":\"no_good\\n\"}}"));
+    host_assert(&h, 422, "\"/organization/slug\",\"code\":\"bad_format\"");
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_signup), cmocka_unit_test(test_conflicts),
+          cmocka_unit_test(test_refused_early))

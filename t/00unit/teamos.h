@@ -1,0 +1,207 @@
+/*
+ * teamos.h: TeamOS's catalogue as literal rows, shaped as the statements of
+ * schema/queries/catalogue.sql answer. A test may change a cell of the copy
+ * that teamos_rows() makes, to see what a worker makes of it.
+ *
+ * Member may read and create, and update and delete what it created; admin
+ * and owner may do all; "guest" sees only projects, and only its own.
+ */
+
+#ifndef TENON_TEAMOS_H
+#define TENON_TEAMOS_H
+
+#include "t/00unit/unit.h"
+#include <tenon/core.h>
+
+enum {
+    TEAMOS_VERSION,
+    TEAMOS_ROLES,
+    TEAMOS_PERMISSIONS,
+    TEAMOS_GRANTS,
+    TEAMOS_RESOURCES,
+    TEAMOS_FIELDS,
+    TEAMOS_REFERENCES,
+    TEAMOS_TRANSITIONS,
+    TEAMOS_READS
+};
+
+#define TEAMOS_ROWS_MAX 64
+#define TEAMOS_COLS_MAX 14
+
+typedef const char *teamos_row[TEAMOS_COLS_MAX];
+
+typedef struct teamos_table {
+    unsigned ncols;
+    teamos_row rows[TEAMOS_ROWS_MAX]; /* ends at a row whose first is NULL */
+} teamos_table;
+
+typedef struct teamos {
+    teamos_table tables[TEAMOS_READS];
+    tn_str cells[TEAMOS_READS][TEAMOS_ROWS_MAX * TEAMOS_COLS_MAX];
+    tn_rows rows[TEAMOS_READS];
+    tn_reply reply;
+} teamos;
+
+#define SYSTEM(resource)                                                  \
+    { "teamos", resource, "tenant_id", "uuid", "t" },                     \
+        { "teamos", resource, "id", "uuid", "t", "tenon.uuid7()" },       \
+        { "teamos", resource, "version", "bigint", "t", "1" },            \
+        { "teamos", resource, "created_at", "timestamp with time zone",   \
+          "t",      "now()",  NULL,         NULL,                         \
+          NULL,     NULL,     "f",          "f",                          \
+          "f",      "f" },                                                \
+        { "teamos", resource, "created_by", "uuid", "f" },                \
+        { "teamos", resource, "updated_at", "timestamp with time zone",   \
+          "t",      "now()" },                                            \
+    {                                                                     \
+        "teamos", resource, "deleted_at", "timestamp with time zone", "f" \
+    }
+
+/* clang-format off */
+static const teamos_table teamos_tables[TEAMOS_READS] = {
+    [TEAMOS_VERSION] = { 2, { { "7", "2" } } },
+    [TEAMOS_ROLES] = { 1, {
+        { "admin" }, { "guest" }, { "member" }, { "owner" } } },
+    [TEAMOS_PERMISSIONS] = { 2, {
+        { "1", "tenon.tenant:read" },
+        { "2", "tenon.audit_event:read" },
+        { "70", "teamos.project:read" },
+        { "71", "teamos.project:create" },
+        { "72", "teamos.project:update" },
+        { "73", "teamos.project:delete" },
+        { "130", "teamos.task:read" },
+        { "131", "teamos.task:create" },
+        { "132", "teamos.task:update" },
+        { "1024", "teamos.task:delete" } } },
+    [TEAMOS_GRANTS] = { 3, {
+        { "owner", "1", "tenant" }, { "owner", "2", "tenant" },
+        { "owner", "70", "tenant" }, { "owner", "71", "tenant" },
+        { "owner", "72", "tenant" }, { "owner", "73", "tenant" },
+        { "owner", "130", "tenant" }, { "owner", "131", "tenant" },
+        { "owner", "132", "tenant" }, { "owner", "1024", "tenant" },
+        { "admin", "1", "tenant" },
+        { "admin", "70", "tenant" }, { "admin", "71", "tenant" },
+        { "admin", "72", "tenant" }, { "admin", "73", "tenant" },
+        { "admin", "130", "tenant" }, { "admin", "131", "tenant" },
+        { "admin", "132", "tenant" }, { "admin", "1024", "tenant" },
+        { "member", "70", "tenant" }, { "member", "71", "tenant" },
+        { "member", "72", "own" }, { "member", "73", "own" },
+        { "member", "130", "tenant" }, { "member", "131", "tenant" },
+        { "member", "132", "own" }, { "member", "1024", "own" },
+        { "guest", "70", "own" }, { "guest", "72", "own" },
+        { "guest", "73", "own" } } },
+    [TEAMOS_RESOURCES] = { 6, {
+        { "teamos", "project", "projects", "teamos.project", "t",
+          "created_by" },
+        { "teamos", "task", "tasks", "teamos.task", "t", "created_by" } } },
+    [TEAMOS_FIELDS] = { 14, {
+        SYSTEM("project"),
+        { "teamos", "project", "name", "text", "t", NULL, "1", "200" },
+        { "teamos", "project", "code", "text", "f", NULL, NULL, NULL,
+          "^[A-Z]{2,4}$" },
+        { "teamos", "project", "budget", "numeric", "f", NULL, "0", "1000",
+          NULL, NULL, "t" },
+        { "teamos", "project", "settings", "jsonb", "f" },
+        { "teamos", "project", "archived", "boolean", "t", "false", NULL,
+          NULL, NULL, NULL, "t" },
+        { "teamos", "project", "rank", "integer", "t", "0", NULL, NULL, NULL,
+          NULL, "t", "t" },
+        { "teamos", "project", "due", "timestamp with time zone", "f", NULL,
+          NULL, NULL, NULL, NULL, "t" },
+        SYSTEM("task"),
+        { "teamos", "task", "project_id", "uuid", "t", NULL, NULL, NULL, NULL,
+          NULL, "t" },
+        { "teamos", "task", "title", "text", "t", NULL, "1", "200" },
+        { "teamos", "task", "priority", "text", "t", "'medium'::text", NULL,
+          NULL, NULL, "[\"low\", \"medium\", \"high\", \"urgent\"]", "t" },
+        { "teamos", "task", "status", "text", "t", "'todo'::text", NULL, NULL,
+          NULL, "[\"todo\", \"in_progress\", \"done\"]", "t" },
+        { "teamos", "task", "assignee_id", "uuid", "f", NULL, NULL, NULL,
+          NULL, NULL, "t" },
+        { "teamos", "task", "origin", "text", "f", NULL, NULL, NULL, NULL,
+          NULL, "f", "f", "f", "t" },
+        { "teamos", "task", "score", "smallint", "f", NULL, NULL, NULL, NULL,
+          NULL, "f", "f", "t" } } },
+    [TEAMOS_REFERENCES] = { 7, {
+        { "teamos", "task", "assignee_id", "tenon.member", "user_id", "f",
+          "f" },
+        { "teamos", "task", "project_id", "teamos.project", "id", "t",
+          "t" } } },
+    [TEAMOS_TRANSITIONS] = { 5, {
+        { "teamos", "task", "status", "in_progress", "done" },
+        { "teamos", "task", "status", "in_progress", "todo" },
+        { "teamos", "task", "status", "todo", "in_progress" } } },
+};
+/* clang-format on */
+
+/* The columns of a task as responses show them, in order. */
+#define TASK_COLUMNS                                                  \
+    "id", "project_id", "title", "priority", "status", "assignee_id", \
+        "origin", "score", "version", "created_at", "created_by", "updated_at"
+
+
+static inline void
+teamos_rows(teamos *t)
+{
+    memcpy(t->tables, teamos_tables, sizeof(teamos_tables));
+}
+
+
+/* The first row of a table whose first columns are a, b, c (NULL: any). */
+static inline const char **
+teamos_find(teamos *t, unsigned table, const char *a, const char *b,
+            const char *c)
+{
+    unsigned i, k;
+    const char *key[3] = { a, b, c };
+    const char **row;
+
+    for (i = 0; t->tables[table].rows[i][0] != NULL; i++) {
+        row = t->tables[table].rows[i];
+
+        for (k = 0; k < 3; k++) {
+            if (key[k] && strcmp(row[k] ? row[k] : "", key[k]) != 0) {
+                break;
+            }
+        }
+
+        if (k == 3) {
+            return row;
+        }
+    }
+
+    /* the row behind the last: write there to add one */
+    return t->tables[table].rows[i];
+}
+
+
+/* The tables as the reply to tn_catalogue_batch(); lives in `t`. */
+static inline const tn_reply *
+teamos_reply(teamos *t)
+{
+    unsigned i, row, col, ncols;
+    const char *cell;
+
+    for (i = 0; i < TEAMOS_READS; i++) {
+        ncols = t->tables[i].ncols;
+
+        for (row = 0; t->tables[i].rows[row][0] != NULL; row++) {
+            for (col = 0; col < ncols; col++) {
+                cell = t->tables[i].rows[row][col];
+                t->cells[i][row * ncols + col] =
+                    cell ? unit_str(cell) : TN_NULL;
+            }
+        }
+
+        t->rows[i] = (tn_rows){ row, ncols, t->cells[i] };
+    }
+
+    memset(&t->reply, 0, sizeof(t->reply));
+    t->reply.outcome = TN_DB_OK;
+    t->reply.rows = t->rows;
+    t->reply.n = TEAMOS_READS;
+
+    return &t->reply;
+}
+
+#endif

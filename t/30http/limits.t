@@ -1,0 +1,87 @@
+#!/usr/bin/perl
+
+# nginx's own limits and logs know the tenant: the module finds it out before
+# limit_req looks.
+
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use JSON::PP qw(decode_json);
+use Test::More;
+use TenonCheck;
+use TenonServer ();
+
+my $burst = 5;
+my $s = TenonServer->new(
+    http   => 'limit_req_zone $tenon_tenant zone=few:1m rate=1r/m;',
+    server => "location /few/ { tenon; limit_req zone=few burst=$burst nodelay; }",
+);
+my $allowed = $burst + 1;
+my $get = sub {
+    my ($who, %o) = @_;
+    return $s->request(GET => '/few/v1/me', as => $who, %o);
+};
+
+$s->token($_) for qw(alice bob dave);
+
+status_is $get->('alice'), 200, "request $_ of acme" for 1 .. $allowed;
+
+my $r = $get->('alice');
+problem_is $r, 429, 'rate_limited', 'one more is refused';
+like $r->header('Retry-After'), qr/\A[1-9]\d*\z/, 'and told when to retry';
+
+problem_is $get->('bob'), 429, 'rate_limited',
+    'so is everybody else of acme';
+problem_is $get->('alice', headers => ['Tenon-Tenant' => 'acme'],
+                  host => 'tenon.localhost'), 429, 'rate_limited',
+    'whichever way acme is named';
+status_is $get->('dave'), 200, 'globex has a limit of its own';
+status_is $s->request(GET => 'me', as => 'alice'), 200,
+    'and the other location another';
+
+subtest 'a refused POST takes its body with it' => sub {
+    my $c = $s->connect;
+    $c->write($s->bytes(POST => '/few/v1/tasks', as => 'alice',
+                        body => $s->bytes(GET => 'me', as => 'alice')));
+    problem_is $c->response, 429, 'rate_limited', 'a 429';
+    $c->write($s->bytes(GET => 'tenant', as => 'alice'));
+    is $c->response->json->{slug}, 'acme', "the next request's own answer";
+};
+
+subtest 'the access log tells who' => sub {
+    my $id = $s->request(GET => 'me', as => 'dave')->json->{id};
+    my $r = $s->request(GET => 'tasks', as => 'dave', headers => [
+                            'X-Request-Id' => 'find-me']);
+    my $seek = sub {
+        my ($request_id) = @_;
+        open my $in, '<', $s->access_log or die "access log: $!\n";
+        my ($row) = grep { $_->{request_id} eq $request_id }
+            map { decode_json($_) } <$in>;
+        return $row || {};
+    };
+    ok $s->wait_until(2, sub { %{ $seek->('find-me') } }), 'by request id';
+    my $row = $seek->('find-me');
+    is $row->{tenant}, 'globex', 'tenant';
+    is $row->{user}, $id, 'user';
+    is "$row->{status} $row->{method} $row->{path}", '200 GET /api/v1/tasks',
+        'status, method, path';
+    like $row->{duration}, qr{\A\d+(?:\.\d+)?\z}, 'duration';
+
+    $s->request(GET => 'tasks', at => 'acme', token => 'garbage',
+                headers => ['X-Request-Id' => 'a-refusal']);
+    $s->wait_until(2, sub { %{ $seek->('a-refusal') } });
+    $row = $seek->('a-refusal');
+    is "$row->{status} $row->{tenant} [$row->{user}]", '401 acme []',
+        'refused: the tenant, and nobody';
+
+    $s->request(GET => '/few/v1/me', as => 'alice',
+                headers => ['X-Request-Id' => 'too-many']);
+    $s->wait_until(2, sub { %{ $seek->('too-many') } });
+    $row = $seek->('too-many');
+    is "$row->{status} $row->{tenant}", '429 acme', 'limited: the tenant';
+};
+
+done_testing;

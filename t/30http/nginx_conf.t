@@ -1,0 +1,257 @@
+#!/usr/bin/perl
+
+# What `nginx -t` says of each directive: wrong values, wrong places, missing
+# companions are refused with file and line, in nginx's own words. No database
+# is needed, nor asked.
+#
+# TENON_BUILD names the build folder (default: build).
+
+use strict;
+use warnings;
+
+use Cwd ();
+use File::Temp ();
+use Test::More;
+
+my $build = Cwd::abs_path($ENV{TENON_BUILD} || 'build');
+my $module = ($build || '') . '/ngx/ngx_http_tenon_module.so';
+my ($nginx) = grep { -x } '/usr/sbin/nginx', '/usr/local/sbin/nginx';
+
+plan skip_all => 'no nginx here' unless $nginx;
+plan skip_all => "no module at $module" unless -e $module;
+
+my $dir = File::Temp->newdir('tenon-conf-XXXXXX', TMPDIR => 1);
+my $conf = "$dir/nginx.conf";
+
+write_file("$dir/good.key", 'A' x 43 . "\n", 0600);
+write_file("$dir/bare.key", 'A' x 43, 0640);
+write_file("$dir/open.key", 'A' x 43 . "\n", 0644);
+write_file("$dir/short.key", 'A' x 42 . "\n", 0600);
+write_file("$dir/long.key", 'A' x 44 . "\n", 0600);
+write_file("$dir/lines.key", 'A' x 43 . "\n\n", 0600);
+write_file("$dir/bits.key", 'A' x 42 . "B\n", 0600);
+write_file("$dir/plus.key", 'A' x 42 . "+\n", 0600);
+write_file("$dir/empty.key", '', 0600);
+mkdir "$dir/folder.key", 0700;
+
+# What `tenon` needs, each on a line of its own.
+my %need = (
+    zone     => 'tenon_zone tenon:1m;',
+    database => 'tenon_database "host=/nowhere dbname=tenon";',
+    signing  => "tenon_signing_key $dir/good.key;",
+    secret   => "tenon_secret $dir/bare.key;",
+);
+my $all = join ' ', @need{qw(zone database signing secret)};
+
+
+# ---- what is fine ----
+
+accepted('the module without a directive', '');
+accepted('everything that it needs', $all, 'location /api/ { tenon; }');
+accepted('all directives', "$all
+    tenon_base_domain Tenon.Localhost; tenon_pool_size 100;
+    tenon_queue_size 1; tenon_queue_timeout 500ms; tenon_connect_timeout 1s;
+    tenon_timeout 1m; tenon_hash_jobs 64; tenon_hash_queue 1;",
+    'location /api/ { tenon; } location = /p { internal; tenon_problem; }');
+accepted('a prefix for a regular expression', $all,
+    'location ~ ^/v[12]/ { tenon prefix=/; }');
+accepted('a prefix in a named location', $all,
+    'location @api { tenon prefix=/api; }');
+accepted('companions without a user', $all);
+accepted('tenon_problem alone', '', 'location = /p { tenon_problem; }');
+accepted('a block of "if" in the location', $all,
+    'location /api/ { tenon; if ($arg_x) { set $y 1; } }');
+
+
+# ---- missing companions: at the line of the directive that needs them ----
+
+for my $name (qw(zone database signing secret)) {
+    my %rest = %need;
+    delete $rest{$name};
+    my ($directive) = split / /, $need{$name};
+    refused("tenon without $directive", join(' ', values %rest),
+        "location /api/ {\n tenon;\n}",
+        qr/"tenon" requires the "$directive" directive/, 3);
+}
+
+
+# ---- tenon, tenon_problem ----
+
+refused('an unknown parameter', $all, 'location /a { tenon path=/a; }',
+    qr/invalid parameter "path=\/a"/);
+refused('a prefix without slash', $all, 'location /a { tenon prefix=a; }',
+    qr/invalid prefix "a"/);
+refused('an empty prefix', $all, 'location /a { tenon prefix=; }',
+    qr/invalid prefix ""/);
+refused('a regular expression without prefix', $all,
+    'location ~ /a { tenon; }', qr/"tenon" requires the "prefix" parameter/);
+refused('a named location without prefix', $all,
+    'location @a { tenon; }', qr/"tenon" requires the "prefix" parameter/);
+refused('tenon twice', $all, 'location /a { tenon; tenon; }',
+    qr/"tenon" directive is duplicate/);
+refused('too many arguments', $all, 'location /a { tenon prefix=/a b; }',
+    qr/invalid number of arguments in "tenon" directive/);
+refused('tenon in server', $all, 'tenon;',
+    qr/"tenon" directive is not allowed here/);
+refused('tenon in http', "$all tenon;", '',
+    qr/"tenon" directive is not allowed here/);
+refused('tenon in if', $all, 'location /a { if ($arg_x) { tenon; } }',
+    qr/"tenon" directive is not allowed here/);
+refused('tenon_problem in server', '', 'tenon_problem;',
+    qr/"tenon_problem" directive is not allowed here/);
+refused('tenon_problem twice', '',
+    'location /a { tenon_problem; tenon_problem; }',
+    qr/"tenon_problem" directive is duplicate/);
+refused('tenon_problem with an argument', '',
+    'location /a { tenon_problem on; }',
+    qr/invalid number of arguments in "tenon_problem" directive/);
+
+
+# ---- http level: place and number ----
+
+my %value = (
+    tenon_zone            => 'other:1m',
+    tenon_database        => 'dbname=x',
+    tenon_base_domain     => 'example.com',
+    tenon_signing_key     => "$dir/good.key",
+    tenon_secret          => "$dir/good.key",
+    tenon_pool_size       => '4',
+    tenon_queue_size      => '512',
+    tenon_queue_timeout   => '2s',
+    tenon_connect_timeout => '3s',
+    tenon_timeout         => '10s',
+    tenon_hash_jobs       => '2',
+    tenon_hash_queue      => '16',
+);
+
+for my $name (sort keys %value) {
+    refused("$name twice", "$name $value{$name}; $name $value{$name};", '',
+        qr/"$name" directive is duplicate/);
+    refused("$name in server", '', "$name $value{$name};",
+        qr/"$name" directive is not allowed here/);
+    refused("$name in location", '', "location /a { $name $value{$name}; }",
+        qr/"$name" directive is not allowed here/);
+    refused("$name without a value", "$name;", '',
+        qr/invalid number of arguments in "$name" directive/);
+}
+
+
+# ---- http level: values ----
+
+refused('a zone without size', 'tenon_zone tenon;', '',
+    qr/invalid zone size "tenon"/);
+refused('a zone without name', 'tenon_zone :1m;', '',
+    qr/invalid zone size ":1m"/);
+refused('a zone with a bad size', 'tenon_zone tenon:big;', '',
+    qr/invalid zone size "tenon:big"/);
+refused('a zone too small', 'tenon_zone tenon:8k;', '',
+    qr/zone "tenon:8k" is too small/);
+refused('no database', 'tenon_database "";', '',
+    qr/empty connection string in "tenon_database" directive/);
+
+for my $domain ('""', '.example.com', 'example.com.', 'a..b', 'a_b', 'a/b') {
+    refused("base domain $domain", "tenon_base_domain $domain;", '',
+        qr/invalid domain name/);
+}
+
+my %bounds = (
+    tenon_pool_size  => [1, 100],
+    tenon_queue_size => [1, 65536],
+    tenon_hash_jobs  => [1, 64],
+    tenon_hash_queue => [1, 65536],
+);
+
+for my $name (sort keys %bounds) {
+    my ($low, $high) = @{ $bounds{$name} };
+    for my $n ($low - 1, $high + 1) {
+        refused("$name $n", "$name $n;", '',
+            qr/value must be between $low and $high/);
+    }
+    refused("$name many", "$name many;", '', qr/invalid number/);
+}
+
+for my $name (qw(tenon_queue_timeout tenon_connect_timeout tenon_timeout)) {
+    for my $time ('0', 'soon', '-1') {
+        refused("$name $time", "$name $time;", '',
+            qr/"$name" directive invalid value/);
+    }
+}
+
+
+# ---- key files ----
+
+for my $name (qw(tenon_signing_key tenon_secret)) {
+    refused("$name: no file", "$name $dir/none.key;", '',
+        qr/"$name": open\(\) "\Q$dir\E\/none\.key" failed \(2: No such/);
+    refused("$name: a folder", "$name $dir/folder.key;", '',
+        qr/"$name": "\Q$dir\E\/folder\.key" is not a regular file/);
+    refused("$name: readable by others", "$name $dir/open.key;", '',
+        qr/"$name": file "\Q$dir\E\/open\.key" is accessible by others/);
+    for my $file (qw(short long lines bits plus empty)) {
+        refused("$name: $file", "$name $dir/$file.key;", '',
+            qr/"$name": file "\Q$dir\E\/$file\.key" does not hold 32 bytes/);
+    }
+    # relative names start from the folder of nginx.conf
+    accepted("$name: a relative name", "$name good.key;");
+}
+
+my $told = run_test($all, 'location /api/ { tenon; }', '-T');
+unlike($told, qr/A{40}/, 'no key in the output of -T');
+
+done_testing();
+
+
+sub write_file {
+    my ($name, $text, $mode) = @_;
+    open my $f, '>', $name or die "$name: $!\n";
+    print $f $text;
+    close $f or die "$name: $!\n";
+    chmod $mode, $name if defined $mode;
+}
+
+# Runs `nginx -t` over a configuration with $http in the http block, from line
+# 20, and $server in the server block, from line 30. Returns what it prints.
+sub run_test {
+    my ($http, $server, @flags) = @_;
+    $http =~ s/\n\s*/ /g;
+
+    my @lines = (
+        "load_module $module;",
+        "pid $dir/nginx.pid;",
+        "error_log $dir/error.log;",
+        'events { }',
+        'http {',
+        "access_log off;",
+        map({ "${_}_temp_path $dir/$_;" }
+            qw(client_body proxy fastcgi uwsgi scgi)),
+    );
+    $#lines = 18;
+    push @lines, $http;
+    $#lines = 27;
+    push @lines, "server { listen unix:$dir/http;", $server || '', '} }', '';
+
+    write_file($conf, join "\n", map { defined $_ ? $_ : '' } @lines);
+
+    @flags = ('-t') unless @flags;
+    open my $out, '-|', "$nginx @flags -p $dir -c $conf -e $dir/e.log 2>&1"
+        or die "$nginx: $!\n";
+    my $text = do { local $/; <$out> };
+    close $out;
+    return $text;
+}
+
+sub accepted {
+    my ($what, $http, $server) = @_;
+    my $out = run_test($http, $server);
+    like($out, qr/test is successful/, "accepted: $what");
+    unlike($out, qr/\[(?:emerg|alert|crit|error|warn)\]/, '  in silence');
+}
+
+# $line: within $server; else the line of the block that isn't empty.
+sub refused {
+    my ($what, $http, $server, $words, $line) = @_;
+    my $out = run_test($http, $server);
+    my $at = $server ? 30 + ($line ? $line - 2 : 0) : 20;
+    like($out, qr/\[emerg\][^\n]*$words[^\n]* in \Q$conf\E:$at\n/,
+        "refused: $what");
+}

@@ -1,0 +1,165 @@
+#!/usr/bin/perl
+
+# Every wrong request gets its own status, code and field faults, always as
+# problem+json, and changes nothing. The cases are t/data/wrong_input.txt;
+# those that are no HTTP at all, and so get their answer from nginx, are below.
+
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use Test::More;
+use TenonCheck;
+use TenonServer ();
+
+my $s = TenonServer->new;
+
+my $alice = $s->request(GET => 'me', as => 'alice')->json->{id};
+my ($task) = grep { $_->{created_by} eq $alice }
+    @{ $s->request(GET => 'tasks?limit=100', as => 'alice')->json->{data} };
+my ($foreign) = @{ $s->request(GET => 'projects', as => 'dave')
+                     ->json->{data} };
+my $token = $s->token('dave');
+
+my %value = (
+    project         => $task->{project_id},
+    task            => $task->{id},
+    foreign         => $foreign->{id},
+    token           => $token,
+    'token:flipped' => substr($token, 0, -8) . reverse(substr $token, -8),
+);
+
+sub fill {
+    my ($text) = @_;
+    $text =~ s/\{(bytes|list|raw):(\w+)\}/
+        $1 eq 'bytes' ? 'x' x $2 :
+        $1 eq 'raw'   ? pack('H*', $2) : '[' x $2 . ']' x $2/ge;
+    $text =~ s/\{(project|task|foreign|token(?::flipped)?)\}/$value{$1}/g;
+    return $text;
+}
+
+sub cases {
+    open my $in, '<:raw', "$FindBin::Bin/../data/wrong_input.txt"
+        or die "wrong_input.txt: $!\n";
+    my @cases;
+
+    while (my $line = <$in>) {
+        chomp $line;
+        next if $line eq '' || $line =~ /^#/;
+        my $at = "wrong_input.txt:$.";
+
+        if ($line !~ s/^  //) {
+            push @cases, { name => $line, at => $at, headers => [],
+                           faults => [], answer => [] };
+            next;
+        }
+
+        my $case = $cases[-1];
+        my $answered = $case->{status};
+        if (!$case->{method}) {
+            @$case{qw(method path as where)} =
+                $line =~ m{^([A-Z]+) (/.*?)(?: as (\w+))?(?: at (\S+))?$}
+                or die "$at: no request line\n";
+        }
+        elsif ($line =~ /^(\d{3}) (\w+)$/ && !$answered) {
+            @$case{qw(status code)} = ($1, $2);
+        }
+        elsif ($line =~ /^\|(?: (.*))?$/ && !$answered) {
+            $case->{body} = fill($1 // '');
+        }
+        elsif ($line eq 'chunked') {
+            $case->{chunked} = 1;
+        }
+        elsif ($line =~ /^([A-Za-z-]+):(?: (.*))?$/) {
+            push @{ $case->{ $answered ? 'answer' : 'headers' } },
+                $1, defined $2 ? fill($2) : undef;
+        }
+        elsif ($line =~ /^(\S+) (\w+)$/ && $answered) {
+            push @{ $case->{faults} }, $1 eq '-' ? '' : $1, $2;
+        }
+        else {
+            die "$at: what is this?\n";
+        }
+    }
+    return @cases;
+}
+
+sub tables {
+    return $s->psql('select t::text from teamos.task t order by id;
+                     select p::text from teamos.project p order by id;
+                     select count(*) from tenon.event
+                      where action !~ $$^user\.log$$');
+}
+
+my @cases = cases();
+my $before = tables();
+
+cmp_ok scalar @cases, '>=', 30, scalar @cases . ' cases';
+
+for my $case (@cases) {
+    my %o = (
+        headers => $case->{headers},
+        chunked => $case->{chunked},
+        $case->{as} ne 'nobody' ? (as => $case->{as}) : (),
+        exists $case->{body} ? (body => $case->{body}) : (),
+        ($case->{where} // '') eq '-' ? (host => 'tenon.localhost') :
+        defined $case->{where} ? (at => $case->{where}) : (),
+    );
+    my $r = $s->request($case->{method}, fill($case->{path}), %o);
+
+    problem_is $r, $case->{status}, $case->{code}, $case->{name},
+        @{ $case->{faults} } or diag "  $case->{at}";
+
+    my @answer = @{ $case->{answer} };
+    while (my ($name, $want) = splice @answer, 0, 2) {
+        my $got = $r->header($name) // '';
+        $got = join ', ', sort split /, */, $got if $name eq 'Allow';
+        is $got, $want, "$case->{name}: $name";
+    }
+}
+
+is tables(), $before, 'none of them changed anything';
+
+subtest "nginx's own refusals" => sub {
+    my $raw = sub {
+        my ($bytes) = @_;
+        my $c = $s->connect;
+        $c->write($bytes);
+        return $c->response;
+    };
+    my $host = "Host: acme.tenon.localhost\r\n";
+
+    problem_is $raw->("what is this\r\n\r\n"), 400, 'malformed_request',
+        'not a request line';
+    problem_is $raw->("GET /api/v1/me HTTP/1.1\r\n\r\n"), 400,
+        'malformed_request', 'no Host';
+    problem_is $raw->("GET /api/v1/me HTTP/1.1\r\n${host}Host: b\r\n\r\n"),
+        400, 'malformed_request', 'two Hosts';
+    problem_is $raw->("GET /api/v1/me HTTP/1.1\r\n$host" .
+                      'X: ' . 'x' x 40_000 . "\r\n\r\n"),
+        400, 'malformed_request', 'a huge header';
+    problem_is $raw->('GET /api/v1/me?' . 'x' x 40_000 .
+                      " HTTP/1.1\r\n$host\r\n"),
+        414, 'malformed_request', 'a huge request line';
+    problem_is $raw->("POST /api/v1/tasks HTTP/1.1\r\n$host" .
+                      "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        400, 'malformed_request', 'two lengths of one body';
+    problem_is $raw->("POST /api/v1/tasks HTTP/1.1\r\n$host" .
+                      "Content-Length: -1\r\n\r\n"),
+        400, 'malformed_request', 'a negative length';
+    problem_is $raw->("POST /api/v1/tasks HTTP/1.1\r\n$host" .
+                      "Content-Length: 99999999\r\n\r\n"),
+        413, 'too_large', 'a length beyond client_max_body_size';
+    problem_is $raw->($s->bytes(POST => 'tasks', as => 'alice', headers => [
+                          'Transfer-Encoding' => 'chunked',
+                          'Content-Type' => 'application/json']) .
+                      "zz\r\n"),
+        400, 'malformed_request', 'a chunk without a size';
+};
+
+unlike do { local (@ARGV, $/) = $s->error_log; <> },
+    qr/\[(?:alert|crit|emerg)\]/, 'and nothing alarmed nginx';
+
+done_testing;

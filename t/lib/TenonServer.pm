@@ -1,0 +1,334 @@
+package TenonServer;
+
+# The real thing for a test: PostgreSQL, nginx with the module, TeamOS and its
+# demo people, started by scripts/start.sh in a folder of its own and gone
+# with the object.
+#
+#     my $s = TenonServer->new;
+#     my $r = $s->request(GET => 'tasks', as => 'alice');
+#     $s->request(POST => 'tasks', as => 'carol', json => {...});
+#     $s->request(GET => '/live', host => 'tenon.localhost');
+#
+# A path without a leading slash lies under /api/v1/. `as` logs that demo
+# person in (once) and sends the token, to the host of their tenant unless
+# `at` names another; the rest is TenonClient's: headers, json, body, chunked.
+#
+#     my $c = $s->connect;                  # a TenonClient
+#     $s->bytes(GET => 'tasks', as => ...); # what request() would send
+#     $s->curl('-i', $s->https('acme', 'me'));
+#     $s->psql('select ...');               # as superuser; role => 'tenon_api'
+#     $s->shell('as_pg pg_ctl ...');        # with scripts/common.sh around it
+#     $s->workers; $s->alone($pid, sub { }); # only this worker runs meanwhile
+#
+# TenonServer->new(http => '...', server => '...') adds lines to nginx.conf's
+# http and server blocks. The limits of conf.example/ are lifted, as tests
+# send faster than people do; limits => 1 keeps them.
+
+use strict;
+use warnings;
+
+use File::Temp ();
+use IO::Socket::INET ();
+use POSIX ();
+use Scalar::Util ();
+use Time::HiRes qw(sleep time);
+
+use TenonClient ();
+
+my ($root) = __FILE__ =~ m{\A(.*?)/?t/lib/TenonServer\.pm\z};
+$root = '.' unless length $root;
+
+my %tenant_of = (alice => 'acme', bob => 'acme', carol => 'acme',
+                 dave => 'globex');
+
+# Every server there is, for END.
+my %live;
+
+# A killed test stops its servers all the same.
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+
+sub new {
+    my ($class, %o) = @_;
+    my $dir = File::Temp->newdir('tenon-XXXXXX', TMPDIR => 1);
+    chmod 0755, "$dir";
+
+    my @sockets = map {
+        IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+            or die "no free port: $!\n"
+    } 1, 2;
+    my ($https, $http) = map { $_->sockport } @sockets;
+    @sockets = ();
+
+    my $self = bless {
+        dir   => $dir,
+        owner => $$,
+        http  => $http,
+        https => $https,
+        env   => {
+            APP              => 'teamos',
+            TENON_VAR        => "$dir/var",
+            TENON_HTTPS_PORT => $https,
+            TENON_HTTP_PORT  => $http,
+            TENON_NGINX_CONF => "$dir/nginx.conf",
+        },
+        token => {},
+    }, $class;
+
+    $live{$self} = $self;
+    Scalar::Util::weaken($live{$self});
+    $self->_template(%o);
+    $self->start;
+    return $self;
+}
+
+sub start {
+    my ($self) = @_;
+    $self->{running} = 1;
+    $self->_script('start');
+    return $self;
+}
+
+sub stop {
+    my ($self) = @_;
+    $self->_script('stop');
+    $self->{running} = 0;
+    return $self;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $$ != $self->{owner} || !$self->{running};
+    local ($?, $@, $!);
+    eval { $self->stop; 1 } or warn $@;
+    return;
+}
+
+# Before Perl takes objects apart in an order of its own.
+END {
+    for my $self (grep { defined } values %live) {
+        $self->DESTROY;
+    }
+}
+
+sub dir        { return "$_[0]{dir}" }
+sub var        { return "$_[0]{dir}/var" }
+sub port       { return $_[0]{http} }
+sub error_log  { return $_[0]->var . '/nginx/error.log' }
+sub access_log { return $_[0]->var . '/nginx/access.log' }
+
+sub password {
+    my ($self) = @_;
+    return $self->{password} //= _slurp($self->var . '/demo-password');
+}
+
+
+# ---- HTTP ----
+
+sub connect {
+    my ($self) = @_;
+    return TenonClient->new($self->{http});
+}
+
+sub request {
+    my ($self, $method, $path, %o) = @_;
+    my $c = $self->connect;
+    push @{ $o{headers} = [@{ $o{headers} || [] }] }, Connection => 'close';
+    $c->write($self->bytes($method, $path, %o));
+    return $c->response(head => $method eq 'HEAD');
+}
+
+sub bytes {
+    my ($self, $method, $path, %o) = @_;
+    my @headers = @{ $o{headers} || [] };
+    my $as = delete $o{as};
+
+    if (defined $as) {
+        $o{at} //= $tenant_of{$as};
+        push @headers, Authorization => 'Bearer ' . $self->token($as);
+    }
+    push @headers, Authorization => "Bearer $o{token}" if defined $o{token};
+    $o{host} //= ($o{at} // 'acme') . '.tenon.localhost';
+
+    return TenonClient::bytes($method, _target($path), %o,
+                              headers => \@headers);
+}
+
+# The access token of a demo person, or of a new login of theirs.
+sub token {
+    my ($self, $who) = @_;
+    return $self->{token}{$who} //= $self->login($who)->json->{access_token};
+}
+
+sub login {
+    my ($self, $who) = @_;
+    my $tenant = $tenant_of{$who} or die "no demo person $who\n";
+    return $self->request(
+        POST => 'auth/login',
+        at   => $tenant,
+        json => {
+            email    => "$who\@$tenant.test",
+            password => $self->password,
+        },
+    );
+}
+
+sub https {
+    my ($self, $label, $path) = @_;
+    return "https://$label.tenon.localhost:$self->{https}" . _target($path);
+}
+
+# Output of curl, which verifies our certificate; dies when curl fails.
+sub curl {
+    my ($self, @arg) = @_;
+    return _output('curl', '-sS', '--noproxy', '*', '--max-time', 10,
+                   '--cacert', $self->var . '/tls/cert.pem', @arg);
+}
+
+
+# ---- PostgreSQL ----
+
+# Unaligned rows, fields split by "|"; with several statements, all of them.
+sub psql {
+    my ($self, $sql, %o) = @_;
+    my $file = $self->dir . "/psql-$$.sql";
+    _spew($file, $sql);
+    chmod 0644, $file;
+    my $out = $self->shell('
+        role=$1 user=$pg_user
+        [ "$role" != tenon_api ] || user=$web_user
+        as "$user" psql -AtqX -v ON_ERROR_STOP=1 -v VERBOSITY=verbose \
+            -h "$run" -p 5432 -U "$role" -d tenon -f "$2" 2>&1',
+        $o{role} || 'postgres', $file);
+    chomp $out;
+    return $out;
+}
+
+# The output of a piece of shell that knows what scripts/common.sh knows.
+sub shell {
+    my ($self, $text, @arg) = @_;
+    local @ENV{ keys %{ $self->{env} } } = values %{ $self->{env} };
+    return _output('bash', '-c', ". \"\$0/scripts/common.sh\"\n$text", $root,
+                   @arg);
+}
+
+
+# ---- nginx ----
+
+sub master {
+    my ($self) = @_;
+    my $pid = _slurp($self->var . '/nginx/nginx.pid');
+    return 0 + $pid;
+}
+
+sub workers {
+    my ($self) = @_;
+    my $master = $self->master;
+    my @pids;
+    for my $file (glob '/proc/[0-9]*/stat') {
+        my ($pid, $parent) = (eval { _slurp($file) } // '')
+            =~ /\A(\d+) \(nginx\) [^Z] (\d+) / or next;
+        next if $parent != $master;
+        my $title = eval { _slurp("/proc/$pid/cmdline") } // '';
+        push @pids, $pid if $title =~ /worker process(?! is)/;
+    }
+    return sort { $a <=> $b } @pids;
+}
+
+# Runs $code while $pid is the only worker that does not sleep, so that new
+# connections are its.
+sub alone {
+    my ($self, $pid, $code) = @_;
+    my @others = grep { $_ != $pid } $self->workers;
+    kill STOP => @others;
+    for my $other (@others) {
+        sleep 0.001 until _slurp("/proc/$other/stat") =~ /\) T /;
+    }
+    my @result = eval { $code->() };
+    my $error = $@;
+    kill CONT => @others;
+    die $error if $error;
+    return wantarray ? @result : $result[0];
+}
+
+sub reload {
+    my ($self) = @_;
+    kill HUP => $self->master;
+    return;
+}
+
+# Waits until $code is true; false when it isn't within $seconds.
+sub wait_until {
+    my ($self, $seconds, $code) = @_;
+    my $end = time + $seconds;
+    until ($code->()) {
+        return 0 if time > $end;
+        sleep 0.02;
+    }
+    return 1;
+}
+
+
+# ---- inside ----
+
+# conf.example/nginx.conf, with what the test adds.
+sub _template {
+    my ($self, %o) = @_;
+    my $conf = _slurp("$root/conf.example/nginx.conf");
+
+    if (!$o{limits}) {
+        $conf =~ s/rate=\d+r\/m/rate=1000000r\/m/g;
+    }
+    for my $block (grep { $o{$_} } qw(http server)) {
+        $conf =~ s/^(\s*)$block \{\n/$1$block {\n$o{$block}\n/m
+            or die "no $block block in conf.example/nginx.conf\n";
+    }
+    _spew($self->dir . '/nginx.conf', $conf);
+    return;
+}
+
+sub _script {
+    my ($self, $name) = @_;
+    local @ENV{ keys %{ $self->{env} } } = values %{ $self->{env} };
+    my $log = $self->dir . "/$name.out";
+    my $status = system "'$root/scripts/$name.sh' > '$log' 2>&1";
+    die "scripts/$name.sh failed:\n" . _slurp($log) if $status != 0;
+    return;
+}
+
+sub _target {
+    my ($path) = @_;
+    return $path =~ m{\A/} ? $path : "/api/v1/$path";
+}
+
+# Through a file: what a command leaves running must not hold us up.
+sub _output {
+    my (@command) = @_;
+    my $file = File::Temp->new;
+    my $pid = fork // die "fork: $!\n";
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>', "$file";
+        exec { $command[0] } @command or POSIX::_exit(127);
+    }
+    waitpid $pid, 0;
+    my $out = _slurp("$file");
+    die "failed: @command\n$out\n" if $? != 0;
+    return $out;
+}
+
+sub _slurp {
+    my ($file) = @_;
+    open my $in, '<:raw', $file or die "$file: $!\n";
+    local $/;
+    return scalar(<$in>) // '';
+}
+
+sub _spew {
+    my ($file, $text) = @_;
+    open my $out, '>:raw', $file or die "$file: $!\n";
+    print {$out} $text;
+    CORE::close($out) or die "$file: $!\n";
+    return;
+}
+
+1;
