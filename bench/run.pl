@@ -177,7 +177,7 @@ sub compare {
 
     my @before = counts();
     $server->request(POST => 'tasks', as => 'alice', json => {
-        project_id => $project, title => 'Made by the bench' })->status == 201
+        project_id => $project, title => 'Made by the bench' })->{status} == 201
         or die "create failed\n";
     my @between = counts();
     run_pgbench('create', '-t', 1, '-c', 1);

@@ -21,8 +21,11 @@ ngx_http_tenon_cold_init(ngx_http_tenon_worker_t *worker)
 }
 
 
-/* NGX_AGAIN: ngx_http_tenon_resume() comes; NGX_DECLINED: no need, or no room,
- * to wait. */
+/*
+ * Puts a request off that the core refused for want of a catalogue; what needs
+ * none (/live) goes on. NGX_AGAIN: ngx_http_tenon_resume() comes, and the
+ * request begins anew; NGX_DECLINED: no need, or no room, to wait.
+ */
 ngx_int_t
 ngx_http_tenon_cold_wait(ngx_http_tenon_ctx_t *ctx)
 {
@@ -30,10 +33,16 @@ ngx_http_tenon_cold_wait(ngx_http_tenon_ctx_t *ctx)
 
     worker = ctx->conf->worker;
 
-    if (ctx->waited || tn_core_ready(worker->core) ||
+    if (ctx->waited || ctx->op == NULL || tn_core_ready(worker->core) ||
+        ctx->want->kind != TN_WANT_NONE ||
+        tn_op_facts(ctx->op)->error != TN_E_UNAVAILABLE ||
         worker->ncold >= (ngx_uint_t) ctx->conf->queue_size) {
         return NGX_DECLINED;
     }
+
+    tn_op_free(ctx->op);
+    ctx->op = NULL;
+    ctx->want = NULL;
 
     ctx->cold = 1;
     ctx->waited = 1;

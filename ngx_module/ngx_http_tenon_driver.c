@@ -152,12 +152,12 @@ ngx_http_tenon_drive(ngx_http_tenon_ctx_t *ctx)
 
     if (ctx->want == NULL && ctx->response == NULL) {
 
-        if (ngx_http_tenon_cold_wait(ctx) == NGX_AGAIN) {
-            return NGX_AGAIN;
-        }
-
         if (ngx_http_tenon_create_op(ctx) != NGX_OK) {
             return NGX_ERROR;
+        }
+
+        if (ngx_http_tenon_cold_wait(ctx) == NGX_AGAIN) {
+            return NGX_AGAIN;
         }
     }
 

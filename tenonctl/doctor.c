@@ -14,13 +14,15 @@
 
 
 static const char help[] =
-    "usage: tenonctl doctor [--database CONNINFO]\n"
+    "usage: tenonctl doctor [--statements] [--database CONNINFO]\n"
     "\n"
     "Checks the database: the rights of role tenon_api, row security on all\n"
     "its tables, and every statement of every endpoint against the schema.\n"
     "Run it as tenon_api, as the workers do: then the rights each statement\n"
     "needs are checked too. Prints a line per check; changes nothing.\n"
     "\n"
+    "  --statements         print each endpoint's statement instead, a line\n"
+    "                       each: its name, a tab, the SQL\n"
     "  --database CONNINFO  libpq's form (\"dbname=tenon user=tenon_api\")\n";
 
 
@@ -78,6 +80,9 @@ static const struct {
       " or (n.nspname = 'tenon' and c.relname ~ '^event(_body)?($|_)'"
       " and has_table_privilege('tenon_api', c.oid, 'update, delete')))" },
 };
+
+/* Prepared under numbers of their own, past every endpoint's. */
+#define PLATFORM 100000
 
 #define NCHECKS (sizeof(checks) / sizeof(checks[0]))
 
@@ -400,15 +405,61 @@ check_endpoints(int *failures, const tn_catalogue *cat, PGconn *conn)
 }
 
 
+/* Those of endpoints that take several steps, and what all share. */
+static void
+check_platform(int *failures, const tn_catalogue *cat, PGconn *conn)
+{
+    int ok;
+    unsigned i, n;
+    tn_endpoint_info info;
+    const tn_stmt *const *list;
+
+    tn_catalogue_statements(&list, &n, cat);
+    ok = n > 0;
+
+    for (i = 0; i < n; i++) {
+        memset(&info, 0, sizeof(info));
+        info.stmt = list[i];
+        ok = check_statement(&info, conn, PLATFORM + i) && ok;
+    }
+
+    verdict(failures, "all statements that workers prepare ahead", ok);
+}
+
+
+static void
+print_statements(const tn_catalogue *cat)
+{
+    char *p, *sql;
+    unsigned i;
+    tn_endpoint_info info;
+
+    for (i = 0; tn_catalogue_endpoint(&info, cat, i); i++) {
+        if (info.stmt == NULL) {
+            continue;
+        }
+
+        sql = text_of(info.stmt->sql);
+
+        for (p = sql; *p; p++) {
+            *p = *p == '\n' ? ' ' : *p;
+        }
+
+        printf("%.*s\t%s\n", (int) info.operation.n, info.operation.p, sql);
+        free(sql);
+    }
+}
+
+
 static int
-examine(int *failures, PGconn *conn)
+examine(int *failures, PGconn *conn, int statements)
 {
     int rc;
     tn_core *core;
     tn_catalogue *cat;
     tn_core_conf conf;
 
-    rc = check_rights(failures, conn);
+    rc = statements ? 0 : check_rights(failures, conn);
     if (rc != 0) {
         return rc;
     }
@@ -422,8 +473,12 @@ examine(int *failures, PGconn *conn)
     cat = NULL;
     rc = read_catalogue(&cat, failures, core, conn);
 
-    if (rc == 0 && cat) {
+    if (rc == 0 && cat && statements) {
+        print_statements(cat);
+
+    } else if (rc == 0 && cat) {
         check_endpoints(failures, cat, conn);
+        check_platform(failures, cat, conn);
     }
 
     if (cat) {
@@ -439,22 +494,27 @@ examine(int *failures, PGconn *conn)
 int
 ctl_doctor(int argc, char **argv)
 {
-    int opt, rc, failures;
+    int opt, rc, failures, statements;
     const char *database;
     PGconn *conn;
 
     static const struct option options[] = {
         { "database", required_argument, NULL, 'D' },
+        { "statements", no_argument, NULL, 's' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
 
     database = NULL;
+    statements = 0;
 
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (opt) {
         case 'D':
             database = optarg;
+            break;
+        case 's':
+            statements = 1;
             break;
         case 'h':
             fputs(help, stdout);
@@ -476,10 +536,10 @@ ctl_doctor(int argc, char **argv)
     }
 
     failures = 0;
-    rc = examine(&failures, conn);
+    rc = examine(&failures, conn, statements);
     PQfinish(conn);
 
-    if (rc == 0) {
+    if (rc == 0 && !statements) {
         printf("%s\n", failures ? "something is wrong" : "all is well");
     }
 

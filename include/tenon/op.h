@@ -14,7 +14,7 @@
  * The library does no I/O, reads no clock and makes no randomness: time,
  * entropy and memory come in with the request; wishes go out as data. An op
  * belongs to one thread at a time. Everything that tn_op_* returns lives as
- * long as the op. Input is borrowed until the next step.
+ * long as the op. Input is borrowed for the call of tn_op_step() only.
  */
 
 #ifndef TENON_OP_H

@@ -64,9 +64,9 @@ TN_API unsigned tn_pg_depth(const tn_pg *pg);     /* batches in flight */
 TN_API unsigned tn_pg_syncs(const tn_pg *pg);     /* Syncs ever sent: tests */
 TN_API tn_str tn_pg_error(const tn_pg *pg);       /* for logs */
 
-/* The descriptor is ready: reads and flushes what it can. At most
- * `max_results` results are taken up per call (0: 64); if more are waiting,
- * tn_pg_more() is true: call again soon, for fairness. */
+/* The descriptor is ready: reads and flushes what it can. A bounded number of
+ * results is taken up per call; if more are waiting, tn_pg_more() is true, also
+ * after tn_pg_send(): call this again soon, with nothing ready. */
 TN_API void tn_pg_io(tn_pg *pg, unsigned ready);
 TN_API int tn_pg_more(const tn_pg *pg);
 

@@ -445,6 +445,11 @@ host_keep(host *h, const tn_query *query)
     for (i = 0; i < query->stmt->nparams; i++) {
         params[i] = query->params[i];
 
+        if (params[i].p) {
+            params[i].p = memcpy(host_alloc(h, params[i].n + 1), params[i].p,
+                                 params[i].n);
+        }
+
         /* PostgreSQL's text format ends at a NUL */
         assert_true(params[i].p == NULL ||
                     memchr(params[i].p, 0, params[i].n) == NULL);

@@ -67,7 +67,7 @@ test_login(void **state)
     assert_null(strstr(h.body, "secret"));
     assert_null(strstr(h.body, "argon2"));
 
-    session = host_bound(&h, "select $2::uuid, ");
+    session = host_bound(&h, "select $3::uuid, ");
     assert_int_equal(session.n, 36);
     snprintf(sid, sizeof(sid), "%.36s", session.p);
     member_of(&h, "access_token", token);

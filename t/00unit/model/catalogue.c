@@ -1,0 +1,266 @@
+/*
+ * A catalogue is compiled whole or refused with a line that says what is
+ * wrong and where; the old one keeps serving.
+ */
+
+#include "t/00unit/host.h"
+
+
+static void
+assert_refused(host *h, const char *a, const char *b)
+{
+    tn_str fault;
+    tn_catalogue *cat;
+
+    assert_int_not_equal(
+        tn_catalogue_new(&cat, h->core, teamos_reply(&h->rows), &fault), TN_OK);
+    assert_null(cat);
+
+    if (!host_has(fault, a) || !host_has(fault, b)) {
+        fail_msg("says: %.*s", (int) fault.n, fault.p);
+    }
+
+    /* the old one serves on */
+    SEND0(h, R(.path = "/v1/tasks", .host = ACME_HOST));
+    host_problem(h, 401, "unauthenticated");
+    teamos_rows(&h->rows);
+}
+
+#define FIELD(name) teamos_find(&h.rows, TEAMOS_FIELDS, "teamos", "task", name)
+
+
+static void
+test_refusals(void **state)
+{
+    host h;
+    const char **row;
+
+    (void) state;
+    host_init(&h);
+
+    FIELD("title")[3] = "money";
+    assert_refused(&h, "teamos.task.title", "type can't be served");
+
+    FIELD("title")[3] = "character varying(20)";
+    assert_refused(&h, "teamos.task.title", "type can't be served");
+
+    FIELD("assignee_id")[11] = "t";
+    assert_refused(&h, "teamos.task.assignee_id", "make the column not null");
+
+    teamos_find(&h.rows, TEAMOS_PERMISSIONS, NULL, "teamos.task:update",
+                NULL)[1] = "teamos.task:change";
+    assert_refused(&h, "updateTask", "\"teamos.task:update\"");
+
+    teamos_find(&h.rows, TEAMOS_PERMISSIONS, "1", NULL, NULL)[0] = "0";
+    assert_refused(&h, "getTenant", "\"tenon.tenant:read\"");
+
+    h.rows.tables[TEAMOS_VERSION].rows[0][1] = "1";
+    assert_refused(&h, "schema version is 1, this build needs 2",
+                   "tenonctl migrate");
+
+    h.rows.tables[TEAMOS_VERSION].rows[0][0] = NULL;
+    assert_refused(&h, "catalogue_version has no row", "tenonctl migrate");
+
+    teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "task", NULL)[2] =
+        "projects";
+    assert_refused(&h, "two endpoints", "/v1/projects");
+
+    teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "task", NULL)[2] =
+        "audit/events";
+    assert_refused(&h, "two endpoints", "/v1/audit/events");
+
+    row = teamos_find(&h.rows, TEAMOS_GRANTS, "guest", "70", NULL);
+    row[1] = "1025";
+    assert_refused(&h, "tenon.grant", "1024");
+
+    row = teamos_find(&h.rows, TEAMOS_GRANTS, "guest", "70", NULL);
+    row[0] = "nobody";
+    assert_refused(&h, "tenon.grant", "role");
+
+    FIELD("created_at")[2] = "made_at";
+    assert_refused(&h, "teamos.task.created_at", "no such column");
+
+    FIELD("id")[2] = "key";
+    assert_refused(&h, "teamos.task.id", "no such column");
+
+    teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "task", NULL)[5] =
+        "lost_by";
+    assert_refused(&h, "teamos.task.lost_by", "no such column");
+
+    /* behind one that compiled: nothing may leak */
+    FIELD("title")[8] = "^ok$";
+    FIELD("origin")[8] = "(unclosed";
+    assert_refused(&h, "origin", "(unclosed");
+    host_free(&h);
+}
+
+
+static void
+test_unreadable(void **state)
+{
+    host h;
+    tn_str fault;
+    tn_reply reply;
+    tn_catalogue *cat;
+
+    (void) state;
+    host_init(&h);
+    reply = *teamos_reply(&h.rows);
+    reply.outcome = TN_DB_ERROR;
+    reply.message = TN_STR("no such table");
+    assert_int_not_equal(tn_catalogue_new(&cat, h.core, &reply, &fault), TN_OK);
+    assert_null(cat);
+    assert_true(host_has(fault, "no such table"));
+
+    reply = *teamos_reply(&h.rows);
+    reply.n--;
+    assert_int_not_equal(tn_catalogue_new(&cat, h.core, &reply, &fault), TN_OK);
+    assert_null(cat);
+    host_free(&h);
+}
+
+
+/* What hosts and tests read of it. */
+static void
+test_endpoints_and_statements(void **state)
+{
+    host h;
+    unsigned i, k, n, found;
+    tn_endpoint_info info;
+    const tn_stmt *const *list;
+
+    (void) state;
+    host_init(&h);
+    assert_int_equal(tn_catalogue_version(h.catalogue), 7);
+    assert_int_equal(tn_catalogue_batch()->n, TEAMOS_READS);
+    assert_false(tn_catalogue_batch()->writes);
+
+    tn_catalogue_statements(&list, &n, h.catalogue);
+
+    for (i = 0; i < n; i++) {
+        assert_true(list[i]->sql.n > 0 && list[i]->name.n < 64);
+        assert_int_not_equal(list[i]->sql.p[list[i]->sql.n - 1], ';');
+
+        for (k = 0; k < i; k++) {
+            assert_false(
+                list[i]->name.n == list[k]->name.n &&
+                memcmp(list[i]->name.p, list[k]->name.p, list[i]->name.n) == 0);
+        }
+    }
+
+    for (i = found = 0; tn_catalogue_endpoint(&info, h.catalogue, i); i++) {
+        assert_true(info.operation.n && info.permission.n && info.path.n);
+
+        for (k = 0; info.stmt && k < n; k++) {
+            found += list[k]->name.p == info.stmt->name.p;
+        }
+
+        if (info.operation.n == 9 &&
+            memcmp(info.operation.p, "listTasks", 9) == 0) {
+            unit_assert_str(info.method, "GET");
+            unit_assert_str(info.path, "/v1/tasks");
+            unit_assert_str(info.permission, "teamos.task:read");
+            assert_int_equal(info.ncolumns, 12);
+        }
+    }
+
+    assert_int_equal(i, 19); /* 3 service, 5 identity, 1 audit, 2 × 5 */
+    assert_int_equal(found, 14);
+    assert_int_equal(tn_catalogue_endpoint(&info, h.catalogue, 1000), 0);
+
+    tn_catalogue_statements(&list, &n, NULL);
+    assert_true(n > 5);
+    host_free(&h);
+}
+
+
+/* Every statement of every resource carries the tenant, and every write its
+ * event. */
+static void
+test_statements_carry_the_tenant(void **state)
+{
+    host h;
+    unsigned i;
+    tn_endpoint_info info;
+
+    (void) state;
+    host_init(&h);
+
+    for (i = 0; tn_catalogue_endpoint(&info, h.catalogue, i); i++) {
+        if (!host_has(info.permission, "teamos.")) {
+            continue;
+        }
+
+        assert_true(host_has(info.stmt->sql, "tenant_id = $") ||
+                    host_has(info.stmt->sql, "(tenant_id, id, created_by"));
+        assert_int_equal(host_has(info.stmt->sql, "insert into tenon.event ("),
+                         !host_has(info.method, "GET"));
+        assert_int_equal(host_has(info.stmt->sql, "tenon.event_body"),
+                         !host_has(info.method, "GET"));
+    }
+
+    host_free(&h);
+}
+
+
+/* An op keeps the catalogue that it was made under. */
+static void
+test_adopt_while_an_op_lives(void **state)
+{
+    host h;
+    tn_op *op;
+    unit_arena arena;
+    tn_request request;
+    const tn_want *want;
+    tn_input input;
+
+    (void) state;
+    host_init(&h);
+    SEND0(&h, R(.path = "/v1/tasks"));
+    request = h.request;
+    memset(&input, 0, sizeof(input));
+    unit_arena_init(&arena, 0);
+    assert_int_equal(tn_op_new(&op, h.core, &request, &arena.mem), TN_OK);
+
+    /* a new one without tasks; the old one would go if nobody held it */
+    host_end(&h);
+    h.rows.tables[TEAMOS_RESOURCES].rows[1][0] = NULL;
+    h.rows.tables[TEAMOS_VERSION].rows[0][0] = "8";
+    host_adopt(&h);
+    assert_int_equal(tn_catalogue_version(h.catalogue), 8);
+
+    want = tn_op_step(op, NULL);
+    assert_int_equal(want->kind, TN_WANT_ZONE);
+    unit_assert_str(tn_op_facts(op)->operation, "listTasks");
+    want = tn_op_step(op, &input);
+    assert_int_equal(want->kind, TN_WANT_DB);
+    tn_op_free(op);
+    unit_arena_free(&arena);
+
+    SEND0(&h, R(.path = "/v1/tasks"));
+    host_problem(&h, 404, "not_found");
+
+    /* one that was never adopted is the host's to free; the same twice is
+     * no change */
+    {
+        tn_str fault;
+        tn_catalogue *cat;
+
+        teamos_rows(&h.rows);
+        assert_int_equal(
+            tn_catalogue_new(&cat, h.core, teamos_reply(&h.rows), &fault),
+            TN_OK);
+        tn_catalogue_free(cat);
+        tn_core_adopt(h.core, h.catalogue);
+        SEND0(&h, R(.path = "/v1/projects"));
+        host_problem(&h, 401, "unauthenticated");
+    }
+
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_refusals), cmocka_unit_test(test_unreadable),
+          cmocka_unit_test(test_endpoints_and_statements),
+          cmocka_unit_test(test_statements_carry_the_tenant),
+          cmocka_unit_test(test_adopt_while_an_op_lives))

@@ -1,0 +1,94 @@
+#!/usr/bin/perl
+
+# Every statement that is declared: it fits the schema (tenonctl doctor), and
+# at 100,000 rows, planned once for all tenants as the workers' role plans it,
+# it reads no table of tenants from end to end.
+
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use JSON::PP ();
+use Test::More;
+use TenonServer ();
+
+my $server = TenonServer->new;
+my $ctl    = 'as "$web_user" "$checkout/build/bin/tenonctl" doctor '
+    . '--database "$api_db"';
+
+my $report = $server->shell("$ctl || true");
+like $report, qr/^all is well$/m, 'tenonctl doctor finds nothing wrong';
+diag $report if $report !~ /^all is well$/m;
+
+# A column that goes must be missed: the doctor can say no.
+$server->psql('alter table tenon.tenant rename column name to title');
+like $server->shell("$ctl || true"), qr/^FAIL/m,
+    'and says so when a statement does not fit';
+$server->psql('alter table tenon.tenant rename column title to name');
+
+$server->psql(<<'SQL');
+set session_replication_role = replica;
+insert into teamos.project (tenant_id, id, name, created_at)
+select md5((n % 50)::text)::uuid, md5('p' || n)::uuid, 'p' || n,
+       now() - n * interval '1 second'
+  from generate_series(1, 100000) n;
+insert into teamos.task (tenant_id, id, project_id, title, created_at)
+select md5((n % 50)::text)::uuid, md5('t' || n)::uuid,
+       md5('p' || n)::uuid, 't' || n, now() - n * interval '1 second'
+  from generate_series(1, 100000) n;
+insert into tenon.event (tenant_id, id, at, action, commitment)
+select md5((n % 50)::text)::uuid, md5('e' || n)::uuid,
+       now() - n * interval '1 second', 'made.up', '\x00'
+  from generate_series(1, 100000) n;
+insert into tenon.event_body (tenant_id, at, event_id, salt)
+select tenant_id, at, id, '\x00' from tenon.event where action = 'made.up';
+insert into tenon."user" (realm_id, id, email, name, password_hash)
+select '00000000-0000-7000-8000-000000000001', md5('u' || n)::uuid,
+       'u' || n || '@plans.test', 'u', 'x'
+  from generate_series(1, 100000) n;
+insert into tenon.tenant (tenant_id, realm_id, name, slug)
+select md5('n' || n)::uuid, '00000000-0000-7000-8000-000000000001', 'n',
+       'plans-' || n
+  from generate_series(1, 100000) n;
+insert into tenon.member (tenant_id, id, realm_id, user_id, role)
+select md5('n' || n)::uuid, md5('m' || n)::uuid,
+       '00000000-0000-7000-8000-000000000001', md5('u' || n)::uuid, 'owner'
+  from generate_series(1, 100000) n;
+set session_replication_role = origin;
+analyze;
+SQL
+
+# The pages of empty partitions are none: reading them so costs nothing.
+my %large = map { $_ => 1 } split /\n/, $server->psql(
+    'select relname from pg_class where reltuples > 1000');
+
+my %statement = map { /^(\w+)\t(.+)$/ ? ($1, $2) : () }
+    split /\n/, $server->shell("$ctl --statements");
+cmp_ok scalar keys %statement, '>', 10, 'there are statements';
+
+for my $name (sort keys %statement) {
+    my $n = 0;
+    for my $number ($statement{$name} =~ /\$(\d+)/g) {
+        $n = $number if $number > $n;
+    }
+    my $plan = JSON::PP::decode_json($server->psql(
+        "prepare p as $statement{$name};\n"
+        . 'explain (format json) execute p'
+        . ($n ? '(' . join(', ', ('null') x $n) . ')' : ''),
+        role => 'tenon_api'));
+
+    is_deeply [sequential($plan->[0]{Plan})], [],
+        "$name reads no table from end to end";
+}
+
+done_testing;
+
+sub sequential {
+    my ($node) = @_;
+    my @found = map { sequential($_) } @{ $node->{Plans} || [] };
+    push @found, $node->{'Relation Name'}
+        if $node->{'Node Type'} =~ /Seq Scan/ && $large{ $node->{'Relation Name'} };
+    return @found;
+}
