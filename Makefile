@@ -201,7 +201,7 @@ fmt: packages-test
 # ---- install, clean ----
 
 install: all
-	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" VERSION="$(VERSION)" \
+	+@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" VERSION="$(VERSION)" \
 	    CC="$(CC)" scripts/install.sh
 
 clean:

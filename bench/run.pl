@@ -105,6 +105,9 @@ sub script {
     }
     $sql =~ s/\$(\d+)/:p$1/g;
 
+    # pgbench would take :MI and :SS of a time format for its variables
+    $sql =~ s/HH24:MI:SS/HH24":"MI":"SS/g;
+
     my $file = $server->dir . "/$what.sql";
     open my $out, '>', $file or die "$file: $!\n";
     print {$out} "\\startpipeline\n",
