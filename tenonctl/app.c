@@ -1,7 +1,7 @@
 /*
  * app.c: loads an app: the SQL files of its folder, and what they declare,
  * all in one transaction. A new version of the catalogue is there when it
- * commits; running workers take it up by themselves.
+ * commits; workers read it when they start (nginx -s reload).
  */
 
 #include "tenonctl.h"
@@ -120,52 +120,43 @@ run_demo(const app_load *load, PGconn *conn, const ctl_files *files)
 }
 
 
-/* app_begin() wants the schema; the name is a plain identifier, as the
- * caller has checked. */
+/* The files begin and end the app themselves, so that they can be run by hand
+ * too; here is only looked whether they did. Answers the new catalogue's
+ * version. */
 static int
-begin(PGconn *conn, const char *name)
+verify(char **version, PGconn *conn, const char *name)
 {
     int rc;
-    char *sql;
-
-    sql = ctl_format("create schema if not exists \"%s\"", name);
-    rc = ctl_query(NULL, conn, name, sql, 0, NULL);
-    free(sql);
-
-    if (rc == 0) {
-        rc = ctl_query(NULL, conn, name,
-                       "select set_config('tenon.app', $1, true)", 1, &name);
-    }
-
-    if (rc == 0) {
-        rc =
-            ctl_query(NULL, conn, name, "select tenon.app_begin($1)", 1, &name);
-    }
-
-    return rc;
-}
-
-
-/* Files that are also run by hand begin and end the app themselves. */
-static int
-end(char **version, PGconn *conn, const char *name)
-{
     PGresult *res;
 
-    if (ctl_query(NULL, conn, name,
-                  "select tenon.app_end($1)"
-                  " where current_setting('tenon.app', true) <> ''",
-                  1, &name) != 0 ||
-        ctl_query(&res, conn, name,
-                  "select version from tenon.catalogue_version", 0,
-                  NULL) != 0) {
-        return -1;
+    rc = ctl_query(&res, conn, name,
+                   "select version,"
+                   " exists (select from tenon.app"
+                   "          where name = $1 and loaded_at = now()),"
+                   " coalesce(current_setting('tenon.app', true), '')"
+                   "  from tenon.catalogue_version",
+                   1, &name);
+    if (rc != 0) {
+        return rc;
     }
 
-    *version = ctl_format("%s", PQgetvalue(res, 0, 0));
+    if (strcmp(PQgetvalue(res, 0, 1), "t") != 0) {
+        rc = ctl_error("app %s: its files declare nothing; begin them with"
+                       " select tenon.app_begin('%s')",
+                       name, name);
+
+    } else if (*PQgetvalue(res, 0, 2) != '\0') {
+        rc = ctl_error("app %s: its files don't end it; close them with"
+                       " select tenon.app_end('%s')",
+                       name, name);
+
+    } else {
+        *version = ctl_format("%s", PQgetvalue(res, 0, 0));
+    }
+
     PQclear(res);
 
-    return 0;
+    return rc;
 }
 
 
@@ -174,11 +165,10 @@ run_files(const app_load *load, PGconn *conn, const ctl_files *files)
 {
     int rc;
     size_t i;
-    char *version;
+    char *version = NULL;
     const char *name = load->name;
 
-    if (ctl_query(NULL, conn, name, "begin", 0, NULL) != 0 ||
-        begin(conn, name) != 0) {
+    if (ctl_query(NULL, conn, name, "begin", 0, NULL) != 0) {
         return -1;
     }
 
@@ -191,7 +181,7 @@ run_files(const app_load *load, PGconn *conn, const ctl_files *files)
         }
     }
 
-    if (end(&version, conn, name) != 0) {
+    if (verify(&version, conn, name) != 0) {
         return -1;
     }
 

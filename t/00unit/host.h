@@ -22,6 +22,7 @@
 #ifndef TENON_HOST_H
 #define TENON_HOST_H
 
+#include "libcore/base/base.h"
 #include "t/00unit/teamos.h"
 #include <sodium.h>
 
@@ -110,7 +111,7 @@ typedef struct host {
     int64_t now;
     host_entry zone[HOST_ZONE_MAX];
     unsigned nzone;
-    host_session sessions[5];
+    host_session sessions[6]; /* ends at an id that is NULL */
     int sleepy_active;
 
     /* tokens of acme's people, and of umbrella's eve */
@@ -472,6 +473,15 @@ host_batch(host *h, const tn_batch *batch, const host_reply **replies,
     const tn_query *first = &batch->queries[0];
 
     assert_true(batch->n > 0);
+
+    /* the server would refuse anything else, with a 500 for the client */
+    for (i = 0; i < batch->n; i++) {
+        for (k = 0; k < batch->queries[i].stmt->nparams; k++) {
+            assert_true(batch->queries[i].params[k].p == NULL ||
+                        tn__utf8_valid(batch->queries[i].params[k]));
+        }
+    }
+
     reply = host_alloc(h, sizeof(tn_reply));
     rows = host_alloc(h, batch->n * sizeof(tn_rows));
     memset(reply, 0, sizeof(tn_reply));

@@ -17,7 +17,8 @@ use TenonServer ();
 my $burst = 5;
 my $s = TenonServer->new(
     http   => 'limit_req_zone $tenon_tenant zone=few:1m rate=1r/m;',
-    server => "location /few/ { tenon; limit_req zone=few burst=$burst nodelay; }",
+    server => "location /few/ { tenon;
+                                 limit_req zone=few burst=$burst nodelay; }",
 );
 my $allowed = $burst + 1;
 my $get = sub {

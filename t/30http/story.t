@@ -15,7 +15,8 @@ use TenonCheck;
 use TenonServer ();
 
 my $s = TenonServer->new;
-my $uuid = qr/\A[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\z/;
+my $hex = qr{[0-9a-f]};
+my $uuid = qr{\A$hex{8}-$hex{4}-7$hex{3}-[89ab]$hex{3}-$hex{12}\z};
 my $time = qr/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z\z/;
 
 my %erin = (
@@ -48,7 +49,7 @@ subtest 'service endpoints need no tenant and no token' => sub {
                         host => 'tenon.localhost');
     status_is $r, 200, 'jwks.json';
     my ($key) = @{ $r->json->{keys} };
-    is "$key->{kty} $key->{crv} $key->{alg} $key->{use}", 'OKP Ed25519 EdDSA sig',
+    is join(' ', @$key{qw(kty crv alg use)}), 'OKP Ed25519 EdDSA sig',
         'an Ed25519 key';
     ok !exists $key->{d}, 'the private part stays inside';
 };
@@ -199,7 +200,8 @@ subtest 'lists' => sub {
             my $r = erin(GET => $target);
             return "$r->{status}" if $r->{status} != 200;
             push @pages, [map { $_->{id} } @{ $r->json->{data} }];
-            my ($link) = map { /\A<([^>]*)>; rel="next"\z/ } $r->headers('Link');
+            my ($link) = map { /\A<([^>]*)>; rel="next"\z/ }
+                $r->headers('Link');
             my $cursor = $r->json->{next_cursor};
             push @links, defined $link == defined $cursor &&
                 (!defined $link || index($link, "cursor=$cursor") > 0);

@@ -144,7 +144,8 @@ subtest "nginx's own refusals" => sub {
                       " HTTP/1.1\r\n$host\r\n"),
         414, 'malformed_request', 'a huge request line';
     problem_is $raw->("POST /api/v1/tasks HTTP/1.1\r\n$host" .
-                      "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                      "Content-Length: 1\r\n" .
+                      "Transfer-Encoding: chunked\r\n\r\n"),
         400, 'malformed_request', 'two lengths of one body';
     problem_is $raw->("POST /api/v1/tasks HTTP/1.1\r\n$host" .
                       "Content-Length: -1\r\n\r\n"),

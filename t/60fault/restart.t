@@ -267,7 +267,8 @@ subtest 'a reload loses no new connection' => sub {
         chomp, $seen{$_}++ while <$in>;
     }
     my $served = $seen{200} // 0;
-    is_deeply [sort keys %seen], [200], "3 reloads, $served requests, all served";
+    is_deeply [sort keys %seen], [200],
+        "3 reloads, $served requests, all served";
     cmp_ok $served, '>', 100, 'and they were many';
     ok $s->wait_until(5, sub {
         my %now = map { $_ => 1 } $s->workers;

@@ -79,8 +79,9 @@ sub problem_faults {
     push @wrong, 'no Retry-After'
         if $r->{status} =~ /^(?:429|503)$/ &&
            ($r->header('Retry-After') // '') !~ /^\d+$/;
-    my @extra = grep { !/^(?:type|title|status|detail|code|request_id|errors)$/ }
-        sort keys %$p;
+    my @extra = sort grep {
+        !/^(?:type|title|status|detail|code|request_id|errors)$/
+    } keys %$p;
     push @wrong, "also has @extra" if @extra;
     return @wrong;
 }

@@ -1,0 +1,276 @@
+/*
+ * Every call for memory of every endpoint fails once: the answer is a plain
+ * 500, nothing crashes, nothing leaks; and a catalogue that finds no memory
+ * is none.
+ */
+
+#include "t/00unit/host.h"
+
+typedef struct scenario {
+    host_request request;
+    host_reply replies[2];
+    unsigned nreplies;
+    unsigned status;
+} scenario;
+
+#define DENY .outcome = TN_DB_ERROR, .sqlstate
+#define JSON_TASK \
+    "{\"title\":\"n\",\"project_id\":\"" PROJECT "\",\"status\":\"todo\"}"
+
+static const char *const task_cells[] = { TASK_CELLS(TASK, "a", "todo", "3",
+                                                     OWNER) };
+static const char *const page_cells[] = {
+    TASK_CELLS(TASK, "a", "todo", "3", OWNER), "2026-01-01 00:00:00+00", TASK,
+    TASK_CELLS(TASK, "a", "todo", "3", OWNER), "2026-01-01 00:00:00+00", TASK
+};
+static const char *const created[] = {
+    "t", "t", "t", TASK_CELLS(TASK, "a", "todo", "1", OWNER)
+};
+static const char *const missing[15] = { "t", "f", "f" };
+static const char *const updated[] = {
+    "3", OWNER, "t", "t", "t", TASK_CELLS(TASK, "a", "todo", "4", OWNER)
+};
+static const char *const lost[17] = { "3", OWNER, "f", "f", "f" };
+static const char *const removed[] = { "3", OWNER, TASK };
+static const char *const me_cells[] = { OWNER, "m", "M", "owner", "{}", "1" };
+static const char *const tenant_cells[] = { ACME,   "Acme",
+                                            "acme", "active",
+                                            "2",    "2026-01-01 00:00:00+00",
+                                            NULL,   "2026-01-01 00:00:00+00" };
+static const char *const event_cells[] = { TASK,
+                                           "2026-01-01 00:00:00+00",
+                                           "task.created",
+                                           "success",
+                                           "{\"a\": 1}",
+                                           "teamos.task",
+                                           TASK,
+                                           "1",
+                                           "r",
+                                           NULL,
+                                           NULL,
+                                           NULL,
+                                           NULL,
+                                           "{}",
+                                           "2026-01-01 00:00:00+00",
+                                           TASK };
+static const char *const pair[] = { "{}", "{}" };
+static const char *const two[] = { "2" };
+static const char *const found_none[6] = {
+    NULL, NULL, NULL, NULL, NULL, "Acme"
+};
+static char hash[128];
+static const char *found_member[6] = { OWNER, "a", "A", hash, "owner", "Acme" };
+
+#define TABLE(ncols, cells)                                                \
+    {                                                                      \
+        .rows = { { (ncols), sizeof(cells) / sizeof(cells[0]), (cells) } } \
+    }
+
+static const scenario scenarios[] = {
+    { { .path = "/live" }, { { .lookup = 0 } }, 0, 200 },
+    { { .path = "/ready" }, { TABLE(1, two) }, 1, 200 },
+    { { .path = "/.well-known/jwks.json" }, { { .lookup = 0 } }, 0, 200 },
+    { { .path = "/nowhere" }, { { .lookup = 0 } }, 0, 404 },
+    { { .method = "PUT", .path = "/v1/tasks" }, { { .lookup = 0 } }, 0, 405 },
+    { { .path = "/v1/tasks", .query = "limit=x&y=%ff" },
+      { { .lookup = 0 } },
+      0,
+      400 },
+    { { .path = "/v1/tasks", .query = "limit=x&y=1" },
+      { { .lookup = 0 } },
+      0,
+      400 },
+    { { .path = "/v1/tasks",
+        .query = "limit=1&project_id=" PROJECT "&status=todo" },
+      { TABLE(14, page_cells) },
+      1,
+      200 },
+    { { .path = "/v1/projects",
+        .query = "due=2026-01-01T00:00:00Z&budget=1.5&sort=rank" },
+      { { NO_ROWS(14) } },
+      1,
+      200 },
+    { { .path = "/v1/audit/events" }, { TABLE(16, event_cells) }, 1, 200 },
+    { { .path = "/v1/tasks/" TASK }, { TABLE(12, task_cells) }, 1, 200 },
+    { { .path = "/v1/tasks/" TASK, .if_none_match = "\"3\"" },
+      { TABLE(12, task_cells) },
+      1,
+      304 },
+    { { .path = "/v1/tasks/" TASK }, { { DENY = "XX000" } }, 1, 500 },
+    { { .method = "POST", .path = "/v1/tasks", .body = JSON_TASK },
+      { TABLE(15, created) },
+      1,
+      201 },
+    { { .method = "POST", .path = "/v1/tasks", .body = JSON_TASK },
+      { TABLE(15, missing) },
+      1,
+      422 },
+    { { .method = "POST", .path = "/v1/tasks", .body = "{\"a\":" },
+      { { .lookup = 0 } },
+      0,
+      400 },
+    { { .method = "POST",
+        .path = "/v1/projects",
+        .body = "{\"name\":\"n\",\"due\":\"2026-01-01T00:00:00Z\","
+                "\"settings\":{\"a\":[1,2]},\"budget\":1.5,\"rank\":3,"
+                "\"code\":\"AB\"}" },
+      { { NO_ROWS(13) } },
+      1,
+      409 },
+    { { .method = "POST",
+        .path = "/v1/projects",
+        .body = "{\"name\":\"\",\"due\":\"x\",\"a/b\":1,\"budget\":-1,"
+                "\"rank\":1e99,\"code\":\"x\"}" },
+      { { .lookup = 0 } },
+      0,
+      422 },
+    { { .method = "PATCH",
+        .path = "/v1/tasks/" TASK,
+        .if_match = "\"3\"",
+        .body = JSON_TASK },
+      { TABLE(17, updated) },
+      1,
+      200 },
+    { { .method = "PATCH", .path = "/v1/tasks/" TASK, .body = JSON_TASK },
+      { TABLE(17, lost) },
+      1,
+      422 },
+    { { .method = "PATCH",
+        .path = "/v1/tasks/" TASK,
+        .body = "{\"priority\":\"no\"}" },
+      { { .lookup = 0 } },
+      0,
+      422 },
+    { { .method = "PATCH", .path = "/v1/tasks/" TASK, .body = "{}" },
+      { TABLE(12, task_cells) },
+      1,
+      200 },
+    { { .method = "DELETE", .path = "/v1/tasks/" TASK },
+      { TABLE(3, removed) },
+      1,
+      204 },
+    { { .path = "/v1/me" }, { TABLE(6, me_cells) }, 1, 200 },
+    { { .path = "/v1/tenant" }, { TABLE(8, tenant_cells) }, 1, 200 },
+    { { .method = "POST", .path = "/v1/auth/logout" },
+      { { .rows = { { 1, 0, NULL } } } },
+      1,
+      204 },
+    { { .method = "POST",
+        .path = "/v1/auth/login",
+        .body = "{\"email\":\"a@b\",\"password\":\"x\"}" },
+      { TABLE(6, found_none), TABLE(1, two) },
+      2,
+      401 },
+    { { .method = "POST",
+        .path = "/v1/auth/login",
+        .body = "{\"email\":\"a@b\",\"password\":\"x\"}" },
+      { TABLE(6, found_member), TABLE(1, two) },
+      2,
+      200 },
+    { { .method = "POST",
+        .path = "/v1/auth/signup",
+        .host = "tenon.localhost",
+        .body = "{\"email\":\"a@b\",\"password\":\"12345678\",\"name\":\"n\","
+                "\"organization\":{\"name\":\"o\",\"slug\":\"abc\"}}" },
+      { TABLE(2, pair) },
+      1,
+      201 },
+    { { .method = "POST",
+        .path = "/v1/auth/signup",
+        .host = "tenon.localhost",
+        .body = "{\"email\":\"a@b\",\"password\":\"12345678\",\"name\":\"n\","
+                "\"organization\":{\"name\":\"o\",\"slug\":\"abc\"}}" },
+      { { DENY = "23505", .constraint = "user_email_key" } },
+      1,
+      409 },
+};
+
+
+static void
+walk(host *h, const scenario *s, const host_request *r)
+{
+    size_t n;
+    host_request one = *r;
+
+    for (n = 1;; n++) {
+        assert_true(n < 2000);
+        h->nzone = 0;
+        one.fail_at = n;
+        host_send(h, &one, s->replies, s->nreplies);
+
+        if (h->arena.calls < n) {
+            break;
+        }
+
+        if (h->response->status != 500) {
+            fail_msg("%s %s: call %zu failed, yet: %u %s", r->method, r->path,
+                     n, h->response->status, h->body);
+        }
+
+        if (h->op) {
+            assert_int_equal(tn_op_facts(h->op)->error, TN_E_INTERNAL);
+        }
+    }
+
+    host_assert(h, s->status, NULL);
+    assert_true(n > 1);
+}
+
+
+static void
+test_every_call_fails_once(void **state)
+{
+    size_t i;
+    host h;
+    host_request r;
+
+    (void) state;
+    host_init(&h);
+    assert_int_equal(crypto_pwhash_str_alg(hash, "x", 1,
+                                           crypto_pwhash_OPSLIMIT_MIN,
+                                           crypto_pwhash_MEMLIMIT_MIN,
+                                           crypto_pwhash_ALG_ARGON2ID13),
+                     0);
+
+    for (i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+        r = scenarios[i].request;
+        r.token = h.owner;
+        walk(&h, &scenarios[i], &r);
+    }
+
+    host_free(&h);
+}
+
+
+/* The static answer is whole: a problem with everything but an id. */
+static void
+test_static_responses(void **state)
+{
+    int err;
+    unsigned i, retry;
+    const tn_response *r;
+    char status[64];
+
+    (void) state;
+
+    for (err = -1; err <= TN_E_COUNT; err++) {
+        r = tn_response_static((tn_err) err);
+        assert_true(r->status >= 400 && r->status < 600);
+        snprintf(status, sizeof(status), "\"status\":%u,\"code\":\"",
+                 r->status);
+        assert_true(host_has(r->body, status));
+
+        for (i = retry = 0; i < r->nheaders; i++) {
+            retry += host_has(r->headers[i].name, "Retry-After");
+        }
+        assert_int_equal(retry, r->status == 503);
+    }
+
+    assert_int_equal(tn_response_static(TN_OK)->status, 500);
+    assert_int_equal(tn_response_static(TN_E_BUSY)->status, 503);
+    assert_int_equal(tn_response_static(TN_E_DUPLICATE)->status, 409);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_every_call_fails_once),
+          cmocka_unit_test(test_static_responses))
