@@ -251,6 +251,7 @@ test_adopt_while_an_op_lives(void **state)
             tn_catalogue_new(&cat, h.core, teamos_reply(&h.rows), &fault),
             TN_OK);
         tn_catalogue_free(cat);
+        host_end(&h); /* nobody but the core holds it */
         tn_core_adopt(h.core, h.catalogue);
         SEND0(&h, R(.path = "/v1/projects"));
         host_problem(&h, 401, "unauthenticated");

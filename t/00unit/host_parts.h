@@ -1,0 +1,554 @@
+/*
+ * host_parts.h: what host.h puts together: its state, tokens made by hand, a
+ * zone in an array, a directory of tenants and sessions, canned rows.
+ */
+
+#ifndef TENON_HOST_PARTS_H
+#define TENON_HOST_PARTS_H
+
+#include "libcore/base/base.h"
+#include "t/00unit/teamos.h"
+#include <sodium.h>
+
+#define ACME       "0192f0c0-0000-7000-8000-00000000000a"
+#define ACME_HOST  "acme.tenon.localhost"
+#define UMBRELLA   "0192f0c0-0000-7000-8000-00000000000b"
+#define SLEEPY     "0192f0c0-0000-7000-8000-00000000000c"
+#define REALM      "00000000-0000-7000-8000-000000000001"
+#define OWNER      "0192f0c0-0000-7000-8000-0000000000a1"
+#define MEMBER     "0192f0c0-0000-7000-8000-0000000000a2"
+#define GUEST      "0192f0c0-0000-7000-8000-0000000000a3"
+#define EVE        "0192f0c0-0000-7000-8000-0000000000b1"
+#define TASK       "0192f0c0-0000-7000-8000-0000000000f1"
+#define PROJECT    "0192f0c0-0000-7000-8000-0000000000f2"
+#define SESSION(n) "0192f0c0-0000-7000-8000-0000000005" n
+
+#define HOST_ZONE_MAX 64
+#define HOST_HEADERS  8
+#define HOST_START    1763690000000000 /* 2025-11-21, microseconds */
+
+typedef struct host_rows {
+    unsigned ncols;
+    unsigned ncells;
+    const char *const *cells;
+} host_rows;
+
+/* What the database says to one batch; the context's row is added. */
+typedef struct host_reply {
+    host_rows rows[3];
+    int lookup; /* fails a look-up in the directory instead */
+    tn_db_outcome outcome;
+    const char *sqlstate;
+    const char *constraint;
+    const char *message;
+} host_reply;
+
+#define CELLS(...)                                                       \
+    sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *), \
+        (const char *const[])                                            \
+    {                                                                    \
+        __VA_ARGS__                                                      \
+    }
+#define ROWS(ncols, ...) .rows = { { (ncols), CELLS(__VA_ARGS__) } }
+#define NO_ROWS(ncols)   .rows = { { (ncols), 0, NULL } }
+
+/* Absent members take what a browser of acme would send. */
+typedef struct host_request {
+    const char *method; /* GET */
+    const char *path;
+    const char *query;
+    const char *host; /* ACME_HOST; "" for none */
+    const char *body;
+    const char *type; /* application/json when there is a body */
+    const char *token;
+    const char *authorization; /* the whole header, instead of a token */
+    const char *tenant;
+    const char *if_match;
+    const char *if_none_match;
+    const char *request_id;
+    const char *user_agent;
+    const char *prefix;
+    int too_large;  /* the host finds the body over body_max */
+    int no_permit;  /* no thread for a job */
+    size_t fail_at; /* this call for memory fails */
+    uint64_t body_length;
+} host_request;
+
+typedef struct host_entry {
+    unsigned char key[TN_ZONE_KEY_LEN];
+    char value[TN_ZONE_VALUE_MAX];
+    size_t n;
+    int64_t until;
+} host_entry;
+
+typedef struct host_session {
+    const char *id;
+    const char *tenant;
+    const char *user;
+    const char *role;
+} host_session;
+
+typedef struct host {
+    tn_core *core;
+    tn_catalogue *catalogue;
+    teamos rows;
+    int64_t now;
+    host_entry zone[HOST_ZONE_MAX];
+    unsigned nzone;
+    host_session sessions[6]; /* ends at an id that is NULL */
+    int sleepy_active;
+
+    /* tokens of acme's people, and of umbrella's eve */
+    char owner[1024];
+    char member[1024];
+    char guest[1024];
+    char eve[1024];
+
+    /* the last request */
+    unit_arena arena;
+    tn_op *op;
+    tn_request request;
+    tn_header headers[HOST_HEADERS];
+    const tn_response *response;
+    char trace[64];
+    char body[65536]; /* of the response, NUL-terminated */
+    tn_str sql;       /* of the step's last batch, behind the context */
+    const tn_str *params;
+    unsigned nparams;
+    uint64_t requests;
+} host;
+
+
+static const unsigned char host_seed[TN_KEY_LEN] = { 7, 7, 7 };
+
+
+/* ---- tokens, made by hand: RFC 7515, 7638, 8037 ---- */
+
+static inline size_t
+host_b64(char *out, size_t cap, const void *p, size_t n)
+{
+    sodium_bin2base64(out, cap, p, n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    return strlen(out);
+}
+
+
+static inline void
+host_keys(unsigned char public[32], unsigned char secret[64], char kid[64])
+{
+    char x[64], jwk[128];
+    unsigned char hash[32];
+
+    crypto_sign_seed_keypair(public, secret, host_seed);
+    host_b64(x, sizeof(x), public, 32);
+    snprintf(jwk, sizeof(jwk),
+             "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", x);
+    crypto_hash_sha256(hash, (unsigned char *) jwk, strlen(jwk));
+    host_b64(kid, 64, hash, 32);
+}
+
+
+/* Signs claims under a header; a NULL header takes the right one. */
+static inline void
+host_sign(char *out, size_t cap, const char *header, const char *claims)
+{
+    size_t n;
+    char kid[64], right[160];
+    unsigned char public[32], secret[64], signature[64];
+
+    host_keys(public, secret, kid);
+
+    if (header == NULL) {
+        snprintf(right, sizeof(right),
+                 "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"%s\"}", kid);
+        header = right;
+    }
+
+    n = host_b64(out, cap, header, strlen(header));
+    out[n++] = '.';
+    n += host_b64(out + n, cap - n, claims, strlen(claims));
+    crypto_sign_detached(signature, NULL, (unsigned char *) out, n, secret);
+    out[n++] = '.';
+    host_b64(out + n, cap - n, signature, sizeof(signature));
+}
+
+
+static inline void
+host_token(char *out, size_t cap, const host *h, const host_session *session)
+{
+    char claims[512];
+
+    snprintf(claims, sizeof(claims),
+             "{\"iss\":\"https://tenon.localhost\","
+             "\"aud\":\"https://tenon.localhost\",\"sub\":\"%s\","
+             "\"tid\":\"%s\",\"sid\":\"%s\",\"iat\":%lld,\"nbf\":%lld,"
+             "\"exp\":%lld}",
+             session->user, session->tenant, session->id,
+             (long long) (h->now / 1000000), (long long) (h->now / 1000000),
+             (long long) (h->now / 1000000 + 900));
+    host_sign(out, cap, NULL, claims);
+}
+
+
+/* ---- life ---- */
+
+static inline void
+host_conf(tn_core_conf *conf)
+{
+    tn_core_conf_init(conf);
+    conf->base_domain = TN_STR("tenon.localhost");
+    memset(conf->secret, 0x5e, TN_KEY_LEN);
+    memcpy(conf->signing_seed, host_seed, TN_KEY_LEN);
+    conf->hash_ops = crypto_pwhash_OPSLIMIT_MIN;
+    conf->hash_memory = crypto_pwhash_MEMLIMIT_MIN;
+    conf->body_max = 4096;
+}
+
+
+/* A core that has read nothing yet. */
+static inline void
+host_init_bare(host *h)
+{
+    tn_core_conf conf;
+
+    memset(h, 0, sizeof(*h));
+    host_conf(&conf);
+    assert_int_equal(tn_core_new(&h->core, &conf), TN_OK);
+    h->now = HOST_START;
+    unit_arena_init(&h->arena, 0);
+
+    h->sessions[0] = (host_session){ SESSION("a1"), ACME, OWNER, "owner" };
+    h->sessions[1] = (host_session){ SESSION("a2"), ACME, MEMBER, "member" };
+    h->sessions[2] = (host_session){ SESSION("a3"), ACME, GUEST, "guest" };
+    h->sessions[3] = (host_session){ SESSION("b1"), UMBRELLA, EVE, "owner" };
+    host_token(h->owner, sizeof(h->owner), h, &h->sessions[0]);
+    host_token(h->member, sizeof(h->member), h, &h->sessions[1]);
+    host_token(h->guest, sizeof(h->guest), h, &h->sessions[2]);
+    host_token(h->eve, sizeof(h->eve), h, &h->sessions[3]);
+    teamos_rows(&h->rows);
+}
+
+
+static inline void
+host_adopt(host *h)
+{
+    tn_str fault;
+    tn_catalogue *cat;
+
+    if (tn_catalogue_new(&cat, h->core, teamos_reply(&h->rows), &fault)) {
+        fail_msg("catalogue: %.*s", (int) fault.n, fault.p);
+    }
+
+    tn_core_adopt(h->core, cat);
+    h->catalogue = cat;
+}
+
+
+static inline void
+host_init(host *h)
+{
+    host_init_bare(h);
+    host_adopt(h);
+}
+
+
+static inline void
+host_end(host *h)
+{
+    tn_op_free(h->op);
+    h->op = NULL;
+    unit_arena_free(&h->arena);
+}
+
+
+static inline void
+host_free(host *h)
+{
+    host_end(h);
+    tn_core_free(h->core);
+}
+
+
+/* ---- the zone ---- */
+
+static inline host_entry *
+host_zone_find(host *h, const unsigned char *key)
+{
+    unsigned i;
+
+    for (i = 0; i < h->nzone; i++) {
+        if (memcmp(h->zone[i].key, key, TN_ZONE_KEY_LEN) == 0 &&
+            h->zone[i].until > h->now) {
+            return &h->zone[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static inline void
+host_zone(host *h, const tn_want *want, tn_input *input)
+{
+    unsigned i;
+    host_entry *entry;
+    const tn_zone_cmd *cmd;
+
+    assert_in_range(want->zone.n, 1, TN_ZONE_CMDS_MAX);
+
+    for (i = 0; i < want->zone.n; i++) {
+        cmd = &want->zone.cmds[i];
+        entry = host_zone_find(h, cmd->key);
+
+        if (cmd->verb == TN_ZONE_GET) {
+            input->values[i] =
+                entry ? (tn_str){ entry->value, entry->n } : TN_NULL;
+            continue;
+        }
+
+        assert_in_range(cmd->value.n, 1, TN_ZONE_VALUE_MAX);
+        assert_true(cmd->ttl_ms > 0);
+
+        if (entry && cmd->verb == TN_ZONE_ADD) {
+            continue;
+        }
+
+        if (entry == NULL) {
+            assert_true(h->nzone < HOST_ZONE_MAX);
+            entry = &h->zone[h->nzone++];
+        }
+
+        memcpy(entry->key, cmd->key, TN_ZONE_KEY_LEN);
+        memcpy(entry->value, cmd->value.p, cmd->value.n);
+        entry->n = cmd->value.n;
+        entry->until = h->now + (int64_t) cmd->ttl_ms * 1000;
+    }
+}
+
+
+/* ---- the database ---- */
+
+static inline void *
+host_alloc(host *h, size_t n)
+{
+    void *p;
+    size_t fail_at = h->arena.fail_at, calls = h->arena.calls;
+
+    /* what the host takes is no call of the library's */
+    h->arena.fail_at = 0;
+    p = h->arena.mem.alloc(&h->arena, n);
+    h->arena.fail_at = fail_at;
+    h->arena.calls = calls;
+
+    return p;
+}
+
+
+static inline int
+host_has(tn_str s, const char *part)
+{
+    return memmem(s.p, s.n, part, strlen(part)) != NULL;
+}
+
+
+static inline void
+host_cells(host *h, tn_rows *out, const host_rows *rows)
+{
+    unsigned i;
+    tn_str *cells;
+
+    cells = host_alloc(h, (rows->ncells + 1) * sizeof(tn_str));
+
+    for (i = 0; i < rows->ncells; i++) {
+        cells[i] = rows->cells[i] ? unit_str(rows->cells[i]) : TN_NULL;
+    }
+
+    out->cells = cells;
+    out->ncols = rows->ncols;
+    out->nrows = rows->ncols ? rows->ncells / rows->ncols : 0;
+}
+
+
+/* What the definer functions of the directory answer. */
+static inline void
+host_lookup(host *h, const tn_query *query, tn_rows *out)
+{
+    unsigned i;
+    const host_session *s;
+    const char *id, *slug;
+    static const char *const tenants[][2] = { { ACME, "acme" },
+                                              { UMBRELLA, "umbrella" },
+                                              { SLEEPY, "sleepy" } };
+    const char *cells[7] = { NULL };
+
+    id = slug = NULL;
+
+    if (host_has(query->stmt->sql, "find_session(")) {
+        for (s = h->sessions; s->id; s++) {
+            if (memcmp(query->params[0].p, s->tenant, 36) == 0 &&
+                memcmp(query->params[1].p, s->id, 36) == 0) {
+                id = s->tenant;
+                cells[5] = s->user;
+                cells[6] = s->role;
+            }
+        }
+    }
+
+    for (i = 0; i < 3; i++) {
+        slug = tenants[i][1];
+
+        if (id ? strcmp(id, tenants[i][0]) == 0
+               : (host_has(query->stmt->sql, "find_tenant(") &&
+                  query->params[0].n == strlen(slug) &&
+                  memcmp(query->params[0].p, slug, strlen(slug)) == 0) ||
+                     (host_has(query->stmt->sql, "find_tenant_by_id(") &&
+                      strncasecmp(query->params[0].p, tenants[i][0], 36) ==
+                          0)) {
+            cells[0] = tenants[i][0];
+            cells[1] = REALM;
+            cells[2] = cells[3] = slug;
+            cells[4] = i == 2 && !h->sleepy_active ? "suspended" : "active";
+        }
+    }
+
+    host_cells(h, out,
+               &(host_rows){ cells[5] ? 7 : 5,
+                             cells[0] == NULL ? 0
+                             : cells[5]       ? 7
+                                              : 5,
+                             cells });
+}
+
+
+static inline void
+host_keep(host *h, const tn_query *query)
+{
+    unsigned i;
+    tn_str *params;
+
+    params = host_alloc(h, (query->stmt->nparams + 1) * sizeof(tn_str));
+
+    for (i = 0; i < query->stmt->nparams; i++) {
+        params[i] = query->params[i];
+
+        if (params[i].p) {
+            params[i].p = memcpy(host_alloc(h, params[i].n + 1), params[i].p,
+                                 params[i].n);
+        }
+
+        /* PostgreSQL's text format ends at a NUL */
+        assert_true(params[i].p == NULL ||
+                    memchr(params[i].p, 0, params[i].n) == NULL);
+    }
+
+    h->sql = query->stmt->sql;
+    h->params = params;
+    h->nparams = query->stmt->nparams;
+}
+
+
+static inline const tn_reply *
+host_batch(host *h, const tn_batch *batch, const host_reply **replies,
+           unsigned *nreplies, char *letter)
+{
+    unsigned i, k;
+    tn_rows *rows;
+    tn_reply *reply;
+    const host_reply *canned;
+    const tn_query *first = &batch->queries[0];
+
+    assert_true(batch->n > 0);
+
+    /* the server would refuse anything else, with a 500 for the client */
+    for (i = 0; i < batch->n; i++) {
+        for (k = 0; k < batch->queries[i].stmt->nparams; k++) {
+            assert_true(batch->queries[i].params[k].p == NULL ||
+                        tn__utf8_valid(batch->queries[i].params[k]));
+        }
+    }
+
+    reply = host_alloc(h, sizeof(tn_reply));
+    rows = host_alloc(h, batch->n * sizeof(tn_rows));
+    memset(reply, 0, sizeof(tn_reply));
+    reply->rows = rows;
+    reply->n = batch->n;
+
+    if (host_has(first->stmt->sql, "tenon.find_")) {
+        *letter = 'd';
+        assert_false(batch->writes);
+
+        for (i = 0; i < batch->n; i++) {
+            host_lookup(h, &batch->queries[i], &rows[i]);
+        }
+
+        if (*nreplies == 0 || !(*replies)->lookup) {
+            return reply;
+        }
+    }
+
+    if (*letter != 'd') {
+        *letter = batch->writes ? 'W' : 'D';
+        host_keep(h, &batch->queries[batch->n - 1]);
+    }
+
+    if (*nreplies == 0) {
+        fail_msg("no reply for: %.*s", (int) h->sql.n, h->sql.p);
+    }
+
+    canned = (*replies)++;
+    (*nreplies)--;
+    reply->outcome = canned->outcome;
+
+    if (canned->outcome != TN_DB_OK) {
+        reply->n = 0;
+        reply->rows = NULL;
+        strncpy(reply->sqlstate, canned->sqlstate ? canned->sqlstate : "", 5);
+        reply->constraint =
+            canned->constraint ? unit_str(canned->constraint) : TN_NULL;
+        reply->message = canned->message ? unit_str(canned->message) : TN_NULL;
+        return reply;
+    }
+
+    i = 0;
+
+    if (host_has(first->stmt->sql, "set_config('tenon.tenant'")) {
+        assert_int_equal(host_has(first->stmt->sql, "tenon.actor"),
+                         batch->writes);
+        rows[i++] = (tn_rows){ 0, 0, NULL };
+    }
+
+    for (k = 0; i < batch->n; i++, k++) {
+        host_cells(h, &rows[i], &canned->rows[k]);
+    }
+
+    return reply;
+}
+
+
+/* Every statement but the directory's runs in a tenant's context. */
+static inline void
+host_context(const tn_batch *batch, const tn_facts *facts)
+{
+    const tn_query *first = &batch->queries[0];
+
+    if (host_has(first->stmt->sql, "tenon.find_") ||
+        host_has(first->stmt->sql, "tenon.migration")) {
+        return;
+    }
+
+    assert_true(host_has(first->stmt->sql,
+                         "select set_config('tenon.tenant', $1::text, true)"));
+    assert_int_equal(first->params[0].n, 36);
+
+    /* known to the host at last when it was asked to admit */
+    if (facts->tenant_id.p) {
+        assert_memory_equal(first->params[0].p, facts->tenant_id.p, 36);
+    }
+
+    /* who writes, under which request: triggers and functions read it */
+    if (batch->writes) {
+        assert_true(tn__eq(first->params[2], facts->user_id));
+        assert_true(tn__eq(first->params[3], facts->request_id));
+    }
+}
+
+#endif
