@@ -132,6 +132,8 @@ tn_err tn__route_find(tn_op *op, const tn__route *root);
 void tn__request_headers(tn_op *op);
 /* Decodes the query string into op->params; fails the op if it can't. */
 int tn__request_params(tn_op *op);
+/* The same where no parameter is known: any is a fault. */
+int tn__request_no_params(tn_op *op);
 /* The value of a parameter, absent if not given. */
 tn_str tn__request_param(const tn_op *op, tn_str name);
 /* Content-Type is JSON of a kind the method takes. */

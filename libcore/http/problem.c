@@ -142,7 +142,7 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
 
     case 401:
         tn__header(op, TN_STR("WWW-Authenticate"),
-                   op->authorization.p
+                   err != TN_E_INVALID_CREDENTIALS && op->authorization.p
                        ? TN_STR("Bearer error=\"invalid_token\"")
                        : TN_STR("Bearer"));
         break;

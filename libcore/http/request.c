@@ -34,6 +34,10 @@ recordable(tn_str s)
 {
     if (s.n > 512) {
         s.n = 512;
+
+        while (s.n && ((unsigned char) s.p[s.n] & 0xc0) == 0x80) {
+            s.n--; /* not in the middle of a character */
+        }
     }
 
     return tn__utf8_valid(s) && memchr(s.p, 0, s.n) == NULL ? s : TN_NULL;
@@ -132,6 +136,29 @@ tn__request_params(tn_op *op)
         }
 
         op->nparams++;
+    }
+
+    return 1;
+}
+
+
+int
+tn__request_no_params(tn_op *op)
+{
+    unsigned i;
+
+    if (!tn__request_params(op)) {
+        return 0;
+    }
+
+    for (i = 0; i < op->nparams; i++) {
+        tn__fault(op, op->params[i].name, TN_F_UNKNOWN_FIELD,
+                  "is no parameter here");
+    }
+
+    if (op->nparams) {
+        tn__fail(op, TN_E_UNKNOWN_PARAMETER, NULL);
+        return 0;
     }
 
     return 1;

@@ -139,12 +139,24 @@ tn__step_signup(tn_op *op, const tn_input *input)
         return;
     }
 
+    if (input->reply && input->reply->outcome != TN_DB_OK) {
+        /* neither was born: no log may name them */
+        memset(&op->tenant, 0, sizeof(op->tenant));
+        memset(&op->principal, 0, sizeof(op->principal));
+    }
+
     if (conflict(op, input->reply)) {
         return;
     }
 
     rows = tn__rows(op, input, 1);
     if (rows == NULL) {
+        return;
+    }
+
+    if (rows->nrows == 0) {
+        tn__log(op, TN_STR("sign-up made no row"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
         return;
     }
 

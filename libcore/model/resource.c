@@ -207,6 +207,24 @@ is_hidden(tn_str name)
 }
 
 
+/* Declared bounds, within what the column can hold. */
+static void
+narrow(tn__field *field, tn_str min, tn_str max)
+{
+    int64_t n;
+
+    if (tn__int_parse(&n, min) && (!field->has_min || n > field->min)) {
+        field->has_min = 1;
+        field->min = n;
+    }
+
+    if (tn__int_parse(&n, max) && (!field->has_max || n < field->max)) {
+        field->has_max = 1;
+        field->max = n;
+    }
+}
+
+
 static tn_err
 compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
               unsigned row)
@@ -248,8 +266,7 @@ compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
     }
 
     field->pattern = pattern.p;
-    field->has_min |= tn__int_parse(&field->min, CELL(6)) != 0;
-    field->has_max |= tn__int_parse(&field->max, CELL(7)) != 0;
+    narrow(field, CELL(6), CELL(7));
     field->nullable = !is_true(CELL(4));
     field->filter = is_true(CELL(10));
     field->sort =
@@ -261,6 +278,12 @@ compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
     field->update = writable && !is_true(CELL(13));
     field->required =
         writable && !field->nullable && field->default_sql.p == NULL;
+
+    if (field->filter && field->type == TN__TYPE_JSON) {
+        return fault_of(c, resource, field->name,
+                        TN_STR("is declared filter => true, but JSON can't be "
+                               "compared in a query string"));
+    }
 
     if (field->sort && field->nullable) {
         return fault_of(c, resource, field->name,

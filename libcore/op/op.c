@@ -88,6 +88,10 @@ admitted(tn_op *op)
         return;
     }
 
+    if (op->endpoint->kind != TN__KIND_LIST && !tn__request_no_params(op)) {
+        return;
+    }
+
     op->phase = TN__PHASE_STEP;
 
     if (op->endpoint->ninput == 0) {

@@ -5,29 +5,6 @@
 #include "libcore/resource/resource.h"
 
 
-static int
-no_params(tn_op *op)
-{
-    unsigned i;
-
-    if (!tn__request_params(op)) {
-        return 0;
-    }
-
-    for (i = 0; i < op->nparams; i++) {
-        tn__fault(op, op->params[i].name, TN_F_UNKNOWN_FIELD,
-                  "is no parameter here");
-    }
-
-    if (op->nparams) {
-        tn__fail(op, TN_E_UNKNOWN_PARAMETER, NULL);
-        return 0;
-    }
-
-    return 1;
-}
-
-
 /* Whether a row may be seen by who asks: scope "own" sees only own rows. */
 static int
 visible(const tn_op *op, const tn_rows *rows)
@@ -67,10 +44,6 @@ tn__step_read(tn_op *op, const tn_input *input)
     endpoint = op->endpoint;
 
     if (op->state++ == 0) {
-        if (!no_params(op)) {
-            return;
-        }
-
         /* a malformed id is one that no row has */
         if (endpoint->resource && op->path_id.p == NULL) {
             tn__fail(op, TN_E_NOT_FOUND, NULL);
