@@ -44,23 +44,28 @@ recordable(tn_str s)
 }
 
 
+/* Of two that disagree neither may win, and nobody sends two that agree. */
 void
 tn__request_headers(tn_op *op)
 {
     unsigned i, k;
+    int twice;
     const tn_header *h;
     struct {
         tn_str name;
         tn_str *value;
+        int once;
     } wanted[] = {
-        { TN_STR("authorization"), &op->authorization },
-        { TN_STR("content-type"), &op->content_type },
-        { TN_STR("if-match"), &op->if_match },
-        { TN_STR("if-none-match"), &op->if_none_match },
-        { TN_STR("tenon-tenant"), &op->tenant_header },
-        { TN_STR("user-agent"), &op->user_agent },
-        { TN_STR("x-request-id"), &op->request_id },
+        { TN_STR("authorization"), &op->authorization, 1 },
+        { TN_STR("content-type"), &op->content_type, 1 },
+        { TN_STR("if-match"), &op->if_match, 1 },
+        { TN_STR("if-none-match"), &op->if_none_match, 1 },
+        { TN_STR("tenon-tenant"), &op->tenant_header, 1 },
+        { TN_STR("user-agent"), &op->user_agent, 0 },
+        { TN_STR("x-request-id"), &op->request_id, 0 },
     };
+
+    twice = 0;
 
     for (i = 0; i < op->request->nheaders; i++) {
         h = &op->request->headers[i];
@@ -68,6 +73,7 @@ tn__request_headers(tn_op *op)
         for (k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++) {
             if (h->name.n == wanted[k].name.n &&
                 tn__eqi(h->name, wanted[k].name)) {
+                twice |= wanted[k].once && wanted[k].value->p;
                 *wanted[k].value = tn__trim(h->value);
                 break;
             }
@@ -80,6 +86,11 @@ tn__request_headers(tn_op *op)
 
     if (!sane_request_id(op->request_id)) {
         op->request_id = tn__new_id(op);
+    }
+
+    if (twice) {
+        tn__fail(op, TN_E_MALFORMED_REQUEST,
+                 "A header that may be given once is given twice.");
     }
 }
 

@@ -147,6 +147,29 @@ subtest 'me and tenant' => sub {
     is $r->header('ETag'), qq("$r->{json}{version}"), 'ETag is the version';
 };
 
+subtest 'a tenant is named by host, header or token' => sub {
+    my $id = erin(GET => 'tenant')->json->{id};
+    my %way = (
+        'the host in capitals'  => [host => 'INITECH.Tenon.LOCALHOST'],
+        'the header, by slug'   => [host => 'tenon.localhost', headers =>
+                                    ['Tenon-Tenant' => 'initech']],
+        'the header, by id'     => [host => 'tenon.localhost', headers =>
+                                    ['Tenon-Tenant' => $id]],
+        'the host and a header' => [headers => ['Tenon-Tenant' => 'initech']],
+        'the token alone'       => [host => 'tenon.localhost'],
+    );
+    for my $name (sort keys %way) {
+        my $r = erin(GET => 'me', @{ $way{$name} });
+        status_is $r, 200, $name;
+        is $r->json->{tenant}{id}, $id, "$name: this one";
+    }
+    status_is $s->request(POST => 'auth/login', host => 'tenon.localhost',
+                          headers => ['Tenon-Tenant' => 'initech'],
+                          json => { email    => $erin{email},
+                                    password => $erin{password} }),
+        200, 'login by header';
+};
+
 my ($project, $task);
 
 subtest 'a project and a task' => sub {

@@ -45,7 +45,7 @@ my %tenant_of = (alice => 'acme', bob => 'acme', carol => 'acme',
 my %live;
 
 # A killed test stops its servers all the same.
-$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP PIPE);
 
 sub new {
     my ($class, %o) = @_;
@@ -85,6 +85,11 @@ sub start {
     my ($self) = @_;
     $self->{running} = 1;
     $self->_script('start');
+
+    # Ready is who answers first; tests want to know all workers.
+    my $n = 0 + _output('getconf', '_NPROCESSORS_ONLN');
+    $self->wait_until(5, sub { @{[$self->workers]} == $n })
+        or die "not $n workers\n";
     return $self;
 }
 
@@ -231,7 +236,8 @@ sub workers {
         my $title = eval { _slurp("/proc/$pid/cmdline") } // '';
         push @pids, $pid if $title =~ /worker process(?! is)/;
     }
-    return sort { $a <=> $b } @pids;
+    @pids = sort { $a <=> $b } @pids;
+    return @pids;
 }
 
 # Runs $code while $pid is the only worker that does not sleep, so that new
@@ -276,7 +282,7 @@ sub _template {
     my $conf = _slurp("$root/conf.example/nginx.conf");
 
     if (!$o{limits}) {
-        $conf =~ s/rate=\d+r\/m/rate=1000000r\/m/g;
+        $conf =~ s/rate=\d+r\/m/rate=1000000r\/s/g;
     }
     for my $block (grep { $o{$_} } qw(http server)) {
         $conf =~ s/^(\s*)$block \{\n/$1$block {\n$o{$block}\n/m
