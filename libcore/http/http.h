@@ -174,8 +174,8 @@ void tn__want_zone(tn_op *op, unsigned n);
 tn_str tn__new_id(tn_op *op);
 /* 16 fresh bytes as bytea text. */
 tn_str tn__new_salt(tn_op *op);
-/* The rows of the i-th statement after the context; fails the op and answers
- * NULL when the batch failed. */
+/* The rows of the batch's i-th statement, the context being one; fails the op
+ * and answers NULL when the batch failed. */
 const tn_rows *tn__rows(tn_op *op, const tn_input *input, unsigned i);
 tn_str tn__cell(const tn_rows *rows, unsigned row, unsigned col);
 /* Answers the failed batch: constraint names that mean something are mapped
@@ -193,7 +193,8 @@ void tn__fail_str(tn_op *op, tn_err err, tn_str detail);
 void tn__log(tn_op *op, tn_str line);
 /* Finishes with a status and a JSON body; no body when absent. */
 void tn__respond(tn_op *op, unsigned status, tn_str json);
-/* One row as a JSON object: cells in the order of the `out` fields. */
+/* One row as a JSON object: a cell for each field; those not `out` are left
+ * out. */
 void tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
                    const tn_str *cells);
 /* Finishes with one row: 200, ETag and If-None-Match included, or 201 with
@@ -201,9 +202,11 @@ void tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
 void tn__respond_row(tn_op *op, unsigned status, const tn__field *fields,
                      unsigned nfields, const tn_str *cells, tn_str location);
 
-/* If-Match: TN_OK with *version (absent when there is no condition or it is
- * "*"), or the op's failure with what can't match any version. */
-tn_err tn__if_match(const tn_op *op, tn_str *version);
+/* If-Match as a bigint[] of versions, absent when there is no condition or it
+ * is "*"; TN_E_PRECONDITION_FAILED when it names nothing that is a version. */
+tn_err tn__if_match(tn_str *versions, const tn_op *op);
+/* Whether a version satisfies it. */
+int tn__if_match_holds(const tn_op *op, tn_str version);
 int tn__if_none_match(const tn_op *op, tn_str etag);
 
 

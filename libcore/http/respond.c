@@ -10,6 +10,8 @@ void
 tn__header(tn_op *op, tn_str name, tn_str value)
 {
     if (op->response.nheaders == TN__HEADERS_MAX) {
+        tn__log(op, TN_STR("a response has more headers than there is room "
+                           "for"));
         return;
     }
 
@@ -48,6 +50,11 @@ tn__respond(tn_op *op, unsigned status, tn_str json)
                op->endpoint->cache_control.p ? op->endpoint->cache_control
                                              : TN_STR("private, no-cache"));
     tn__header(op, TN_STR("X-Request-Id"), op->request_id);
+
+    if (!op->endpoint->tenantless) {
+        /* the same path answers each tenant and person differently */
+        tn__header(op, TN_STR("Vary"), TN_STR("Authorization, Tenon-Tenant"));
+    }
 }
 
 
@@ -135,27 +142,24 @@ void
 tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
               const tn_str *cells)
 {
-    unsigned i, n;
+    int first;
+    unsigned i;
 
+    first = 1;
     tn__buf_char(out, '{');
 
-    for (i = 0, n = 0; i < nfields; i++) {
+    for (i = 0; i < nfields; i++) {
         if (!fields[i].out) {
             continue;
         }
 
-        if (n) {
+        if (!first) {
             tn__buf_char(out, ',');
         }
 
-        if (fields[i].key.p) {
-            tn__buf_add(out, fields[i].key);
-        } else {
-            tn__buf_json(out, fields[i].name);
-            tn__buf_char(out, ':');
-        }
-
-        write_cell(out, &fields[i], cells[n++]);
+        first = 0;
+        tn__buf_add(out, fields[i].key);
+        write_cell(out, &fields[i], cells[i]);
     }
 
     tn__buf_char(out, '}');
@@ -167,27 +171,21 @@ static tn_err
 row_etag(tn_str *etag, tn_op *op, const tn__field *fields, unsigned nfields,
          const tn_str *cells)
 {
-    unsigned i, n;
     tn_str parts[3];
+    const tn__field *version;
 
     *etag = TN_NULL;
+    version = tn__field_find(fields, nfields, TN_STR("version"));
 
-    for (i = 0, n = 0; i < nfields; i++) {
-        if (!fields[i].out && !tn__eq(fields[i].name, TN_STR("version"))) {
-            continue;
-        }
-
-        if (tn__eq(fields[i].name, TN_STR("version"))) {
-            parts[0] = TN_STR("\"");
-            parts[1] = cells[n];
-            parts[2] = TN_STR("\"");
-            return tn__cat(etag, parts, 3, op->mem);
-        }
-
-        n++;
+    if (version == NULL) {
+        return TN_OK;
     }
 
-    return TN_OK;
+    parts[0] = TN_STR("\"");
+    parts[1] = cells[version - fields];
+    parts[2] = TN_STR("\"");
+
+    return tn__cat(etag, parts, 3, op->mem);
 }
 
 
@@ -269,33 +267,61 @@ tn__if_none_match(const tn_op *op, tn_str etag)
 
 
 tn_err
-tn__if_match(const tn_op *op, tn_str *version)
+tn__if_match(tn_str *versions, const tn_op *op)
 {
     int64_t n;
-    tn_str tag, text;
+    tn__buf out;
+    tn_str rest, text;
 
-    *version = TN_NULL;
-    tag = op->if_match;
+    *versions = TN_NULL;
+    rest = op->if_match;
 
-    if (tag.n == 0 || tn__eq(tag, TN_STR("*"))) {
+    if (rest.n == 0 || tn__eq(rest, TN_STR("*"))) {
         return TN_OK;
     }
 
-    /* A version is a number, so a list of tags names at most one that can
-     * match; lists are answered by their only number. gzip makes our own
-     * tags weak on the way: W/ is taken off. */
-    while (tag.p) {
-        text = opaque(tn__trim(tn__split(&tag, ',')));
+    /* gzip makes our own tags weak on the way: W/ is taken off. What is no
+     * version matches no row; "03" is another tag than "3", whatever SQL
+     * makes of it. */
+    tn__buf_init(&out, op->mem, 32);
 
-        /* "03" is another tag than "3", whatever SQL makes of it */
-        if (text.n && text.p[0] >= '1' && text.p[0] <= '9' &&
-            tn__int_parse(&n, text)) {
-            if (version->p) {
-                return TN_E_MALFORMED_REQUEST;
-            }
-            *version = text;
+    while (rest.p) {
+        text = opaque(tn__trim(tn__split(&rest, ',')));
+
+        if (text.n && text.p[0] >= '1' && text.p[0] <= '9'
+            && tn__int_parse(&n, text))
+        {
+            tn__buf_char(&out, out.n ? ',' : '{');
+            tn__buf_add(&out, text);
         }
     }
 
-    return version->p ? TN_OK : TN_E_PRECONDITION_FAILED;
+    if (out.n == 0) {
+        return TN_E_PRECONDITION_FAILED;
+    }
+
+    tn__buf_char(&out, '}');
+
+    return tn__buf_str(versions, &out);
+}
+
+
+int
+tn__if_match_holds(const tn_op *op, tn_str version)
+{
+    tn_str rest;
+
+    rest = op->if_match;
+
+    if (rest.n == 0 || tn__eq(rest, TN_STR("*"))) {
+        return 1;
+    }
+
+    while (rest.p) {
+        if (tn__eq(opaque(tn__trim(tn__split(&rest, ','))), version)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }

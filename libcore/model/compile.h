@@ -39,6 +39,10 @@ tn_err tn__compile_dup(tn_str *out, tn__compiler *c, tn_str s);
 /* A permission's number by name; 0 if there is none. */
 unsigned tn__compile_permission(const tn__compiler *c, tn_str name);
 
+/* t."title" and :f_title::text (sql.c). */
+void tn__sql_column(tn__buf *sql, tn_str alias, tn_str name);
+void tn__sql_value(tn__buf *sql, const tn__field *field);
+
 /* Rows of the database as a resource (resource.c). */
 tn_err tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row);
 /* What platform rows leave to compilation: keys, patterns (resource.c). */

@@ -2,20 +2,11 @@
  * list_sql.c: the statement of a list, by shape.
  */
 
-#include "libcore/model/model.h"
+#include "libcore/model/compile.h"
 
 
 #define LIT tn__buf_lit
 #define ADD tn__buf_add
-
-
-static void
-column(tn__buf *sql, tn_str name)
-{
-    LIT(sql, "t.\"");
-    ADD(sql, name);
-    tn__buf_char(sql, '"');
-}
 
 
 static void
@@ -32,11 +23,9 @@ filters(tn__buf *sql, const tn__resource *resource, uint64_t mask)
         }
 
         LIT(sql, " and ");
-        column(sql, field->name);
-        LIT(sql, " = :f_");
-        ADD(sql, field->name);
-        LIT(sql, "::");
-        ADD(sql, tn__field_sql_type(field));
+        tn__sql_column(sql, TN_STR("t"), field->name);
+        LIT(sql, " = ");
+        tn__sql_value(sql, field);
     }
 }
 
@@ -54,7 +43,7 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
     LIT(&sql, "select ");
     tn__resource_columns(&sql, resource, TN_STR("t"));
     LIT(&sql, ", ");
-    column(&sql, shape->sort->name);
+    tn__sql_column(&sql, TN_STR("t"), shape->sort->name);
     LIT(&sql, " as after_value, t.id as after_id from ");
     ADD(&sql, resource->relation);
     LIT(&sql, " t where t.tenant_id = :tenant::uuid");
@@ -65,7 +54,7 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
 
     if (shape->own) {
         LIT(&sql, " and ");
-        column(&sql, resource->owner);
+        tn__sql_column(&sql, TN_STR("t"), resource->owner);
         LIT(&sql, " = :actor::uuid");
     }
 
@@ -73,7 +62,7 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
 
     if (shape->after) {
         LIT(&sql, " and (");
-        column(&sql, shape->sort->name);
+        tn__sql_column(&sql, TN_STR("t"), shape->sort->name);
         ADD(&sql,
             shape->ascending ? TN_STR(", t.id) > (") : TN_STR(", t.id) < ("));
         LIT(&sql, ":after_value::");
@@ -82,7 +71,7 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
     }
 
     LIT(&sql, " order by ");
-    column(&sql, shape->sort->name);
+    tn__sql_column(&sql, TN_STR("t"), shape->sort->name);
     ADD(&sql, shape->ascending ? TN_STR(", t.id") : TN_STR(" desc, t.id desc"));
     LIT(&sql, " limit :limit::bigint");
 

@@ -90,7 +90,7 @@ struct tn__field {
     tn__type type;
     tn_str sql_type;       /* "uuid", "text"… for casts; absent: by type */
     tn_str default_sql;    /* the column's default, as SQL; absent: none */
-    unsigned out : 1;      /* in responses */
+    unsigned out : 1;      /* in responses; a column of answers in any case */
     unsigned create : 1;   /* may be given on create */
     unsigned update : 1;   /* may be given on update */
     unsigned required : 1; /* must be given on create */
@@ -160,6 +160,9 @@ tn__resource_columns(tn__buf *sql, const tn__resource *resource, tn_str alias);
 const tn__field *
 tn__field_find(const tn__field *fields, unsigned n, tn_str name);
 tn_str tn__field_sql_type(const tn__field *field);
+/* Whether a write must look at what the field refers to: create and update
+ * answer a column r<i> for each such field, update also alive<i> for parents. */
+int tn__field_checked(const tn__field *field, int update);
 
 
 /* ---- endpoints ---- */
@@ -194,7 +197,9 @@ typedef struct tn__endpoint {
     unsigned noutput;
     const tn_str *columns;   /* what stmt must answer, among others; made by */
     unsigned ncolumns;       /* compilation from output */
-    unsigned tenantless : 1; /* served where no tenant is named */
+    unsigned tenantless : 1;  /* served where no tenant is named */
+    unsigned base_domain : 1; /* and on the base domain only */
+    size_t body_max;          /* 0: the core's */
     tn_str cache_control;    /* absent: "private, no-cache" */
 } tn__endpoint;
 

@@ -16,7 +16,7 @@
  * 403; another version → 412; a reference missing → 422; else 409.
  */
 
-#include "libcore/model/model.h"
+#include "libcore/model/compile.h"
 #include "libcore/audit/audit.h"
 
 
@@ -66,8 +66,8 @@ quoted(tn__buf *sql, tn_str name)
 }
 
 
-static void
-column(tn__buf *sql, tn_str alias, tn_str name)
+void
+tn__sql_column(tn__buf *sql, tn_str alias, tn_str name)
 {
     ADD(sql, alias);
     tn__buf_char(sql, '.');
@@ -75,9 +75,8 @@ column(tn__buf *sql, tn_str alias, tn_str name)
 }
 
 
-/* :f_title::text */
-static void
-value(tn__buf *sql, const tn__field *field)
+void
+tn__sql_value(tn__buf *sql, const tn__field *field)
 {
     LIT(sql, ":f_");
     ADD(sql, field->name);
@@ -99,40 +98,39 @@ masked(tn__buf *sql, unsigned i)
 void
 tn__resource_columns(tn__buf *sql, const tn__resource *resource, tn_str alias)
 {
-    unsigned i, n;
+    unsigned i;
 
-    for (i = 0, n = 0; i < resource->nfields; i++) {
-        if (!resource->fields[i].out) {
-            continue;
-        }
-        if (n++) {
+    for (i = 0; i < resource->nfields; i++) {
+        if (i) {
             LIT(sql, ", ");
         }
-        column(sql, alias, resource->fields[i].name);
+        tn__sql_column(sql, alias, resource->fields[i].name);
     }
 }
+
+
+/* A function takes 100 arguments: so many fields an object. */
+#define IMAGE_FIELDS 50
 
 
 /* jsonb_build_object('id', done."id", …): the row as a response shows it. */
 static tn_err
 image(tn_str *out, const tn__resource *resource, tn_str alias, tn_mem *mem)
 {
-    unsigned i, n;
+    unsigned i;
     tn__buf sql;
     const tn__field *field;
 
     tn__buf_init(&sql, mem, 512);
-    LIT(&sql, "jsonb_build_object(");
 
-    for (i = 0, n = 0; i < resource->nfields; i++) {
+    for (i = 0; i < resource->nfields; i++) {
         field = &resource->fields[i];
 
-        if (!field->out) {
-            continue;
-        }
-
-        if (n++) {
+        if (i % IMAGE_FIELDS) {
             LIT(&sql, ", ");
+        } else {
+            ADD(&sql, i ? TN_STR(") || jsonb_build_object(")
+                        : TN_STR("jsonb_build_object("));
         }
 
         tn__buf_char(&sql, '\'');
@@ -141,11 +139,11 @@ image(tn_str *out, const tn__resource *resource, tn_str alias, tn_mem *mem)
 
         if (field->type == TN__TYPE_TIME) {
             LIT(&sql, "to_char(");
-            column(&sql, alias, field->name);
+            tn__sql_column(&sql, alias, field->name);
             LIT(&sql, " at time zone 'UTC', "
                       "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
         } else {
-            column(&sql, alias, field->name);
+            tn__sql_column(&sql, alias, field->name);
         }
     }
 
@@ -243,14 +241,13 @@ exists_open(tn__buf *sql, const tn__reference *reference)
     }
 
     LIT(sql, " and ");
-    column(sql, TN_STR("p"), reference->column);
+    tn__sql_column(sql, TN_STR("p"), reference->column);
     LIT(sql, " = ");
 }
 
 
-/* Whether a write must look at what the field refers to. */
-static int
-checked(const tn__field *field, int update)
+int
+tn__field_checked(const tn__field *field, int update)
 {
     if (field->reference == NULL) {
         return 0;
@@ -271,7 +268,7 @@ reference_cte(tn__buf *sql, const tn__resource *resource, int update)
     for (i = 0, n = 0; i < resource->nfields; i++) {
         field = &resource->fields[i];
 
-        if (!checked(field, update)) {
+        if (!tn__field_checked(field, update)) {
             continue;
         }
 
@@ -283,10 +280,10 @@ reference_cte(tn__buf *sql, const tn__resource *resource, int update)
             LIT(sql, "(not (");
             masked(sql, i);
             LIT(sql, ") or ");
-            value(sql, field);
+            tn__sql_value(sql, field);
             LIT(sql, " is null or ");
             exists_open(sql, field->reference);
-            value(sql, field);
+            tn__sql_value(sql, field);
             LIT(sql, "))");
         }
 
@@ -302,10 +299,10 @@ reference_cte(tn__buf *sql, const tn__resource *resource, int update)
             masked(sql, i);
             LIT(sql, " or ");
         }
-        column(sql, TN_STR("old"), field->name);
+        tn__sql_column(sql, TN_STR("old"), field->name);
         LIT(sql, " is null or ");
         exists_open(sql, field->reference);
-        column(sql, TN_STR("old"), field->name);
+        tn__sql_column(sql, TN_STR("old"), field->name);
         LIT(sql, ")) as alive");
         tn__buf_int(sql, i);
     }
@@ -330,7 +327,7 @@ reference_names(tn__buf *sql, const tn__resource *resource, int update,
     for (i = 0; i < resource->nfields; i++) {
         field = &resource->fields[i];
 
-        if (!checked(field, update)) {
+        if (!tn__field_checked(field, update)) {
             continue;
         }
 
@@ -382,14 +379,14 @@ compile_create(tn__resource *resource, tn_mem *mem)
         LIT(&sql, ", ");
 
         if (field->default_sql.p == NULL) {
-            value(&sql, field);
+            tn__sql_value(&sql, field);
             continue;
         }
 
         LIT(&sql, "case when ");
         masked(&sql, i);
         LIT(&sql, " then ");
-        value(&sql, field);
+        tn__sql_value(&sql, field);
         LIT(&sql, " else ");
         ADD(&sql, field->default_sql);
         LIT(&sql, " end");
@@ -436,9 +433,9 @@ static void
 where_old(tn__buf *sql, const tn__resource *resource)
 {
     LIT(sql, " where t.tenant_id = :tenant::uuid and t.id = old.id"
-             " and (:match::bigint is null or old.version = :match::bigint)"
+             " and (:match::bigint[] is null or old.version = any(:match::bigint[]))"
              " and (:own::uuid is null or ");
-    column(sql, TN_STR("old"), resource->owner);
+    tn__sql_column(sql, TN_STR("old"), resource->owner);
     LIT(sql, " = :own::uuid)");
 }
 
@@ -448,7 +445,7 @@ static void
 select_old(tn__buf *sql, const tn__resource *resource)
 {
     LIT(sql, "\nselect old.version as old_version, ");
-    column(sql, TN_STR("old"), resource->owner);
+    tn__sql_column(sql, TN_STR("old"), resource->owner);
     LIT(sql, " as old_owner");
 }
 
@@ -481,9 +478,9 @@ compile_update(tn__resource *resource, tn_mem *mem)
         LIT(&sql, " = case when ");
         masked(&sql, i);
         LIT(&sql, " then ");
-        value(&sql, field);
+        tn__sql_value(&sql, field);
         LIT(&sql, " else ");
-        column(&sql, TN_STR("t"), field->name);
+        tn__sql_column(&sql, TN_STR("t"), field->name);
         LIT(&sql, " end");
     }
 
@@ -498,7 +495,7 @@ compile_update(tn__resource *resource, tn_mem *mem)
             LIT(&sql, " and (:from_");
             ADD(&sql, field->name);
             LIT(&sql, "::text[] is null or ");
-            column(&sql, TN_STR("old"), field->name);
+            tn__sql_column(&sql, TN_STR("old"), field->name);
             LIT(&sql, " = any(:from_");
             ADD(&sql, field->name);
             LIT(&sql, "::text[]))");

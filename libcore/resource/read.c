@@ -9,7 +9,7 @@
 static int
 visible(const tn_op *op, const tn_rows *rows)
 {
-    unsigned i, n;
+    const tn__field *owner;
     const tn__resource *resource;
 
     if (rows->nrows == 0) {
@@ -21,17 +21,12 @@ visible(const tn_op *op, const tn_rows *rows)
         return 1;
     }
 
-    for (i = 0, n = 0; i < resource->nfields; i++) {
-        if (!resource->fields[i].out) {
-            continue;
-        }
-        if (tn__eq(resource->fields[i].name, resource->owner)) {
-            return tn__eq(tn__cell(rows, 0, n), op->principal.user);
-        }
-        n++;
-    }
+    owner = tn__field_find(resource->fields, resource->nfields,
+                           resource->owner);
 
-    return 0;
+    return owner
+           && tn__eq(tn__cell(rows, 0, (unsigned) (owner - resource->fields)),
+                     op->principal.user);
 }
 
 
