@@ -33,7 +33,7 @@ SOVERSION := 1
 CC = gcc
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Werror
-BASE := -std=gnu11 $(WARN) -Iinclude -I. -D_GNU_SOURCE -MMD -MP
+BASE := -std=gnu11 $(WARN) -Iinclude -I. -I$(B) -D_GNU_SOURCE -MMD -MP
 # Asked when a recipe runs, not before the packages are there.
 PQ_CFLAGS = $(shell pkg-config --cflags libpq)
 LIBS := -Wl,--as-needed -lpq -lcjson -lsodium -lpcre2-8 -lssl -lcrypto
@@ -81,11 +81,16 @@ $(B)/lib/tenon.pc: scripts/tenon.pc.in Makefile include/tenon/base.h
 	@sed -e 's|@PREFIX@|$(CURDIR)|; s|@LIBDIR@|$(CURDIR)/$(B)/lib|' \
 	    -e 's|@VERSION@|$(VERSION)|' $< > $@
 
-$(B)/gen/queries.c: libcore/queries.pl $(wildcard schema/queries/*.sql) \
-                    $(B)/queries.list | packages
+$(B)/gen/queries.h: flags := --header
+
+$(B)/gen/queries.c $(B)/gen/queries.h: libcore/queries.pl \
+        $(wildcard schema/queries/*.sql) $(B)/queries.list | packages
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
-	$(Q)perl libcore/queries.pl $(sort $(wildcard schema/queries/*.sql)) > $@
+	$(Q)perl libcore/queries.pl $(flags) \
+	    $(sort $(wildcard schema/queries/*.sql)) > $@
+
+$(core_obj) $(san_obj): | $(B)/gen/queries.h
 
 $(B)/obj/libcore/%.o: libcore/%.c | packages
 	$(call say,CC,$@)

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # queries.pl: the platform's named statements as C.
 #
-#   perl libcore/queries.pl schema/queries/*.sql > build/gen/queries.c
+#   perl libcore/queries.pl          schema/queries/*.sql > build/gen/queries.c
+#   perl libcore/queries.pl --header schema/queries/*.sql > build/gen/queries.h
 #
 # "-- name: X" begins a statement, ";" ends it; every ":name" becomes a
 # parameter, in order of first appearance; "::" is a cast. The C is what
@@ -14,8 +15,15 @@ use Digest::SHA qw(sha256_hex);
 my %context = map { $_ => 'TN__BIND_' . uc }
   qw(tenant realm actor session request_id ip user_agent event_id salt id mask);
 
-print "/* Generated from schema/queries/ by libcore/queries.pl. */\n\n",
-  "#include \"libcore/model/queries.h\"\n";
+my $header = @ARGV && $ARGV[0] eq '--header' && shift @ARGV;
+my $origin = "/* Generated from schema/queries/ by libcore/queries.pl. */\n\n";
+
+if ($header) {
+    header();
+    exit;
+}
+
+print $origin, "#include \"gen/queries.h\"\n";
 
 my %seen;
 
@@ -56,4 +64,28 @@ for my $file (@ARGV) {
           "        .nparams = ", scalar @names, ",\n    },\n",
           "    .binds = binds_$name,\n};\n";
     }
+}
+
+# tn__q_X for every X, and two lists: what reads the catalogue, in the order of
+# its file, and all others.
+sub header {
+    my %list = (QUERY => [], CATALOGUE_QUERY => []);
+
+    for my $file (@ARGV) {
+        open my $in, '<', $file or die "$file: $!\n";
+        my $to = $file =~ m{/catalogue\.sql$} ? 'CATALOGUE_QUERY' : 'QUERY';
+        push @{ $list{$to} }, map { /^-- name: *(\w+)/ ? $1 : () } <$in>;
+    }
+
+    print $origin, "#ifndef TN__QUERIES_H\n#define TN__QUERIES_H\n\n",
+      "#include \"libcore/model/model.h\"\n";
+
+    for my $name (sort keys %list) {
+        print "\n#define TN__${name}_MAP(X)",
+          map({ " \\\n    X($_)" } @{ $list{$name} }), "\n\n",
+          map { "extern const tn__bound tn__q_$_;\n" } @{ $list{$name} };
+    }
+
+    print "\n#endif\n";
+    return;
 }

@@ -36,56 +36,85 @@ typedef struct tn_str {
 
 
 /*
- * Every error that a client can meet, once: X(NAME, status, code, title).
- * The enum, the HTTP status, the problem+json `code`, OpenAPI's responses and
- * docs/errors.md all come from this list.
+ * Every error that a client can meet, once: X(NAME, status, code, title,
+ * detail); the detail is what is said where nothing better is known. The enum,
+ * the HTTP status and the problem document come from this list, and
+ * docs/errors.md is held against it by a test.
  */
 #define TN_ERROR_MAP(X)                                                        \
-    X(MALFORMED_REQUEST, 400, "malformed_request", "Malformed request")        \
-    X(MALFORMED_JSON, 400, "malformed_json", "Malformed JSON")                 \
-    X(UNKNOWN_PARAMETER, 400, "unknown_parameter", "Unknown parameter")        \
-    X(INVALID_PARAMETER, 400, "invalid_parameter", "Invalid parameter")        \
-    X(INVALID_CURSOR, 400, "invalid_cursor", "Invalid cursor")                 \
-    X(UNAUTHENTICATED, 401, "unauthenticated", "Not signed in")                \
-    X(INVALID_CREDENTIALS, 401, "invalid_credentials", "Invalid credentials")  \
-    X(TOKEN_EXPIRED, 401, "token_expired", "Token expired")                    \
-    X(FORBIDDEN, 403, "forbidden", "Not allowed")                              \
-    X(TENANT_MISMATCH, 403, "tenant_mismatch", "Tenants disagree")             \
-    X(TENANT_INACTIVE, 403, "tenant_inactive", "Tenant inactive")              \
-    X(NOT_FOUND, 404, "not_found", "Not found")                                \
-    X(TENANT_UNKNOWN, 404, "tenant_unknown", "Unknown tenant")                 \
-    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")     \
-    X(STATE_CONFLICT, 409, "state_conflict", "State conflict")                 \
-    X(DUPLICATE, 409, "duplicate", "Already exists")                           \
-    X(EMAIL_TAKEN, 409, "email_taken", "E-mail taken")                         \
-    X(SLUG_TAKEN, 409, "slug_taken", "Slug taken")                             \
-    X(PRECONDITION_FAILED, 412, "precondition_failed", "Precondition failed")  \
-    X(TOO_LARGE, 413, "too_large", "Too large")                                \
-    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type",                   \
-      "Unsupported media type")                                                \
-    X(INVALID_FIELDS, 422, "invalid_fields", "Invalid fields")                 \
-    X(RATE_LIMITED, 429, "rate_limited", "Rate limited")                       \
-    X(INTERNAL, 500, "internal", "Internal error")                             \
-    X(UNAVAILABLE, 503, "unavailable", "Unavailable")                          \
-    X(BUSY, 503, "busy", "Busy")                                               \
-    X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "Outcome unknown")
+    X(MALFORMED_REQUEST, 400, "malformed_request", "Malformed request",        \
+      "The request is not HTTP as it should be.")                              \
+    X(MALFORMED_JSON, 400, "malformed_json", "Malformed JSON",                 \
+      "The body is not JSON.")                                                 \
+    X(UNKNOWN_PARAMETER, 400, "unknown_parameter", "Unknown parameter",        \
+      "The query holds a parameter that is not known here.")                   \
+    X(INVALID_PARAMETER, 400, "invalid_parameter", "Invalid parameter",        \
+      "A query parameter has a value that can't be.")                          \
+    X(INVALID_CURSOR, 400, "invalid_cursor", "Invalid cursor",                 \
+      "The cursor is not one of this list.")                                   \
+    X(UNAUTHENTICATED, 401, "unauthenticated", "Not signed in",                \
+      "Sign in, and send the access token as Authorization: Bearer.")          \
+    X(INVALID_CREDENTIALS, 401, "invalid_credentials", "Invalid credentials",  \
+      "No such e-mail address and password here.")                             \
+    X(TOKEN_EXPIRED, 401, "token_expired", "Token expired",                    \
+      "The access token has expired; sign in again.")                          \
+    X(FORBIDDEN, 403, "forbidden", "Not allowed",                              \
+      "Your role doesn't allow this.")                                         \
+    X(TENANT_MISMATCH, 403, "tenant_mismatch", "Tenants disagree",             \
+      "Host, header and token name different tenants.")                        \
+    X(TENANT_INACTIVE, 403, "tenant_inactive", "Tenant inactive",              \
+      "This tenant is suspended.")                                             \
+    X(NOT_FOUND, 404, "not_found", "Not found",                                \
+      "There is no such thing, or it is not yours to see.")                    \
+    X(TENANT_UNKNOWN, 404, "tenant_unknown", "Unknown tenant",                 \
+      "There is no such tenant.")                                              \
+    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed",     \
+      "This path doesn't take this method; see Allow.")                        \
+    X(STATE_CONFLICT, 409, "state_conflict", "State conflict",                 \
+      "The current state doesn't allow this.")                                 \
+    X(DUPLICATE, 409, "duplicate", "Already exists",                           \
+      "Such a thing exists already.")                                          \
+    X(EMAIL_TAKEN, 409, "email_taken", "E-mail taken",                         \
+      "There is an account with this e-mail address.")                         \
+    X(SLUG_TAKEN, 409, "slug_taken", "Slug taken",                             \
+      "There is an organization with this slug.")                              \
+    X(PRECONDITION_FAILED, 412, "precondition_failed", "Precondition failed",  \
+      "It has another version than If-Match names; read it again.")            \
+    X(TOO_LARGE, 413, "too_large", "Too large",                                \
+      "The body is larger than allowed.")                                      \
+    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type", "Unsupported media type",\
+      "Send Content-Type: application/json.")                                  \
+    X(INVALID_FIELDS, 422, "invalid_fields", "Invalid fields",                 \
+      "Some fields can't be as they are; see errors.")                         \
+    X(RATE_LIMITED, 429, "rate_limited", "Rate limited",                       \
+      "Too many requests; wait as Retry-After says.")                          \
+    X(INTERNAL, 500, "internal", "Internal error",                             \
+      "Something went wrong here; the operator can find it by request_id.")    \
+    X(UNAVAILABLE, 503, "unavailable", "Unavailable",                          \
+      "The service can't answer now; nothing was done.")                       \
+    X(BUSY, 503, "busy", "Busy",                                               \
+      "The service is too busy; nothing was done.")                            \
+    X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "Outcome unknown",              \
+      "The connection to the database was lost: the change may or "            \
+      "may not have been made.")
 
 /* 0 is success; NOMEM never reaches a client (it answers as INTERNAL from a
  * static response). */
 typedef enum tn_err {
     TN_OK = 0,
     TN_E_NOMEM,
-#define TN_X(name, status, code, title) TN_E_##name,
+#define TN_X(name, status, code, title, detail) TN_E_##name,
     TN_ERROR_MAP(TN_X)
 #undef TN_X
         TN_E_COUNT
 } tn_err;
 
-/* HTTP status (200 for TN_OK), problem `code`, and title of an error.
- * Static memory; unknown values answer as INTERNAL. */
+/* HTTP status (200 for TN_OK), problem `code`, title and default detail of an
+ * error. Static memory; unknown values answer as INTERNAL. */
 TN_API unsigned tn_err_status(tn_err err);
 TN_API tn_str tn_err_code(tn_err err);
 TN_API tn_str tn_err_title(tn_err err);
+TN_API tn_str tn_err_detail(tn_err err);
 
 
 /* What can be wrong with one field: X(NAME, code, default detail). */

@@ -118,6 +118,16 @@ void tn__rng_init(tn__rng *rng, const unsigned char seed[32]);
 void tn__rng_bytes(tn__rng *rng, void *out, size_t n);
 
 
+/* ---- keyed hashes (mac.c) ---- */
+
+/* Keyed BLAKE2b over n parts, each with its length before it, so that no two
+ * lists of parts are hashed alike. 16 <= size <= 64. */
+void tn__mac(unsigned char *out, size_t size, const unsigned char key[32],
+             const tn_str *parts, unsigned n);
+/* Bytes as PostgreSQL's bytea text, "\\x00ff". */
+tn_err tn__bytea(tn_str *out, const unsigned char *p, size_t n, tn_mem *mem);
+
+
 /* ---- JSON in (json.c) ---- */
 
 /*

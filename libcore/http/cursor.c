@@ -1,7 +1,7 @@
 /*
  * cursor.c: a place in a list, sealed: MAC (16 bytes), then the value and the
- * id of the last row shown. The MAC binds tenant, endpoint and every query
- * parameter but cursor and limit, so a cursor can't be carried into another
+ * id of the last row shown. The MAC binds tenant, endpoint and what decides the
+ * list (`binding`: filters and order), so a cursor can't be carried into another
  * list, another order or another tenant.
  */
 
@@ -13,42 +13,21 @@
 
 
 static void
-mac_str(crypto_generichash_state *state, tn_str s)
+mac(unsigned char out[MAC_LEN], const tn_op *op, tn_str binding, tn_str payload)
 {
-    uint64_t n;
+    tn_str parts[5];
 
-    n = s.n;
-    crypto_generichash_update(state, (const unsigned char *) &n, sizeof(n));
-    crypto_generichash_update(state, (const unsigned char *) s.p, s.n);
-}
-
-
-static void
-mac(unsigned char out[MAC_LEN], const tn_op *op, tn_str payload)
-{
-    unsigned i;
-    crypto_generichash_state state;
-
-    crypto_generichash_init(&state, op->core->conf.secret, TN_KEY_LEN, MAC_LEN);
-    mac_str(&state, TN_STR("cursor"));
-    mac_str(&state, op->tenant.id);
-    mac_str(&state, op->endpoint->operation);
-
-    for (i = 0; i < op->nparams; i++) {
-        if (!tn__eq(op->params[i].name, TN_STR("cursor")) &&
-            !tn__eq(op->params[i].name, TN_STR("limit"))) {
-            mac_str(&state, op->params[i].name);
-            mac_str(&state, op->params[i].value);
-        }
-    }
-
-    mac_str(&state, payload);
-    crypto_generichash_final(&state, out, MAC_LEN);
+    parts[0] = TN_STR("cursor");
+    parts[1] = op->tenant.id;
+    parts[2] = op->endpoint->operation;
+    parts[3] = binding;
+    parts[4] = payload;
+    tn__mac(out, MAC_LEN, op->core->conf.secret, parts, 5);
 }
 
 
 tn_err
-tn__cursor_seal(tn_str *out, tn_op *op, tn_str value, tn_str id)
+tn__cursor_seal(tn_str *out, tn_op *op, tn_str binding, tn_str value, tn_str id)
 {
     char *text;
     size_t n;
@@ -64,7 +43,7 @@ tn__cursor_seal(tn_str *out, tn_op *op, tn_str value, tn_str id)
 
     memcpy(raw + MAC_LEN, id.p, id.n);
     memcpy(raw + MAC_LEN + id.n, value.p, value.n);
-    mac(raw, op, (tn_str){ (char *) raw + MAC_LEN, n - MAC_LEN });
+    mac(raw, op, binding, (tn_str){ (char *) raw + MAC_LEN, n - MAC_LEN });
 
     out->p = text;
     out->n = tn__b64_encode(text, raw, n);
@@ -74,7 +53,8 @@ tn__cursor_seal(tn_str *out, tn_op *op, tn_str value, tn_str id)
 
 
 tn_err
-tn__cursor_open(tn_str *value, tn_str *id, tn_op *op, tn_str cursor)
+tn__cursor_open(tn_str *value, tn_str *id, tn_op *op, tn_str binding,
+                tn_str cursor)
 {
     size_t n;
     unsigned char *raw, expected[MAC_LEN];
@@ -89,7 +69,7 @@ tn__cursor_open(tn_str *value, tn_str *id, tn_op *op, tn_str cursor)
         return TN_E_INVALID_CURSOR;
     }
 
-    mac(expected, op, (tn_str){ (char *) raw + MAC_LEN, n - MAC_LEN });
+    mac(expected, op, binding, (tn_str){ (char *) raw + MAC_LEN, n - MAC_LEN });
 
     if (sodium_memcmp(expected, raw, MAC_LEN) != 0) {
         return TN_E_INVALID_CURSOR;

@@ -213,9 +213,11 @@ int tn__if_none_match(const tn_op *op, tn_str etag);
 /* ---- cursors (cursor.c) ---- */
 
 /* Seals a place in a list: base64url over MAC and payload, bound to tenant,
- * endpoint and query. */
-tn_err tn__cursor_seal(tn_str *out, tn_op *op, tn_str value, tn_str id);
-/* Opens one; TN_E_INVALID_CURSOR when it isn't of this tenant and query. */
-tn_err tn__cursor_open(tn_str *value, tn_str *id, tn_op *op, tn_str cursor);
+ * endpoint and `binding`, the list's filters and order. */
+tn_err tn__cursor_seal(tn_str *out, tn_op *op, tn_str binding, tn_str value,
+                       tn_str id);
+/* Opens one; TN_E_INVALID_CURSOR when it isn't of this tenant and list. */
+tn_err tn__cursor_open(tn_str *value, tn_str *id, tn_op *op, tn_str binding,
+                       tn_str cursor);
 
 #endif

@@ -8,9 +8,11 @@
 #define RETRY_AFTER "1" /* seconds: pools recover, queues drain */
 
 
-/* {"type":…,"title":…,"status":…,"code":… , open at the end. */
+/* {"type":…,"title":…,"status":…,"detail":…,"code":…,"request_id":… , open at
+ * the end. */
 static void
-problem_head(tn__buf *out, tn_err err, unsigned status)
+problem_head(tn__buf *out, tn_err err, unsigned status, tn_str detail,
+             tn_str request_id)
 {
     tn__buf_lit(out, "{\"type\":\"urn:tenon:problem:");
     tn__buf_add(out, tn_err_code(err));
@@ -18,8 +20,12 @@ problem_head(tn__buf *out, tn_err err, unsigned status)
     tn__buf_json(out, tn_err_title(err));
     tn__buf_lit(out, ",\"status\":");
     tn__buf_int(out, status);
+    tn__buf_lit(out, ",\"detail\":");
+    tn__buf_json(out, detail.p ? detail : tn_err_detail(err));
     tn__buf_lit(out, ",\"code\":");
     tn__buf_json(out, tn_err_code(err));
+    tn__buf_lit(out, ",\"request_id\":");
+    tn__buf_json(out, request_id);
 }
 
 
@@ -107,15 +113,7 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
     op->response.nheaders = 0;
 
     tn__buf_init(&out, op->mem, 512);
-    problem_head(&out, err, tn_err_status(err));
-
-    if (detail.p) {
-        tn__buf_lit(&out, ",\"detail\":");
-        tn__buf_json(&out, detail);
-    }
-
-    tn__buf_lit(&out, ",\"request_id\":");
-    tn__buf_json(&out, op->request_id);
+    problem_head(&out, err, tn_err_status(err), detail, op->request_id);
 
     if (op->nfaults) {
         faults(&out, op);
@@ -175,14 +173,15 @@ tn_response_static(tn_err err)
         { TN_STR_C("Retry-After"), TN_STR_C(RETRY_AFTER) },
     };
 
-#define BODY(status, code, title)                                          \
+#define BODY(status, code, title, detail)                                  \
     TN_STR_C("{\"type\":\"urn:tenon:problem:" code "\",\"title\":\"" title \
-             "\",\"status\":" #status ",\"code\":\"" code "\"}")
+             "\",\"status\":" #status ",\"detail\":\"" detail              \
+             "\",\"code\":\"" code "\"}")
 
     static const tn_response responses[] = {
-#define TN_X(name, status, code, title)                       \
+#define TN_X(name, status, code, title, detail)               \
     [TN_E_##name] = { status, headers, status == 503 ? 3 : 2, \
-                      BODY(status, code, title) },
+                      BODY(status, code, title, detail) },
         TN_ERROR_MAP(TN_X)
 #undef TN_X
     };
@@ -243,9 +242,7 @@ tn_response_problem(const tn_response **out, unsigned status, tn_str request_id,
     }
 
     tn__buf_init(&json, mem, 256);
-    problem_head(&json, err, status);
-    tn__buf_lit(&json, ",\"request_id\":");
-    tn__buf_json(&json, request_id);
+    problem_head(&json, err, status, TN_NULL, request_id);
     tn__buf_char(&json, '}');
 
     response->status = status;

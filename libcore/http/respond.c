@@ -288,15 +288,14 @@ tn__if_match(tn_str *versions, const tn_op *op)
     while (rest.p) {
         text = opaque(tn__trim(tn__split(&rest, ',')));
 
-        if (text.n && text.p[0] >= '1' && text.p[0] <= '9'
-            && tn__int_parse(&n, text))
-        {
+        if (text.n && text.p[0] >= '1' && text.p[0] <= '9' &&
+            tn__int_parse(&n, text)) {
             tn__buf_char(&out, out.n ? ',' : '{');
             tn__buf_add(&out, text);
         }
     }
 
-    if (out.n == 0) {
+    if (out.err == TN_OK && out.n == 0) {
         return TN_E_PRECONDITION_FAILED;
     }
 

@@ -178,6 +178,9 @@ check_text(tn_op *op, tn_str at, const tn__field *field, tn_str *value)
         fault_bound(op, at, TN_F_TOO_LONG, "must have at most ", field->max,
                     field->max == 1 ? " character" : " characters");
 
+    } else if (field->password && value->n > sizeof(op->job->password)) {
+        tn__fault(op, at, TN_F_TOO_LONG, "must have at most 1024 bytes");
+
     } else if (!in_set(field, *value)) {
         fault_set(op, at, field);
 

@@ -4,9 +4,7 @@
  */
 
 #include "libcore/http/http.h"
-#include "libcore/model/queries.h"
-
-#include <sodium.h>
+#include "gen/queries.h"
 
 
 tn_str
@@ -32,20 +30,17 @@ tn__new_id(tn_op *op)
 tn_str
 tn__new_salt(tn_op *op)
 {
-    char *text;
+    tn_str text;
     unsigned char salt[16];
 
-    text = tn__alloc(op->mem, 2 + 2 * sizeof(salt) + 1);
-    if (text == NULL) {
+    tn__rng_bytes(&op->rng, salt, sizeof(salt));
+
+    if (tn__bytea(&text, salt, sizeof(salt), op->mem) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return TN_NULL;
     }
 
-    tn__rng_bytes(&op->rng, salt, sizeof(salt));
-    memcpy(text, "\\x", 2);
-    sodium_bin2hex(text + 2, 2 * sizeof(salt) + 1, salt, sizeof(salt));
-
-    return (tn_str){ text, 2 + 2 * sizeof(salt) };
+    return text;
 }
 
 
@@ -240,19 +235,61 @@ tn__cell(const tn_rows *rows, unsigned row, unsigned col)
 }
 
 
-static int
-state_is(const tn_reply *reply, const char *sqlstate)
+/* What a client is told of an error of the server's, by the beginning of its
+ * SQLSTATE; the first that fits. In all of these nothing was done. */
+static const struct {
+    const char *sqlstate;
+    tn_err err;
+    const char *detail;
+} refusals[] = {
+    { "23505", TN_E_DUPLICATE, "Such a row exists already." },
+    { "23503", TN_E_STATE_CONFLICT,
+      "Something that this refers to, or that refers to this, changed "
+      "meanwhile." },
+    { "23", TN_E_INVALID_FIELDS, "A value breaks a rule of the table." },
+    { "22", TN_E_INVALID_FIELDS, "A value is out of the column's range." },
+    { "55P03", TN_E_BUSY, "The database was too busy; try again." },
+    { "57014", TN_E_BUSY, "The database took too long; try again." },
+    { "40", TN_E_BUSY, "The database was too busy; try again." },
+    { "53", TN_E_BUSY, "The database is short of resources; try again." },
+    { "57P", TN_E_UNAVAILABLE, "The database is restarting." },
+    { "0A000", TN_E_UNAVAILABLE, "The database's schema is changing." },
+    { "26000", TN_E_UNAVAILABLE, "The database's schema is changing." },
+};
+
+
+static void
+fail_refused(tn_op *op, const tn_reply *reply)
 {
-    return memcmp(reply->sqlstate, sqlstate, 5) == 0;
+    unsigned i;
+    tn_str line, state, parts[4];
+
+    state = (tn_str){ reply->sqlstate, strnlen(reply->sqlstate, 5) };
+
+    for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (tn__starts(state, (tn_str){ refusals[i].sqlstate,
+                                        strlen(refusals[i].sqlstate) })) {
+            tn__fail(op, refusals[i].err, refusals[i].detail);
+            return;
+        }
+    }
+
+    parts[0] = TN_STR("database error ");
+    parts[1] = state;
+    parts[2] = TN_STR(": ");
+    parts[3] = reply->message.p ? reply->message : TN_STR("no message");
+
+    if (tn__cat(&line, parts, 4, op->mem) == TN_OK) {
+        tn__log(op, line);
+    }
+
+    tn__fail(op, TN_E_INTERNAL, NULL);
 }
 
 
 void
 tn__fail_db(tn_op *op, const tn_reply *reply)
 {
-    tn_str parts[4];
-    tn_str line;
-
     if (reply == NULL) {
         tn__log(op, TN_STR("the host answered a batch with no reply"));
         tn__fail(op, TN_E_INTERNAL, NULL);
@@ -283,52 +320,7 @@ tn__fail_db(tn_op *op, const tn_reply *reply)
 
     case TN_DB_OK:
     case TN_DB_ERROR:
-        break;
-    }
-
-    if (state_is(reply, "23505")) {
-        tn__fail(op, TN_E_DUPLICATE, "Such a row exists already.");
+        fail_refused(op, reply);
         return;
     }
-
-    if (state_is(reply, "23503")) {
-        tn__fail(op, TN_E_STATE_CONFLICT,
-                 "Something that this refers to, or that refers to this, "
-                 "changed meanwhile.");
-        return;
-    }
-
-    if (state_is(reply, "23514") || state_is(reply, "23502")) {
-        tn__fault(op, TN_STR(""), TN_F_OUT_OF_RANGE,
-                  "breaks a rule of the table");
-        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
-        return;
-    }
-
-    /* a lock or a statement ran out of time, a deadlock, a serialisation
-     * failure: nothing was done and it may well work next time */
-    if (state_is(reply, "55P03") || state_is(reply, "57014") ||
-        state_is(reply, "40P01") || state_is(reply, "40001")) {
-        tn__fail(op, TN_E_BUSY, "The database was too busy; try again.");
-        return;
-    }
-
-    /* shutting down, or starting up: refused before anything was done */
-    if (memcmp(reply->sqlstate, "57P", 3) == 0 ||
-        memcmp(reply->sqlstate, "0A000", 5) == 0 ||
-        memcmp(reply->sqlstate, "26000", 5) == 0) {
-        tn__fail(op, TN_E_UNAVAILABLE, "The database is restarting.");
-        return;
-    }
-
-    parts[0] = TN_STR("database error ");
-    parts[1] = (tn_str){ reply->sqlstate, strnlen(reply->sqlstate, 5) };
-    parts[2] = TN_STR(": ");
-    parts[3] = reply->message.p ? reply->message : TN_STR("no message");
-
-    if (tn__cat(&line, parts, 4, op->mem) == TN_OK) {
-        tn__log(op, line);
-    }
-
-    tn__fail(op, TN_E_INTERNAL, NULL);
 }

@@ -3,14 +3,20 @@
  */
 
 #include "libcore/identity/identity.h"
-#include "libcore/model/queries.h"
+#include "gen/queries.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 /* ASCII on both sides of the @: what a mail server takes, and what folds to
  * lower case the same way everywhere. */
 #define EMAIL_PATTERN "^[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,189}\\z"
-#define SLUG_PATTERN  "^[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])\\z"
+/* A host's label: no UUID (Tenon-Tenant takes ids as well) and no "xn--". */
+#define SLUG_PATTERN                        \
+    "^(?![0-9a-f]{8}-[0-9a-f]{4}-)(?!..--)" \
+    "[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])\\z"
+
+/* What anybody may send without having signed in is read small. */
+#define PUBLIC_BODY_MAX 16384
 
 
 /* signup.c and login.c know the order of these rows. */
@@ -45,6 +51,7 @@ static const tn__field signup_input[] = {
       .type = TN__TYPE_TEXT,
       .create = 1,
       .required = 1,
+      .password = 1,
       .has_min = 1,
       .min = 8 },
     { .name = TN_STR_C("name"),
@@ -79,7 +86,8 @@ static const tn__field login_input[] = {
     { .name = TN_STR_C("password"),
       .type = TN__TYPE_TEXT,
       .create = 1,
-      .required = 1 },
+      .required = 1,
+      .password = 1 },
 };
 
 static const tn__field me_output[] = {
@@ -116,6 +124,8 @@ static const tn__endpoint endpoints[] = {
       .noutput = COUNT(signup_output),
       .stmt = &tn__q_signup,
       .tenantless = 1,
+      .base_domain = 1,
+      .body_max = PUBLIC_BODY_MAX,
       .cache_control = TN_STR_C("no-store") },
     { .operation = TN_STR_C("logIn"),
       .method = TN_STR_C("POST"),
@@ -123,6 +133,7 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "public",
       .kind = TN__KIND_STEP,
       .step = tn__step_login,
+      .body_max = PUBLIC_BODY_MAX,
       .input = login_input,
       .ninput = COUNT(login_input),
       .cache_control = TN_STR_C("no-store") },

@@ -8,9 +8,8 @@
  */
 
 #include "libcore/identity/identity.h"
-#include "libcore/model/queries.h"
+#include "gen/queries.h"
 
-#include <sodium.h>
 
 /* The input's rows, in the order of login_input (endpoints.c). */
 enum {
@@ -34,47 +33,30 @@ typedef struct login {
 } login;
 
 
-/* HMAC of realm and address: the attempt row holds no address. */
+/* A MAC of realm and address: the attempt row holds no address. */
 static tn_str
 attempt_key(tn_op *op)
 {
-    char *text;
+    tn_str text, parts[3];
     unsigned char key[32];
-    crypto_generichash_state state;
 
-    text = tn__alloc(op->mem, 2 + 2 * sizeof(key) + 1);
-    if (text == NULL) {
+    parts[0] = TN_STR("attempt");
+    parts[1] = op->tenant.realm;
+    parts[2] = op->values[EMAIL];
+    tn__mac(key, sizeof(key), op->core->conf.secret, parts, 3);
+
+    if (tn__bytea(&text, key, sizeof(key), op->mem) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return TN_NULL;
     }
 
-    crypto_generichash_init(&state, op->core->conf.secret, TN_KEY_LEN,
-                            sizeof(key));
-    crypto_generichash_update(&state, (const unsigned char *) "attempt", 8);
-    crypto_generichash_update(
-        &state, (const unsigned char *) op->tenant.realm.p, op->tenant.realm.n);
-    crypto_generichash_update(&state,
-                              (const unsigned char *) op->values[EMAIL].p,
-                              op->values[EMAIL].n);
-    crypto_generichash_final(&state, key, sizeof(key));
-
-    memcpy(text, "\\x", 2);
-    sodium_bin2hex(text + 2, 2 * sizeof(key) + 1, key, sizeof(key));
-
-    return (tn_str){ text, 2 + 2 * sizeof(key) };
+    return text;
 }
 
 
 static void
 find(tn_op *op)
 {
-    if (op->values[PASSWORD].n > sizeof(op->job->password)) {
-        tn__fault_field(op, TN_STR("password"), TN_F_TOO_LONG,
-                        "must have at most 1024 bytes");
-        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
-        return;
-    }
-
     tn__local(op, TN_STR("email"), op->values[EMAIL]);
     tn__batch_begin(op, 1, 0);
     tn__batch_add(op, &tn__q_login_find);

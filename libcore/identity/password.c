@@ -7,6 +7,39 @@
 #include <sodium.h>
 
 
+/* "$argon2id$v=19$m=65536,t=2,p=1$…": a stored hash says what its check costs,
+ * so what it says is bounded before it is believed. */
+#define KIB_MAX    (1024 * 1024)
+#define PASSES_MAX 16
+
+
+static int
+affordable(const char *hash)
+{
+    tn_str rest, memory, passes;
+    int64_t kib, n;
+
+    rest = (tn_str){ hash, strlen(hash) };
+
+    if (!tn__starts(rest, TN_STR("$argon2id$v=19$m="))) {
+        return 0;
+    }
+
+    rest = tn__sub(rest, sizeof("$argon2id$v=19$m=") - 1, rest.n);
+    memory = tn__split(&rest, ',');
+
+    if (rest.p == NULL || !tn__starts(rest, TN_STR("t="))) {
+        return 0;
+    }
+
+    rest = tn__sub(rest, 2, rest.n);
+    passes = tn__split(&rest, ',');
+
+    return tn__int_parse(&kib, memory) && kib <= KIB_MAX &&
+           tn__int_parse(&n, passes) && n <= PASSES_MAX;
+}
+
+
 void
 tn_job_run(tn_job *job)
 {
@@ -21,7 +54,8 @@ tn_job_run(tn_job *job)
 
     } else {
         job->hash[sizeof(job->hash) - 1] = '\0';
-        job->ok = crypto_pwhash_str_verify(job->hash, job->password,
+        job->ok = affordable(job->hash) &&
+                  crypto_pwhash_str_verify(job->hash, job->password,
                                            job->password_len) == 0;
     }
 

@@ -16,19 +16,13 @@
  * revoked elsewhere within SESSION_TTL.
  */
 
-#include "libcore/identity/identity.h"
-#include "libcore/model/queries.h"
+#include "libcore/identity/zone.h"
+#include "gen/queries.h"
 
-#include <sodium.h>
-
-#define SESSION_TTL   5000 /* ms */
-#define TENANT_TTL    5000
-#define UNKNOWN_TTL   1000
-#define TOMBSTONE_TTL 60000
-#define TOKEN_TTL     300000
-
-#define SEPARATOR '\x1f' /* between the parts of a zone value */
-#define UNKNOWN   "-"    /* the zone's value of a tenant there is not */
+#define SESSION_TTL 5000 /* ms */
+#define TENANT_TTL  5000
+#define UNKNOWN_TTL 1000
+#define TOKEN_TTL   300000
 
 enum {
     START,
@@ -51,26 +45,6 @@ typedef struct resolver {
     tn__tenant session_tenant;
     int slot_tenant, slot_token; /* which zone answer is whose; -1 none */
 } resolver;
-
-
-static void
-zone_key(tn_zone_cmd *cmd, tn_zone_verb verb, tn_op *op, tn_str kind, tn_str a,
-         tn_str b)
-{
-    crypto_generichash_state state;
-
-    cmd->verb = verb;
-    cmd->value = TN_NULL;
-    cmd->ttl_ms = 0;
-
-    crypto_generichash_init(&state, op->core->conf.secret, TN_KEY_LEN,
-                            TN_ZONE_KEY_LEN);
-    crypto_generichash_update(&state, (const unsigned char *) kind.p,
-                              kind.n + 1); /* with its NUL, as a separator */
-    crypto_generichash_update(&state, (const unsigned char *) a.p, a.n);
-    crypto_generichash_update(&state, (const unsigned char *) b.p, b.n);
-    crypto_generichash_final(&state, cmd->key, TN_ZONE_KEY_LEN);
-}
 
 
 static tn_str
@@ -130,17 +104,26 @@ tenant_kind(const resolver *r)
 }
 
 
+/* What looks like an id is one: never some tenant's slug. */
+static int
+header_is_id(const tn_op *op)
+{
+    unsigned char uuid[16];
+
+    return tn__uuid_parse(uuid, op->tenant_header);
+}
+
+
 static void
 read_names(tn_op *op, resolver *r)
 {
     tn_str scheme, value;
-    unsigned char uuid[16];
 
     r->tenant_ref = host_slug(op);
 
     if (r->tenant_ref.p == NULL && op->tenant_header.n) {
         r->tenant_ref = op->tenant_header;
-        r->by_id = tn__uuid_parse(uuid, op->tenant_header);
+        r->by_id = header_is_id(op);
     }
 
     r->tenant_known = r->tenant_ref.p && !r->by_id && !slug_like(r->tenant_ref);
@@ -159,41 +142,6 @@ read_names(tn_op *op, resolver *r)
 }
 
 
-/* "id SEP realm SEP slug SEP a|s", copied, into a tenant; 0 if it isn't one. */
-static int
-tenant_decode(tn__tenant *tenant, tn_str *rest)
-{
-    tn_str status;
-
-    tenant->id = tn__split(rest, SEPARATOR);
-    tenant->realm = rest->p ? tn__split(rest, SEPARATOR) : TN_NULL;
-    tenant->slug = rest->p ? tn__split(rest, SEPARATOR) : TN_NULL;
-    status = rest->p ? tn__split(rest, SEPARATOR) : TN_NULL;
-    tenant->active = tn__eq(status, TN_STR("active"));
-
-    return tenant->id.n == TN__UUID_TEXT && tenant->slug.p && status.p;
-}
-
-
-static tn_err
-encode(tn_str *out, tn_op *op, const tn_str *parts, unsigned n)
-{
-    unsigned i;
-    tn__buf buf;
-
-    tn__buf_init(&buf, op->mem, 192);
-
-    for (i = 0; i < n; i++) {
-        if (i) {
-            tn__buf_char(&buf, SEPARATOR);
-        }
-        tn__buf_add(&buf, parts[i]);
-    }
-
-    return tn__buf_str(out, &buf);
-}
-
-
 static void
 start(tn_op *op, resolver *r)
 {
@@ -205,14 +153,14 @@ start(tn_op *op, resolver *r)
 
     if (r->tenant_ref.p && !r->tenant_known) {
         r->slot_tenant = (int) n;
-        zone_key(&op->zone[n++], TN_ZONE_GET, op, tenant_kind(r), r->tenant_ref,
-                 TN_STR(""));
+        tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, tenant_kind(r),
+                     r->tenant_ref, TN_STR(""));
     }
 
     if (r->token.p) {
         r->slot_token = (int) n;
-        zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("token"), r->token,
-                 TN_STR(""));
+        tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("token"), r->token,
+                     op->core->kid);
     }
 
     if (n) {
@@ -230,7 +178,7 @@ tenant_cached(tn_op *op, resolver *r, tn_str value)
         return;
     }
 
-    if (tn__eq(value, TN_STR(UNKNOWN))) {
+    if (tn__eq(value, TN__ZONE_NOBODY)) {
         r->tenant_known = 1;
         return;
     }
@@ -240,7 +188,7 @@ tenant_cached(tn_op *op, resolver *r, tn_str value)
         return;
     }
 
-    r->tenant_known = tenant_decode(&op->tenant, &rest);
+    r->tenant_known = tn__zone_tenant(&op->tenant, &rest);
 }
 
 
@@ -288,8 +236,8 @@ cached(tn_op *op, resolver *r, const tn_input *input)
 
         if (r->token_err == TN_OK) {
             left = (r->claims.expires - op->request->now / 1000000) * 1000;
-            zone_key(&op->zone[n], TN_ZONE_ADD, op, TN_STR("token"), r->token,
-                     TN_STR(""));
+            tn__zone_key(&op->zone[n], TN_ZONE_ADD, op, TN_STR("token"),
+                         r->token, op->core->kid);
             op->zone[n].value =
                 (tn_str){ (char *) &r->claims, sizeof(tn__claims) };
             op->zone[n++].ttl_ms =
@@ -303,8 +251,8 @@ cached(tn_op *op, resolver *r, const tn_input *input)
 
     r->has_claims = 1;
     r->slot_token = (int) n;
-    zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("session"),
-             text(r->claims.tenant), text(r->claims.session));
+    tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("session"),
+                 text(r->claims.tenant), text(r->claims.session));
     tn__want_zone(op, n);
 }
 
@@ -321,7 +269,7 @@ session_cached(tn_op *op, resolver *r, tn_str value)
 
     r->session_known = 1;
 
-    if (tn__eq(value, TN_STR(UNKNOWN))) {
+    if (tn__eq(value, TN__ZONE_NOBODY)) {
         return;
     }
 
@@ -330,10 +278,11 @@ session_cached(tn_op *op, resolver *r, tn_str value)
         return;
     }
 
-    op->principal.user = tn__split(&rest, SEPARATOR);
-    op->principal.role_name = rest.p ? tn__split(&rest, SEPARATOR) : TN_NULL;
+    op->principal.user = tn__split(&rest, TN__ZONE_SEPARATOR);
+    op->principal.role_name =
+        rest.p ? tn__split(&rest, TN__ZONE_SEPARATOR) : TN_NULL;
 
-    if (!rest.p || !tenant_decode(&r->session_tenant, &rest)) {
+    if (!rest.p || !tn__zone_tenant(&r->session_tenant, &rest)) {
         op->principal.user = TN_NULL;
         r->session_known = 0;
     }
@@ -394,9 +343,9 @@ keep(tn_op *op, unsigned *n, tn_str kind, tn_str a, tn_str b,
     tn_zone_cmd *cmd;
 
     cmd = &op->zone[*n];
-    zone_key(cmd, TN_ZONE_ADD, op, kind, a, b);
+    tn__zone_key(cmd, TN_ZONE_ADD, op, kind, a, b);
     cmd->ttl_ms = ttl;
-    err = encode(&cmd->value, op, parts, nparts);
+    err = tn__zone_value(&cmd->value, op, parts, nparts);
 
     if (err == TN_OK && cmd->value.n <= TN_ZONE_VALUE_MAX) {
         (*n)++;
@@ -415,7 +364,7 @@ tenant_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
     r->tenant_known = 1;
 
     if (rows->nrows == 0) {
-        parts[0] = TN_STR(UNKNOWN);
+        parts[0] = TN__ZONE_NOBODY;
         return keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""), parts, 1,
                     UNKNOWN_TTL);
     }
@@ -528,8 +477,8 @@ settle(tn_op *op, resolver *r)
     }
 
     if (op->tenant_header.n && op->tenant.id.p &&
-        !tn__eqi(op->tenant_header, op->tenant.id) &&
-        !tn__eq(op->tenant_header, op->tenant.slug)) {
+        !(header_is_id(op) ? tn__eqi(op->tenant_header, op->tenant.id)
+                           : tn__eq(op->tenant_header, op->tenant.slug))) {
         tn__fail(op, TN_E_TENANT_MISMATCH,
                  "The host and the Tenon-Tenant header name different "
                  "tenants.");
@@ -624,14 +573,4 @@ tn__resolve(tn_op *op, const tn_input *input)
     }
 
     return 0;
-}
-
-
-void
-tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd)
-{
-    zone_key(cmd, TN_ZONE_SET, op, TN_STR("session"), op->tenant.id,
-             op->principal.session);
-    cmd->value = TN_STR(UNKNOWN);
-    cmd->ttl_ms = TOMBSTONE_TTL;
 }

@@ -5,7 +5,7 @@
  */
 
 #include "libcore/identity/identity.h"
-#include "libcore/model/queries.h"
+#include "gen/queries.h"
 
 #define SHARED_REALM "00000000-0000-7000-8000-000000000001"
 
@@ -28,31 +28,6 @@ organization(const tn_op *op, const char *name)
     return cJSON_IsString(node)
                ? (tn_str){ node->valuestring, strlen(node->valuestring) }
                : TN_NULL;
-}
-
-
-static void
-hash(tn_op *op)
-{
-    size_t n;
-
-    n = op->values[PASSWORD].n;
-
-    /* a new organization has no host of its own yet */
-    if (op->core->base_domain.n &&
-        !tn__eqi(op->request->host, op->core->base_domain)) {
-        tn__fail(op, TN_E_NOT_FOUND, "Sign-up is served on the base domain.");
-        return;
-    }
-
-    if (n > sizeof(op->job->password)) {
-        tn__fault_field(op, TN_STR("password"), TN_F_TOO_LONG,
-                        "must have at most 1024 bytes");
-        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
-        return;
-    }
-
-    tn__want_password(op, op->values[PASSWORD], TN_NULL);
 }
 
 
@@ -131,7 +106,7 @@ tn__step_signup(tn_op *op, const tn_input *input)
     switch (op->state++) {
 
     case 0:
-        hash(op);
+        tn__want_password(op, op->values[PASSWORD], TN_NULL);
         return;
 
     case 1:

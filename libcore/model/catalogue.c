@@ -3,7 +3,7 @@
  */
 
 #include "libcore/model/compile.h"
-#include "libcore/model/queries.h"
+#include "gen/queries.h"
 
 
 const tn_batch *

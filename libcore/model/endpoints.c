@@ -4,7 +4,7 @@
  */
 
 #include "libcore/model/compile.h"
-#include "libcore/model/queries.h"
+#include "gen/queries.h"
 
 
 /* The five endpoints of a resource. */

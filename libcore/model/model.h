@@ -90,14 +90,15 @@ struct tn__field {
     tn__type type;
     tn_str sql_type;       /* "uuid", "text"… for casts; absent: by type */
     tn_str default_sql;    /* the column's default, as SQL; absent: none */
-    unsigned out : 1;      /* in responses; a column of answers in any case */
+    unsigned out : 1;      /* shown; a column of answers in any case */
     unsigned create : 1;   /* may be given on create */
     unsigned update : 1;   /* may be given on update */
     unsigned required : 1; /* must be given on create */
     unsigned nullable : 1;
     unsigned filter : 1;
     unsigned sort : 1;
-    unsigned lower : 1; /* e-mail: compared and kept in lower case */
+    unsigned lower : 1;    /* e-mail: compared and kept in lower case */
+    unsigned password : 1; /* at most 1024 bytes: what hashing takes */
     unsigned has_min : 1;
     unsigned has_max : 1;
     int64_t min; /* characters of text, else value */
@@ -195,12 +196,12 @@ typedef struct tn__endpoint {
     unsigned ninput;
     const tn__field *output;
     unsigned noutput;
-    const tn_str *columns;   /* what stmt must answer, among others; made by */
-    unsigned ncolumns;       /* compilation from output */
+    const tn_str *columns;    /* what stmt must answer, among others; made by */
+    unsigned ncolumns;        /* compilation from output */
     unsigned tenantless : 1;  /* served where no tenant is named */
     unsigned base_domain : 1; /* and on the base domain only */
     size_t body_max;          /* 0: the core's */
-    tn_str cache_control;    /* absent: "private, no-cache" */
+    tn_str cache_control;     /* absent: "private, no-cache" */
 } tn__endpoint;
 
 

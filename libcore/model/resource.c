@@ -199,6 +199,23 @@ is_system(tn_str name)
 }
 
 
+/* A column's name stands in statements, as a parameter's and as text. */
+static int
+is_plain(tn_str name)
+{
+    size_t i;
+
+    for (i = 0; i < name.n; i++) {
+        if (!((name.p[i] >= 'a' && name.p[i] <= 'z') || name.p[i] == '_' ||
+              (i && name.p[i] >= '0' && name.p[i] <= '9'))) {
+            return 0;
+        }
+    }
+
+    return name.n > 0;
+}
+
+
 static int
 is_hidden(tn_str name)
 {
@@ -339,6 +356,12 @@ compile_columns(tn__compiler *c, tn__resource *resource)
                 continue;
             }
 
+            if (!is_plain(name)) {
+                return fault_of(c, resource, name,
+                                TN_STR("a column's name must be made of a-z, "
+                                       "0-9 and _"));
+            }
+
             if (resource->nfields == TN__FIELDS_MAX) {
                 return fault_of(c, resource, name,
                                 TN_STR("more than 62 columns"));
@@ -386,7 +409,7 @@ tn__compile_fields(tn__compiler *c, tn__field *fields, unsigned n)
     tn_err err;
     unsigned i;
     tn__buf key;
-    tn_str parts[3];
+    tn_str pattern, parts[3];
     PCRE2_SIZE offset;
 
     for (i = 0; i < n; i++) {
@@ -403,9 +426,16 @@ tn__compile_fields(tn__compiler *c, tn__field *fields, unsigned n)
             continue;
         }
 
-        fields[i].regex =
-            pcre2_compile((PCRE2_SPTR) fields[i].pattern, PCRE2_ZERO_TERMINATED,
-                          PCRE2_UTF, &code, &offset, NULL);
+        /* a pattern that backtracks without end must not hold up a worker */
+        parts[0] = TN_STR("(*LIMIT_MATCH=100000)");
+        parts[1] = (tn_str){ fields[i].pattern, strlen(fields[i].pattern) };
+        err = tn__cat(&pattern, parts, 2, c->mem);
+        if (err != TN_OK) {
+            return err;
+        }
+
+        fields[i].regex = pcre2_compile((PCRE2_SPTR) pattern.p, pattern.n,
+                                        PCRE2_UTF, &code, &offset, NULL);
         if (fields[i].regex == NULL) {
             parts[0] = fields[i].name;
             parts[1] = TN_STR(": its pattern is no regular expression: ");

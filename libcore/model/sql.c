@@ -432,9 +432,10 @@ old_cte(tn__buf *sql, const tn__resource *resource)
 static void
 where_old(tn__buf *sql, const tn__resource *resource)
 {
-    LIT(sql, " where t.tenant_id = :tenant::uuid and t.id = old.id"
-             " and (:match::bigint[] is null or old.version = any(:match::bigint[]))"
-             " and (:own::uuid is null or ");
+    LIT(sql,
+        " where t.tenant_id = :tenant::uuid and t.id = old.id"
+        " and (:match::bigint[] is null or old.version = any(:match::bigint[]))"
+        " and (:own::uuid is null or ");
     tn__sql_column(sql, TN_STR("old"), resource->owner);
     LIT(sql, " = :own::uuid)");
 }

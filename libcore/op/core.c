@@ -24,20 +24,22 @@ tn_core_conf_init(tn_core_conf *conf)
 }
 
 
-/* An Argon2id hash text with this core's parameters and random salt and tag:
+/* An Argon2id hash text with this core's parameters, salt and tag made up:
  * checking a password against it takes as long as any, and fails. Put
  * together, not computed, so that a start is not slowed by a hash. */
 static tn_err
 make_decoy(tn_core *core)
 {
     tn__buf buf;
-    tn_str text;
+    tn_str text, label;
     char salt[32], tag[48];
-    unsigned char raw[32];
+    unsigned char raw[48];
 
-    sodium_bin2base64(salt, sizeof(salt), (randombytes_buf(raw, 16), raw), 16,
+    label = TN_STR("decoy");
+    tn__mac(raw, sizeof(raw), core->conf.secret, &label, 1);
+    sodium_bin2base64(salt, sizeof(salt), raw, 16,
                       sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
-    sodium_bin2base64(tag, sizeof(tag), (randombytes_buf(raw, 32), raw), 32,
+    sodium_bin2base64(tag, sizeof(tag), raw + 16, 32,
                       sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
 
     tn__buf_init(&buf, tn__arena_mem(core->arena), 128);

@@ -8,6 +8,8 @@
 #include "libcore/identity/identity.h"
 #include "libcore/resource/resource.h"
 
+#include <sodium.h>
+
 
 tn_err
 tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
@@ -41,6 +43,10 @@ tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 
     } else if (err != TN_OK) {
         tn__fail(op, err, NULL);
+
+    } else if (op->endpoint->base_domain && core->base_domain.n &&
+               !tn__eqi(request->host, core->base_domain)) {
+        tn__fail(op, TN_E_NOT_FOUND, "This is served on the base domain.");
 
     } else {
         op->facts.operation = op->endpoint->operation;
@@ -84,6 +90,8 @@ authorize(tn_op *op)
 static void
 admitted(tn_op *op)
 {
+    size_t max;
+
     if (!authorize(op)) {
         return;
     }
@@ -107,15 +115,21 @@ admitted(tn_op *op)
         return;
     }
 
+    max = op->core->conf.body_max;
+
+    if (op->endpoint->body_max && op->endpoint->body_max < max) {
+        max = op->endpoint->body_max;
+    }
+
     if (op->request->body_length != UINT64_MAX &&
-        op->request->body_length > op->core->conf.body_max) {
+        op->request->body_length > max) {
         tn__fail(op, TN_E_TOO_LARGE, NULL);
         return;
     }
 
     op->phase = TN__PHASE_BODY;
     op->want.kind = TN_WANT_BODY;
-    op->want.body_max = op->core->conf.body_max;
+    op->want.body_max = max;
 }
 
 
@@ -152,6 +166,11 @@ step(tn_op *op, const tn_input *input)
     if (op->state && input->failed) {
         tn__fail(op, input->failed, NULL);
         return;
+    }
+
+    if (op->job && input) {
+        sodium_memzero(op->job, sizeof(tn_job)); /* the host has its copy */
+        op->job = NULL;
     }
 
     if (op->endpoint->kind == TN__KIND_STEP) {

@@ -3,7 +3,7 @@
  */
 
 #include "libcore/op/op.h"
-#include "libcore/model/queries.h"
+#include "gen/queries.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 

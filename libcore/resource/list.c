@@ -10,20 +10,15 @@
 
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX     100
+#define PAGE_BYTES    (1024 * 1024)
 
 typedef struct tn__list {
     int64_t limit;
     tn__list_shape shape;
     tn_str after_value; /* of the cursor; absent on the first page */
     tn_str after_id;
+    tn_str binding; /* what a cursor of this list is bound to */
 } tn__list;
-
-
-static void
-bad_param(tn_op *op, tn_str name, tn_fault fault, const char *detail)
-{
-    tn__fault(op, name, fault, detail);
-}
 
 
 static void
@@ -36,7 +31,7 @@ read_limit(tn_op *op, tn__list *list)
 
     if (value.p && (!tn__int_parse(&list->limit, value) || list->limit < 1 ||
                     list->limit > LIMIT_MAX)) {
-        bad_param(op, TN_STR("limit"), TN_F_OUT_OF_RANGE,
+        tn__fault(op, TN_STR("limit"), TN_F_OUT_OF_RANGE,
                   "must be a number from 1 to 100");
     }
 }
@@ -68,7 +63,7 @@ read_sort(tn_op *op, tn__list *list)
         tn__field_find(resource->fields, resource->nfields, value);
 
     if (list->shape.sort == NULL || !list->shape.sort->sort) {
-        bad_param(op, TN_STR("sort"), TN_F_NOT_IN_SET,
+        tn__fault(op, TN_STR("sort"), TN_F_NOT_IN_SET,
                   "names no field that this list can be sorted by");
     }
 }
@@ -101,7 +96,7 @@ read_filters(tn_op *op, int *unknown)
 
         if (field == NULL || !field->filter) {
             *unknown = 1;
-            bad_param(op, param->name, TN_F_UNKNOWN_FIELD,
+            tn__fault(op, param->name, TN_F_UNKNOWN_FIELD,
                       "is no parameter of this list");
             continue;
         }
@@ -116,13 +111,39 @@ read_filters(tn_op *op, int *unknown)
         }
 
         if (rc == 0) {
-            bad_param(op, param->name,
+            tn__fault(op, param->name,
                       field->nset ? TN_F_NOT_IN_SET : TN_F_BAD_FORMAT, NULL);
             continue;
         }
 
         op->mask |= (uint64_t) 1 << k;
     }
+}
+
+
+/* Filters in the order of the fields, then the sort: however the query was
+ * written. */
+static tn_err
+bind_cursor(tn_op *op, tn__list *list)
+{
+    unsigned i;
+    tn__buf buf;
+    const tn__resource *resource;
+
+    resource = op->endpoint->resource;
+    tn__buf_init(&buf, op->mem, 128);
+
+    for (i = 0; i < resource->nfields; i++) {
+        if (op->mask & ((uint64_t) 1 << i)) {
+            tn__buf_json(&buf, resource->fields[i].name);
+            tn__buf_json(&buf, op->values[i]);
+        }
+    }
+
+    tn__buf_add(&buf, list->shape.ascending ? TN_STR("+") : TN_STR("-"));
+    tn__buf_add(&buf, list->shape.sort->name);
+
+    return tn__buf_str(&list->binding, &buf);
 }
 
 
@@ -148,10 +169,17 @@ read_params(tn_op *op, tn__list *list)
         return 0;
     }
 
+    err = bind_cursor(op, list);
+    if (err != TN_OK) {
+        tn__fail(op, err, NULL);
+        return 0;
+    }
+
     cursor = tn__request_param(op, TN_STR("cursor"));
 
     if (cursor.p) {
-        err = tn__cursor_open(&list->after_value, &list->after_id, op, cursor);
+        err = tn__cursor_open(&list->after_value, &list->after_id, op,
+                              list->binding, cursor);
 
         if (err != TN_OK) {
             tn__fail(op, err,
@@ -281,6 +309,26 @@ link_next(tn_op *op, tn_str cursor)
 }
 
 
+/* The rows of the page; fewer than asked for when they are large: a page is as
+ * long as clients and workers can take, the cursor has the rest. */
+static unsigned
+write_rows(tn__buf *out, const tn_op *op, const tn_rows *rows, unsigned most)
+{
+    unsigned i;
+
+    for (i = 0; i < most && (i == 0 || out->n < PAGE_BYTES); i++) {
+        if (i) {
+            tn__buf_char(out, ',');
+        }
+
+        tn__write_row(out, op->endpoint->output, op->endpoint->noutput,
+                      &rows->cells[(size_t) i * rows->ncols]);
+    }
+
+    return i;
+}
+
+
 static void
 finish(tn_op *op, const tn_rows *rows)
 {
@@ -288,51 +336,40 @@ finish(tn_op *op, const tn_rows *rows)
     tn__buf out;
     tn__list *list;
     tn_str cursor, json;
-    unsigned i, shown;
+    unsigned shown;
     const tn_str *last;
 
+    err = TN_OK;
     list = op->step_data;
-    shown = rows->nrows;
     cursor = TN_NULL;
 
-    if (shown > list->limit) {
-        shown = (unsigned) list->limit;
+    tn__buf_init(&out, op->mem, 256 + (size_t) rows->nrows * 384);
+    tn__buf_lit(&out, "{\"data\":[");
+    shown = write_rows(&out, op, rows,
+                       rows->nrows > list->limit ? (unsigned) list->limit
+                                                 : rows->nrows);
+    tn__buf_lit(&out, "],\"next_cursor\":");
+
+    if (shown < rows->nrows) {
         last = &rows->cells[(size_t) shown * rows->ncols - 2];
-        err = tn__cursor_seal(&cursor, op, last[0], last[1]);
+        err = tn__cursor_seal(&cursor, op, list->binding, last[0], last[1]);
 
         if (err == TN_OK) {
             err = link_next(op, cursor);
         }
 
-        if (err != TN_OK) {
-            tn__fail(op, err, NULL);
-            return;
-        }
-    }
-
-    tn__buf_init(&out, op->mem, 256 + (size_t) shown * 384);
-    tn__buf_lit(&out, "{\"data\":[");
-
-    for (i = 0; i < shown; i++) {
-        if (i) {
-            tn__buf_char(&out, ',');
-        }
-
-        tn__write_row(&out, op->endpoint->output, op->endpoint->noutput,
-                      &rows->cells[(size_t) i * rows->ncols]);
-    }
-
-    tn__buf_lit(&out, "],\"next_cursor\":");
-
-    if (cursor.p) {
         tn__buf_json(&out, cursor);
+
     } else {
         tn__buf_lit(&out, "null");
     }
 
     tn__buf_char(&out, '}');
 
-    err = tn__buf_str(&json, &out);
+    if (err == TN_OK) {
+        err = tn__buf_str(&json, &out);
+    }
+
     if (err != TN_OK) {
         tn__fail(op, err, NULL);
         return;

@@ -21,12 +21,12 @@ visible(const tn_op *op, const tn_rows *rows)
         return 1;
     }
 
-    owner = tn__field_find(resource->fields, resource->nfields,
-                           resource->owner);
+    owner =
+        tn__field_find(resource->fields, resource->nfields, resource->owner);
 
-    return owner
-           && tn__eq(tn__cell(rows, 0, (unsigned) (owner - resource->fields)),
-                     op->principal.user);
+    return owner &&
+           tn__eq(tn__cell(rows, 0, (unsigned) (owner - resource->fields)),
+                  op->principal.user);
 }
 
 

@@ -66,19 +66,26 @@ static int
 bind_conditions(tn_op *op)
 {
     tn_err err;
-    tn_str match;
+    tn_str versions;
 
-    err = tn__if_match(op, &match);
-
-    if (err != TN_OK) {
-        tn__fail(op, err,
-                 err == TN_E_MALFORMED_REQUEST
-                     ? "If-Match names more than one version."
-                     : NULL);
+    /* a malformed id is one that no row has, whatever the conditions */
+    if (op->path_id.p == NULL) {
+        tn__fail(op, TN_E_NOT_FOUND, NULL);
         return 0;
     }
 
-    tn__local(op, TN_STR("match"), match);
+    err = tn__if_match(&versions, op);
+
+    if (err == TN_E_PRECONDITION_FAILED) {
+        /* no version is 0: the statement tells whether there is a row */
+        versions = TN_STR("{0}");
+
+    } else if (err != TN_OK) {
+        tn__fail(op, err, NULL);
+        return 0;
+    }
+
+    tn__local(op, TN_STR("match"), versions);
     tn__local(op, TN_STR("own"),
               op->scope == TN__SCOPE_OWN ? op->principal.user : TN_NULL);
 
@@ -101,9 +108,7 @@ missing_references(tn_op *op, const tn_rows *rows, unsigned *col, int update)
     for (i = 0; i < resource->nfields; i++) {
         field = &resource->fields[i];
 
-        if (field->reference == NULL ||
-            !(update ? field->update || field->reference->parent
-                     : field->create)) {
+        if (!tn__field_checked(field, update)) {
             continue;
         }
 
@@ -120,16 +125,11 @@ missing_references(tn_op *op, const tn_rows *rows, unsigned *col, int update)
 }
 
 
-/* What every change of a row says when it wasn't made: see model/sql.c.
- * Returns 1 when it failed the op. */
+/* Why a change of a row wasn't made, by the row's version and owner before it
+ * (see model/sql.c). Returns 1 when it failed the op. */
 static int
-refused(tn_op *op, const tn_rows *rows)
+refused(tn_op *op, tn_str version, tn_str owner)
 {
-    tn_str version, owner, match;
-
-    version = tn__cell(rows, 0, 0);
-    owner = tn__cell(rows, 0, 1);
-
     if (version.p == NULL) {
         tn__fail(op, TN_E_NOT_FOUND, NULL);
         return 1;
@@ -143,13 +143,26 @@ refused(tn_op *op, const tn_rows *rows)
         return 1;
     }
 
-    if (tn__if_match(op, &match) == TN_OK && match.p &&
-        !tn__eq(match, version)) {
+    if (!tn__if_match_holds(op, version)) {
         tn__fail(op, TN_E_PRECONDITION_FAILED, NULL);
         return 1;
     }
 
     return 0;
+}
+
+
+static tn_str
+cell_of(const tn_op *op, const tn_rows *rows, tn_str name)
+{
+    const tn__field *field;
+    const tn__resource *resource;
+
+    resource = op->endpoint->resource;
+    field = tn__field_find(resource->fields, resource->nfields, name);
+
+    return field ? tn__cell(rows, 0, (unsigned) (field - resource->fields))
+                 : TN_NULL;
 }
 
 
@@ -205,49 +218,10 @@ tn__step_create(tn_op *op, const tn_input *input)
 }
 
 
-/* The index of the owner among a read's columns is the resource's own; an
- * empty patch needs the version and the owner, as an update answers them. */
-static int
-empty_patch_refused(tn_op *op, const tn_rows *rows)
-{
-    unsigned i, n;
-    tn_rows pair;
-    tn_str cells[2];
-    const tn__resource *resource;
-
-    resource = op->endpoint->resource;
-    cells[0] = cells[1] = TN_NULL;
-
-    for (i = 0, n = 0; i < resource->nfields; i++) {
-        if (!resource->fields[i].out) {
-            continue;
-        }
-        if (tn__eq(resource->fields[i].name, TN_STR("version"))) {
-            cells[0] = tn__cell(rows, 0, n);
-        }
-        if (tn__eq(resource->fields[i].name, resource->owner)) {
-            cells[1] = tn__cell(rows, 0, n);
-        }
-        n++;
-    }
-
-    pair.nrows = 1;
-    pair.ncols = 2;
-    pair.cells = cells;
-
-    return refused(op, &pair);
-}
-
-
 static void
 begin_update(tn_op *op)
 {
     if (!bind_conditions(op) || !bind_states(op)) {
-        return;
-    }
-
-    if (op->path_id.p == NULL) {
-        tn__fail(op, TN_E_NOT_FOUND, NULL);
         return;
     }
 
@@ -279,14 +253,15 @@ tn__step_update(tn_op *op, const tn_input *input)
     }
 
     if (op->mask == 0) {
-        if (!empty_patch_refused(op, rows)) {
+        if (!refused(op, cell_of(op, rows, TN_STR("version")),
+                     cell_of(op, rows, endpoint->resource->owner))) {
             tn__respond_row(op, 200, endpoint->output, endpoint->noutput,
                             rows->cells, TN_NULL);
         }
         return;
     }
 
-    if (refused(op, rows)) {
+    if (refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
         return;
     }
 
@@ -321,11 +296,6 @@ tn__step_delete(tn_op *op, const tn_input *input)
             return;
         }
 
-        if (op->path_id.p == NULL) {
-            tn__fail(op, TN_E_NOT_FOUND, NULL);
-            return;
-        }
-
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, op->endpoint->stmt);
         tn__want_db(op);
@@ -333,7 +303,8 @@ tn__step_delete(tn_op *op, const tn_input *input)
     }
 
     rows = tn__rows(op, input, 1);
-    if (rows == NULL || refused(op, rows)) {
+    if (rows == NULL ||
+        refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
         return;
     }
 

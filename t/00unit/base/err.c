@@ -11,7 +11,7 @@ test_rows_are_the_list(void **state)
 {
     (void) state;
 
-#define TN_X(name, status, code, title)                   \
+#define TN_X(name, status, code, title, detail)           \
     assert_int_equal(tn_err_status(TN_E_##name), status); \
     unit_assert_str(tn_err_code(TN_E_##name), code);      \
     unit_assert_str(tn_err_title(TN_E_##name), title);

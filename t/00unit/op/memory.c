@@ -256,7 +256,7 @@ test_static_responses(void **state)
     for (err = -1; err <= TN_E_COUNT; err++) {
         r = tn_response_static((tn_err) err);
         assert_true(r->status >= 400 && r->status < 600);
-        snprintf(status, sizeof(status), "\"status\":%u,\"code\":\"",
+        snprintf(status, sizeof(status), "\"status\":%u,\"detail\":\"",
                  r->status);
         assert_true(host_has(r->body, status));
 
