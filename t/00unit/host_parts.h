@@ -111,7 +111,7 @@ typedef struct host {
     tn_header headers[HOST_HEADERS];
     const tn_response *response;
     char trace[64];
-    char body[65536]; /* of the response, NUL-terminated */
+    char body[2097152]; /* of the response, NUL-terminated */
     tn_str sql;       /* of the step's last batch, behind the context */
     const tn_str *params;
     unsigned nparams;

@@ -28,6 +28,36 @@ like $server->shell("$ctl || true"), qr/^FAIL/m,
     'and says so when a statement does not fit';
 $server->psql('alter table tenon.tenant rename column title to name');
 
+# As wide as a resource may be, and more than a function of PostgreSQL's takes.
+my $columns = join ', ', map { "c$_ text collate \"C\"" } 1 .. 52;
+$server->psql(<<"SQL", role => 'tenon_owner');
+begin;
+create schema wide;
+create table wide.item (
+    tenant_id uuid not null, id uuid not null, version bigint not null default 1,
+    created_at timestamptz not null default now(), created_by uuid,
+    updated_at timestamptz not null default now(), $columns,
+    primary key (tenant_id, id));
+select tenon.app_begin('wide');
+select tenon.resource('wide.item', path => 'items');
+select tenon.allow('member', 'item', '{read,create,update,delete}');
+select tenon.app_end('wide');
+commit;
+SQL
+$report = $server->shell("$ctl || true");
+like $report, qr/^all is well$/m, 'a wide table is served as well';
+$server->reload;
+my $made;
+$server->wait_until(5, sub {
+    $made = $server->request(POST => 'items', as => 'carol',
+                             json => { c1 => 'first', c52 => 'last' });
+    $made->{status} == 201;
+});
+is $made->{status}, 201, 'and written, with its event';
+is $server->psql("select after ->> 'c1' || (after ->> 'c52') "
+        . "from tenon.event_body where after ? 'c52'"), 'firstlast',
+    'which holds all of it';
+
 $server->psql(<<'SQL');
 set session_replication_role = replica;
 insert into teamos.project (tenant_id, id, name, created_at)

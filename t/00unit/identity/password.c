@@ -49,6 +49,32 @@ test_round_trip(void **state)
 }
 
 
+/* What a stored hash asks for is bounded: a gigabyte, sixteen passes. */
+static void
+test_unaffordable(void **state)
+{
+    unsigned i;
+    tn_job job;
+    static const char *const hashes[] = {
+        "$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=8,t=4000000,p=1$AAAAAAAAAAAAAAAAAAAAAA$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2i$v=19$m=8,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA$"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=8",
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
+        job = job_of(TN_JOB_VERIFY, "x", hashes[i]);
+        tn_job_run(&job);
+        assert_false(job.ok);
+    }
+}
+
+
 static void
 test_broken_jobs(void **state)
 {
@@ -73,4 +99,6 @@ test_broken_jobs(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_round_trip), cmocka_unit_test(test_broken_jobs))
+UNIT_MAIN(cmocka_unit_test(test_round_trip),
+          cmocka_unit_test(test_unaffordable),
+          cmocka_unit_test(test_broken_jobs))

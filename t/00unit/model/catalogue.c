@@ -87,6 +87,12 @@ test_refusals(void **state)
         "lost_by";
     assert_refused(&h, "teamos.task.lost_by", "no such column");
 
+    FIELD("title")[2] = "ti\"tle";
+    assert_refused(&h, "ti\"tle", "made of a-z");
+
+    FIELD("status")[3] = "jsonb";
+    assert_refused(&h, "teamos.task.status", "JSON can't be compared");
+
     /* behind one that compiled: nothing may leak */
     FIELD("title")[8] = "^ok$";
     FIELD("origin")[8] = "(unclosed";

@@ -214,6 +214,67 @@ test_pages(void **state)
 }
 
 
+/* The same list written otherwise: filters in another order, the default sort
+ * said or left out. */
+static void
+test_cursor_knows_its_list(void **state)
+{
+    unsigned i;
+    host h;
+    char cursor[512], query[1024];
+    static const char *const same[] = {
+        "status=todo&priority=medium",
+        "priority=medium&status=todo",
+        "priority=medium&sort=-created_at&status=todo",
+    };
+
+    (void) state;
+    host_init(&h);
+    SEND(&h,
+         R(.path = "/v1/tasks", .query = "status=todo&priority=medium&limit=2",
+           .token = h.member),
+         { PAGE });
+    next_cursor(&h, cursor);
+
+    for (i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        snprintf(query, sizeof(query), "%s&cursor=%s", same[i], cursor);
+        SEND(&h, R(.path = "/v1/tasks", .query = query, .token = h.member),
+             { ONE });
+        host_assert(&h, 200, "\"next_cursor\":null");
+    }
+
+    host_free(&h);
+}
+
+
+/* A page ends where it becomes too long to hold; the cursor has the rest. */
+static void
+test_large_rows_end_a_page(void **state)
+{
+    host h;
+    char *large;
+
+    (void) state;
+    host_init(&h);
+    large = malloc(1100000);
+    assert_non_null(large);
+    memset(large, 'x', 1099999);
+    large[1099999] = '\0';
+
+    SEND(&h, R(.path = "/v1/tasks", .query = "limit=3", .token = h.member),
+         { ROWS(14, TASK_CELLS(T1, "a", "todo", "1", OWNER), AT, T1,
+                TASK_CELLS(T2, large, "todo", "1", OWNER), AT, T2,
+                TASK_CELLS(T3, "c", "todo", "1", OWNER), AT, T3) });
+    assert_int_equal(h.response->status, 200);
+    assert_true(host_has(h.response->body, T2));
+    assert_false(host_has(h.response->body, T3));
+    assert_true(host_has(h.response->body, "\"next_cursor\":\""));
+    assert_true(host_has(host_response_header(&h, "Link"), "rel=\"next\""));
+    free(large);
+    host_free(&h);
+}
+
+
 static void
 test_ascending_pages(void **state)
 {
@@ -319,4 +380,6 @@ UNIT_MAIN(cmocka_unit_test(test_plain_page_is_prepared),
           cmocka_unit_test(test_bad_parameters), cmocka_unit_test(test_pages),
           cmocka_unit_test(test_ascending_pages),
           cmocka_unit_test(test_cursor_is_bound),
+          cmocka_unit_test(test_cursor_knows_its_list),
+          cmocka_unit_test(test_large_rows_end_a_page),
           cmocka_unit_test(test_own_scope_lists_own))
