@@ -44,7 +44,8 @@ TN_API void tn_core_conf_init(tn_core_conf *conf);
 TN_API tn_err tn_core_new(tn_core **core, const tn_core_conf *conf);
 TN_API void tn_core_free(tn_core *core);
 
-/* Whether a catalogue has been adopted: before that, ops answer 503. */
+/* Whether a catalogue has been adopted: before that, ops answer 503, but for
+ * the few that need none (/live, /.well-known/jwks.json). */
 TN_API int tn_core_ready(const tn_core *core);
 
 /* The statements that read the catalogue, as one batch. Static memory. */
@@ -52,8 +53,7 @@ TN_API const tn_batch *tn_catalogue_batch(void);
 
 /* Compiles a catalogue from the reply to tn_catalogue_batch(). On failure
  * *cat is NULL and *fault says what is wrong, where, and how to mend it
- * (static or thread-local-free memory inside `core`, valid until the next
- * call). The old catalogue keeps serving. */
+ * (valid until the next call). The old catalogue keeps serving. */
 TN_API tn_err tn_catalogue_new(tn_catalogue **cat, tn_core *core,
                                const tn_reply *reply, tn_str *fault);
 

@@ -13,8 +13,8 @@
  *
  * The library does no I/O, reads no clock and makes no randomness: time,
  * entropy and memory come in with the request; wishes go out as data. An op
- * belongs to one thread at a time. Everything that tn_op_* returns lives as
- * long as the op. Input is borrowed for the call of tn_op_step() only.
+ * belongs to one thread at a time. Facts and response live as long as the op, a
+ * want until the next step; input is borrowed for the call of tn_op_step().
  */
 
 #ifndef TENON_OP_H
@@ -165,7 +165,7 @@ typedef struct tn_want {
     };
 } tn_want;
 
-/* The answer to the last want; only its own member is read. */
+/* The answer to the last want: `failed`, and the want's own member. */
 typedef struct tn_input {
     tn_err failed; /* the host could not do it: why */
     tn_str values[TN_ZONE_CMDS_MAX]; /* ZONE: GET's value; p NULL = miss */

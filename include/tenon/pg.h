@@ -80,7 +80,8 @@ TN_API tn_err tn_pg_send(tn_pg *pg, const tn_batch *batch, void *tag);
 /*
  * The oldest finished batch: returns 1 with its tag and reply, 0 when there
  * is none. The reply is valid until the next tn_pg_* call on this connection.
- * Errors 0A000 and 26000 turn the connection RETIRING; *retry is then 1 if
+ * Errors that say that prepared statements are out of date (0A000 for a cached
+ * plan, 26000, 42P05) turn the connection RETIRING; *retry is then 1 if
  * the batch doesn't write and may be sent again elsewhere.
  */
 TN_API int tn_pg_next(tn_pg *pg, void **tag, const tn_reply **reply,

@@ -18,7 +18,7 @@
 
 typedef enum tn__scope {
     TN__SCOPE_NONE,
-    TN__SCOPE_OWN,    /* rows whose created_by is the principal */
+    TN__SCOPE_OWN,    /* rows whose owner column names the principal */
     TN__SCOPE_TENANT, /* every row of the tenant */
 } tn__scope;
 

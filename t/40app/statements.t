@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Every statement that is declared: it fits the schema (tenonctl doctor), and
-# at 100,000 rows, planned once for all tenants as the workers' role plans it,
-# it reads no table of tenants from end to end.
+# Every statement that workers prepare fits the schema (tenonctl doctor). And
+# every endpoint's own, at 100,000 rows, planned once for all tenants as the
+# workers' role plans it, reads no large table from end to end.
 
 use strict;
 use warnings;
