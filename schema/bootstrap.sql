@@ -1,9 +1,11 @@
 -- bootstrap.sql: the database roles of Tenon, and what the database itself
 -- grants them.
 --
--- Run once by a superuser in the database that Tenon shall live in; running
+-- Run once by a superuser, in the database that Tenon shall live in: part of
+-- it is granted on the current database, so that must be there first. Running
 -- it again mends what has drifted and changes nothing else:
 --
+--     createdb tenon
 --     psql -v ON_ERROR_STOP=1 -1 -d tenon -f schema/bootstrap.sql
 --
 -- No role gets a password here: use peer or certificate authentication, or

@@ -162,7 +162,7 @@ done < <(files include -- '*.h')
 # ---- clang's opinion of the same code ----
 
 clang_flags=(-std=gnu11 -Wall -Wextra -Werror -fsyntax-only -D_GNU_SOURCE
-             -Iinclude -I. $(pkg-config --cflags libpq))
+             -Iinclude -I. -Ibuild $(pkg-config --cflags libpq))
 while read -r source; do
     clang "${clang_flags[@]}" "$source" 2>&1 |
         complain "clang: $source" || true

@@ -7,8 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "tenon" in ASCII: one lock for all that changes the schema. */
+/* "tenon" in ASCII: one lock for all that changes the schema. (The number
+ * after it is that of tenon.make_partitions().) */
 #define LOCK_KEY "499917942638"
+
+/* Whoever touches a table queues behind an ALTER that waits for it. Shorter
+ * than tenon_api's own lock_timeout: such requests are late, but don't fail. */
+#define LOCK_TIMEOUT "1s"
+
+#define SQLSTATE_LOCK_TIMEOUT "55P03"
 
 
 /* libpq's messages end in a newline. */
@@ -74,8 +81,31 @@ ctl_connect(PGconn **conn, const char *conninfo, const char *fallback)
 int
 ctl_lock(PGconn *conn)
 {
-    return ctl_query(NULL, conn, "waiting for the schema lock",
-                     "select pg_advisory_lock(" LOCK_KEY ")", 0, NULL);
+    if (ctl_query(NULL, conn, "waiting for the schema lock",
+                  "select pg_advisory_lock(" LOCK_KEY ")", 0, NULL) != 0) {
+        return -1;
+    }
+
+    return ctl_query(NULL, conn, "setting lock_timeout",
+                     "select set_config('lock_timeout', '" LOCK_TIMEOUT "',"
+                     " false) where current_setting('lock_timeout') = '0'",
+                     0, NULL);
+}
+
+
+const char *
+ctl_hint(const PGresult *res)
+{
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    if (state && strcmp(state, SQLSTATE_LOCK_TIMEOUT) == 0) {
+        return "another session has locked what this must change, so it was "
+               "given up rather than make all others wait; run it again when "
+               "that session has ended its transaction (pg_stat_activity), or "
+               "with a longer PGOPTIONS='-c lock_timeout=…'";
+    }
+
+    return PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
 }
 
 
@@ -95,7 +125,7 @@ ctl_query(PGresult **out, PGconn *conn, const char *what, const char *sql,
 
     default:
         message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-        hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+        hint = ctl_hint(res);
 
         if (message == NULL) {
             message = PQerrorMessage(conn);

@@ -79,6 +79,16 @@ static const struct {
       " and (has_table_privilege('tenon_api', c.oid, 'truncate, trigger')"
       " or (n.nspname = 'tenon' and c.relname ~ '^event(_body)?($|_)'"
       " and has_table_privilege('tenon_api', c.oid, 'update, delete')))" },
+
+    { "events have partitions for this month and the next",
+      "select 'there is no tenon.' || part || '; run tenonctl migrate'"
+      " from unnest(array['event', 'event_body']) parent,"
+      " generate_series(0, 1) ahead,"
+      " format('%s_%s', parent, to_char(date_trunc('month',"
+      " now() at time zone 'UTC') + ahead * interval '1 month', 'YYYY_MM'))"
+      " part where not exists (select from pg_inherits"
+      " where inhrelid = to_regclass('tenon.' || part)"
+      " and inhparent = to_regclass('tenon.' || parent))" },
 };
 
 /* Prepared under numbers of their own, past every endpoint's. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MONTHS_AHEAD  12
 #define CHECKSUM_TEXT (2 * crypto_hash_sha256_BYTES + 1)
 
 typedef struct migration {
@@ -26,9 +27,11 @@ static const char help[] =
     "usage: tenonctl migrate [--dir DIR] [--database CONNINFO]\n"
     "\n"
     "Applies the files NNNN_name.sql of DIR (schema/migrations) that the\n"
-    "database doesn't have yet, in order, each in one transaction. Run it as\n"
-    "tenon_owner. Repeating it does nothing. It refuses to go on when a file\n"
-    "that was applied has changed or is missing.\n"
+    "database doesn't have yet, in order, each in one transaction, and makes\n"
+    "the partitions of events for a year ahead. Run it as tenon_owner, as\n"
+    "often as you like. It refuses to go on when a file that was applied has\n"
+    "changed or is missing, and gives up where another session keeps a table\n"
+    "locked for over a second (unless PGOPTIONS sets another lock_timeout).\n"
     "\n"
     "  --dir DIR            where the files lie\n"
     "  --database CONNINFO  libpq's form (\"dbname=tenon user=tenon_owner\")\n";
@@ -212,6 +215,42 @@ apply(const migration *m, PGconn *conn)
 }
 
 
+/* Month by month, each in a transaction of its own: making one locks the
+ * DEFAULT partition. Also when no migration was due, for time goes by. */
+static int
+make_partitions(PGconn *conn)
+{
+    int rc;
+    long made;
+    unsigned months;
+    char text[16];
+    PGresult *res;
+    const char *params[1];
+
+    params[0] = text;
+    made = 0;
+    rc = 0;
+
+    for (months = 0; months <= MONTHS_AHEAD && rc == 0; months++) {
+        snprintf(text, sizeof(text), "%u", months);
+
+        rc = ctl_query(&res, conn, "making partitions of events",
+                       "select tenon.make_partitions($1::int)", 1, params);
+
+        if (rc == 0) {
+            made += strtol(PQgetvalue(res, 0, 0), NULL, 10);
+            PQclear(res);
+        }
+    }
+
+    if (made) {
+        printf("made %ld partition%s of events\n", made, made > 1 ? "s" : "");
+    }
+
+    return rc;
+}
+
+
 static int
 migrate(const char *dir, PGconn *conn)
 {
@@ -243,6 +282,10 @@ migrate(const char *dir, PGconn *conn)
     if (rc == 0 && applied == files.n) {
         printf("up to date: %04ld_%s\n", list[applied - 1].version,
                list[applied - 1].name);
+    }
+
+    if (rc == 0) {
+        rc = make_partitions(conn);
     }
 
     free_migrations(list, files.n);

@@ -204,10 +204,8 @@ line_of(const char *text, const char *p)
 
 
 static void
-say(const char *label, const PGresult *res, int field)
+say(const char *label, const char *text)
 {
-    const char *text = PQresultErrorField(res, field);
-
     if (text) {
         fprintf(stderr, "  %s: %s\n", label, text);
     }
@@ -265,9 +263,9 @@ run(PGconn *conn, const char *path, const char *text, const char *start,
         rc = ctl_error("%s:%u: %s", path,
                        line_of(text, start + (at_position(sql, res) - sql)),
                        message ? message : PQerrorMessage(conn));
-        say("detail", res, PG_DIAG_MESSAGE_DETAIL);
-        say("hint", res, PG_DIAG_MESSAGE_HINT);
-        say("in", res, PG_DIAG_CONTEXT);
+        say("detail", PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL));
+        say("hint", ctl_hint(res));
+        say("in", PQresultErrorField(res, PG_DIAG_CONTEXT));
         break;
     }
 

@@ -26,8 +26,13 @@ int ctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int ctl_connect(PGconn **conn, const char *conninfo, const char *fallback);
 
 /* Waits for the lock that keeps migrations and loads of apps apart; it goes
- * with the connection. */
+ * with the connection. From then on the session waits for no other lock for
+ * longer than a second, or its own lock_timeout if it came with one. */
 int ctl_lock(PGconn *conn);
+
+/* What to do about an error, in the server's words or ours. Borrowed; NULL
+ * when there is nothing to say. */
+const char *ctl_hint(const PGresult *res);
 
 /* Runs one statement with n text parameters; what went wrong is said under
  * the name `what`. *res may be NULL when rows are of no interest. */

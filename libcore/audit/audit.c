@@ -49,10 +49,10 @@ tn__event_ctes(tn__buf *sql, const tn__event_sql *event)
                 "tenon.commitment(:salt::bytea, image.before, image.after, "
                 "null::jsonb, :ip::text, :user_agent::text) "
                 "from image),\n"
-                "bodied as (insert into tenon.event_body (tenant_id, at, "
-                "event_id, subject_id, salt, before, after, ip, user_agent) "
-                "select :tenant::uuid, now(), :event_id::uuid, :actor::uuid, "
-                ":salt::bytea, "
-                "image.before, image.after, :ip::text, :user_agent::text "
+                "bodied as (insert into tenon.event_body (tenant_id, event_id, "
+                "subject_id, salt, before, after, ip, user_agent) "
+                "select :tenant::uuid, :event_id::uuid, :actor::uuid, "
+                ":salt::bytea, image.before, image.after, :ip::text, "
+                ":user_agent::text "
                 "from image)");
 }

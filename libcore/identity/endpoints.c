@@ -96,7 +96,7 @@ static const tn__field me_output[] = {
     { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
     { .name = TN_STR_C("role"), .type = TN__TYPE_TEXT, .out = 1 },
     { .name = TN_STR_C("tenant"), .type = TN__TYPE_JSON, .out = 1 },
-    { .name = TN_STR_C("version"), .type = TN__TYPE_INT }, /* ETag only */
+    { .name = TN_STR_C("version"), .type = TN__TYPE_TEXT }, /* ETag only */
 };
 
 static const tn__field tenant_output[] = {

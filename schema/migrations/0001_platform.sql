@@ -223,6 +223,41 @@ comment on column tenon."grant".app is
 grant select on tenon.role, tenon.permission, tenon."grant" to tenon_api;
 
 
+-- Directory ------------------------------------------------------------------
+
+create table tenon.tenant_slug (
+    slug       text collate "C" not null,
+    tenant_id  uuid not null,
+    realm_id   uuid not null,
+
+    constraint tenant_slug_pkey primary key (slug),
+
+    -- For the key by which a tenant proves that it is to be found here. The
+    -- other way round would lead from a table that every node of a cluster
+    -- has a copy of to one that is spread over them.
+    unique (tenant_id, realm_id, slug),
+
+    constraint tenant_slug_format
+         check (slug ~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$'),
+
+    -- Host names that operators want for themselves, or that a reader would
+    -- take for the platform's own.
+    constraint tenant_slug_reserved
+         check (slug <> all (array[
+                'abuse', 'account', 'admin', 'administrator', 'api', 'app',
+                'assets', 'auth', 'billing', 'blog', 'cdn', 'console',
+                'dashboard', 'docs', 'ftp', 'help', 'hostmaster', 'imap',
+                'localhost', 'login', 'mail', 'metrics', 'ns1', 'ns2',
+                'platform', 'pop3', 'postmaster', 'root', 'signup', 'smtp',
+                'static', 'status', 'support', 'system', 'tenon', 'webmaster',
+                'webmail', 'www']))
+);
+
+comment on table tenon.tenant_slug is
+    'directory: host name to tenant, before any tenant is known; read by '
+    'definer functions only, so nobody can list who the customers are';
+
+
 -- Tenant ---------------------------------------------------------------------
 
 create table tenon.tenant (
@@ -237,8 +272,13 @@ create table tenon.tenant (
     updated_at  timestamptz not null default now(),
     deleted_at  timestamptz,
 
-    -- Lets the keys of members and slugs prove that they name its realm.
+    -- Lets the keys of members prove that they name its realm.
     unique (tenant_id, realm_id),
+
+    -- Entered in the directory first, or by the same statement: a name that
+    -- nobody can look up is none.
+    foreign key (tenant_id, realm_id, slug)
+     references tenon.tenant_slug (tenant_id, realm_id, slug),
 
     constraint tenant_name_length check (char_length(name) between 1 and 200),
     constraint tenant_status_set  check (status in ('active', 'suspended'))
@@ -271,6 +311,9 @@ create table tenon.member (
 
 create index member_list on tenon.member (tenant_id, created_at, id);
 
+-- The tenants of a user: the one question that isn't asked within a tenant.
+create index member_user on tenon.member (realm_id, user_id);
+
 comment on table tenon.member is
     'tenant: a user''s membership in a tenant, with one role';
 
@@ -298,39 +341,6 @@ create index session_list on tenon.session
 
 comment on table tenon.session is
     'tenant: one sign-in of a member';
-
-
--- Directory ------------------------------------------------------------------
-
-create table tenon.tenant_slug (
-    slug       text collate "C" not null,
-    tenant_id  uuid not null,
-    realm_id   uuid not null,
-
-    constraint tenant_slug_pkey primary key (slug),
-
-    foreign key (tenant_id, realm_id)
-     references tenon.tenant (tenant_id, realm_id),
-
-    constraint tenant_slug_format
-         check (slug ~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$'),
-
-    -- Host names that operators want for themselves, or that a reader would
-    -- take for the platform's own.
-    constraint tenant_slug_reserved
-         check (slug <> all (array[
-                'abuse', 'account', 'admin', 'administrator', 'api', 'app',
-                'assets', 'auth', 'billing', 'blog', 'cdn', 'console',
-                'dashboard', 'docs', 'ftp', 'help', 'hostmaster', 'imap',
-                'localhost', 'login', 'mail', 'metrics', 'ns1', 'ns2',
-                'platform', 'pop3', 'postmaster', 'root', 'signup', 'smtp',
-                'static', 'status', 'support', 'system', 'tenon', 'webmaster',
-                'webmail', 'www']))
-);
-
-comment on table tenon.tenant_slug is
-    'directory: host name to tenant, before any tenant is known; read by '
-    'definer functions only, so nobody can list who the customers are';
 
 
 -- Feed: the event log --------------------------------------------------------
@@ -363,8 +373,9 @@ create table tenon.event (
 -- still running, by (xid, id).
 create index event_feed on tenon.event (xid, id);
 
+-- An id says enough: a UUID is not used by two resources.
 create index event_history on tenon.event
-       (tenant_id, resource, resource_id, at, id);
+       (tenant_id, resource_id, at, id);
 
 comment on table tenon.event is
     'feed: one row per change, written by the change''s own statement: audit '
@@ -410,6 +421,7 @@ create function tenon.make_partitions(months int default 12)
 returns int
 language plpgsql
 set search_path = pg_catalog
+set lock_timeout = 0
 as $$
 declare
     parent      text;
@@ -418,6 +430,14 @@ declare
     first_month timestamp := date_trunc('month', now() at time zone 'UTC');
     made        int       := 0;
 begin
+    -- Two callers would both find a month missing. Its number is "tenon" in
+    -- ASCII and one more: tenonctl holds the one before it meanwhile.
+    perform pg_advisory_xact_lock(499917942639);
+
+    -- What queues behind a lock that we wait for must not run into the
+    -- lock_timeout of tenon_api (bootstrap.sql).
+    perform set_config('lock_timeout', '1s', true);
+
     foreach parent in array array['event', 'event_body'] loop
 
         -- A missing month must never fail a write: DEFAULT takes it.
@@ -475,8 +495,9 @@ $$;
 
 comment on function tenon.make_partitions(int) is
     'Makes the event partitions from last month to so many months ahead, and '
-    'DEFAULT; returns how many were missing. Call it again at any time, at '
-    'least at every migrate';
+    'DEFAULT; returns how many were missing. May be called at any time, by '
+    'several at once; tenonctl migrate does, month by month. It gives up '
+    'where somebody keeps the tables locked for over a second';
 
 select tenon.make_partitions();
 
@@ -564,8 +585,10 @@ select e.tenant_id,
        e.at,
        e.action,
        e.outcome,
-       json_build_object('type', case when e.actor is null then 'system'
-                                      else 'user' end,
+       json_build_object('type', case when e.actor is not null then 'user'
+                                      when e.request_id is not null
+                                      then 'anonymous'
+                                      else 'system' end,
                          'id', e.actor,
                          'impersonator', e.impersonator) as actor,
        e.actor                                           as actor_id,
@@ -585,7 +608,9 @@ select e.tenant_id,
    and b.event_id  = e.id;
 
 comment on view tenon.audit_event is
-    'An event as the API shows it; the body''s columns are null once erased';
+    'An event as the API shows it; the body''s columns are null once erased. '
+    'Its actor is a user, anonymous (a request before anybody signed in: a '
+    'failed login), or the system (no request at all)';
 
 
 -- Changes that don't come through the API ------------------------------------
@@ -619,7 +644,9 @@ as $$
     -- Built by the API's statements too (libcore/model/sql.c): the same row
     -- must look the same whoever changed it.
     select jsonb_object_agg(
-               key,
+               case when relation = 'tenon.tenant'::regclass
+                     and key = 'tenant_id'
+                    then 'id' else key end,
                case when a.atttypid = 'timestamptz'::regtype
                      and jsonb_typeof(value) = 'string'
                     then to_jsonb(to_char((value #>> '{}')::timestamptz
@@ -629,16 +656,40 @@ as $$
                 end)
       from jsonb_each(changed)
       join pg_attribute a on a.attrelid = relation and a.attname = key
-     where key not in ('tenant_id', 'deleted_at')
+     where key <> 'deleted_at'
+       and (key <> 'tenant_id' or relation = 'tenon.tenant'::regclass)
+       and (key not in ('realm_id', 'password_hash')
+            or relation not in ('tenon.tenant'::regclass,
+                                'tenon.member'::regclass,
+                                'tenon.session'::regclass,
+                                'tenon."user"'::regclass))
 $$;
 
 comment on function tenon.image(oid, jsonb) is
-    'A row as events hold it and responses show it: no tenant_id, no '
-    'deleted_at, times as RFC 3339 in UTC';
+    'A row as events hold it and responses show it: no tenant_id (a tenant''s '
+    'own is its id), realm_id, password_hash, deleted_at; times as RFC 3339 '
+    'in UTC';
 
--- A foreign key's ON DELETE SET NULL acts as the table's owner, and the
--- trigger that logs it runs as who deleted.
+-- Sign-up calls it. So does the trigger below for a row that a foreign key's
+-- ON DELETE changed: the change is the table owner's, but the trigger runs as
+-- who deleted.
 grant execute on function tenon.image(oid, jsonb) to tenon_api;
+
+
+create function tenon.find_user_tenants(realm uuid, user_id uuid)
+returns setof uuid
+language sql stable security definer
+set search_path = pg_catalog
+as $$
+    select m.tenant_id
+      from tenon.member m
+     where m.realm_id = $1
+       and m.user_id  = $2
+$$;
+
+comment on function tenon.find_user_tenants(uuid, uuid) is
+    'The tenants that a user is a member of: whom a change to the user '
+    'concerns';
 
 
 create function tenon.log_change()
@@ -651,14 +702,18 @@ declare
     after     jsonb;
     existing  jsonb;
     verb      text;
-    tenant    text := current_setting('tenon.tenant', true);
+    tenants   uuid[];
+    tenant    uuid;
+    kept      text := current_setting('tenon.tenant', true);
 begin
     if tg_op <> 'INSERT' then before := to_jsonb(old); end if;
     if tg_op <> 'DELETE' then after  := to_jsonb(new); end if;
 
     existing := coalesce(after, before);
 
-    -- Soft deletion is an update to the database, but not to the reader.
+    -- Soft deletion is an update to the database, but not to the reader; so
+    -- is the end of a session. (A child may be made while the deletion of its
+    -- parent isn't committed yet: README.md, "Soft delete".)
     verb := case
             when tg_op = 'INSERT' then 'created'
             when tg_op = 'DELETE' then 'deleted'
@@ -666,25 +721,40 @@ begin
              and after  ->> 'deleted_at' is not null then 'deleted'
             when before ->> 'deleted_at' is not null
              and after  ->> 'deleted_at' is null     then 'restored'
+            when tg_argv[0] = 'tenon.session'
+             and before ->> 'revoked_at' is null
+             and after  ->> 'revoked_at' is not null then 'revoked'
             else 'updated'
             end;
 
     -- The row says whose event it is: a superuser's statement may touch many
-    -- tenants, with no tenant set or another one.
-    perform set_config('tenon.tenant', existing ->> 'tenant_id', true);
+    -- tenants, with no tenant set or another one. A user is every tenant's
+    -- that has them as a member.
+    if existing ? 'tenant_id' then
+        tenants := array[existing ->> 'tenant_id'];
+    else
+        tenants := array(select tenon.find_user_tenants(
+                                (existing ->> 'realm_id')::uuid,
+                                (existing ->> 'id')::uuid));
+    end if;
 
-    perform tenon.log_event(
-        tenon.uuid7(),
-        split_part(tg_argv[0], '.', 2) || '.' || verb,
-        tg_argv[0],
-        coalesce(existing ->> 'id', existing ->> 'tenant_id')::uuid,
-        (existing ->> 'version')::bigint,
-        tenon.image(tg_relid, before),
-        tenon.image(tg_relid, after),
-        null,
-        uuid_send(gen_random_uuid()));
+    foreach tenant in array tenants loop
 
-    perform set_config('tenon.tenant', coalesce(tenant, ''), true);
+        perform set_config('tenon.tenant', tenant::text, true);
+
+        perform tenon.log_event(
+            tenon.uuid7(),
+            split_part(tg_argv[0], '.', 2) || '.' || verb,
+            tg_argv[0],
+            coalesce(existing ->> 'id', existing ->> 'tenant_id')::uuid,
+            (existing ->> 'version')::bigint,
+            tenon.image(tg_relid, before),
+            tenon.image(tg_relid, after),
+            null,
+            uuid_send(gen_random_uuid()));
+    end loop;
+
+    perform set_config('tenon.tenant', coalesce(kept, ''), true);
 
     return null;
 end
@@ -713,6 +783,23 @@ create trigger tenon_log
     after insert or update or delete on tenon.member
     for each row when (current_user <> 'tenon_api')
     execute function tenon.log_change('tenon.member');
+
+create trigger tenon_log
+    after insert or update or delete on tenon.session
+    for each row when (current_user <> 'tenon_api')
+    execute function tenon.log_change('tenon.session');
+
+create trigger tenon_touch
+    before update on tenon."user"
+    for each row when (current_user <> 'tenon_api')
+    execute function tenon.touch();
+
+-- One who comes or goes is no member yet or any more (a key forbids it), so
+-- there is nobody whom it would concern.
+create trigger tenon_log
+    after update on tenon."user"
+    for each row when (current_user <> 'tenon_api')
+    execute function tenon.log_change('tenon.user');
 
 
 -- Row security ---------------------------------------------------------------
@@ -817,30 +904,22 @@ create policy feed on tenon.event_body
 
 -- Grants ---------------------------------------------------------------------
 --
--- The API: the verbs that its endpoints need. Columns are named where a row
--- has parts that no endpoint may change.
+-- The API: the verbs that its endpoints need today. Who adds an endpoint adds
+-- its grants, in the migration that goes with it. Columns are named where a
+-- row has parts that no endpoint may change.
+
+grant select, insert
+   on tenon."user", tenon.tenant, tenon.member
+   to tenon_api;
+
+grant insert
+   on tenon.tenant_slug
+   to tenon_api;
 
 grant select,
       insert,
-      update (email, name, password_hash, version, updated_at)
-   on tenon."user"
-   to tenon_api;
-
-grant select, insert, update
+      update (failures, last_at)
    on tenon.login_attempt
-   to tenon_api;
-
-grant select,
-      insert,
-      update (name, version, updated_at, deleted_at)
-   on tenon.tenant
-   to tenon_api;
-
-grant select,
-      insert,
-      update (role, version, updated_at),
-      delete
-   on tenon.member
    to tenon_api;
 
 grant select,
@@ -849,19 +928,25 @@ grant select,
    on tenon.session
    to tenon_api;
 
-grant insert
-   on tenon.tenant_slug
+-- When an event happened and in which transaction is the database's to say:
+-- nobody backdates one behind the feed.
+grant select,
+      insert (tenant_id, id, actor, impersonator, action, outcome, resource,
+              resource_id, version, request_id, commitment)
+   on tenon.event
    to tenon_api;
 
-grant select, insert
-   on tenon.event, tenon.event_body
+grant select,
+      insert (tenant_id, event_id, subject_id, salt, before, after, metadata,
+              ip, user_agent)
+   on tenon.event_body
    to tenon_api;
 
 grant select
    on tenon.audit_event
    to tenon_api;
 
--- The look-ups: what their three functions read, and no password hash.
+-- The look-ups: what their four functions read, and no password hash.
 grant select
    on tenon.tenant_slug, tenon.tenant
    to tenon_lookup;
@@ -960,6 +1045,13 @@ grant create on schema tenon to tenon_lookup;
 alter function tenon.find_tenant(text)          owner to tenon_lookup;
 alter function tenon.find_tenant_by_id(uuid)    owner to tenon_lookup;
 alter function tenon.find_session(uuid, uuid)   owner to tenon_lookup;
+alter function tenon.find_user_tenants(uuid, uuid)
+                                                owner to tenon_lookup;
+
+-- For the trigger on "user", which runs as who changes the row.
+set local role tenon_lookup;
+grant execute on function tenon.find_user_tenants(uuid, uuid) to tenon_owner;
+set local role tenon_owner;
 
 revoke create on schema tenon from tenon_lookup;
 

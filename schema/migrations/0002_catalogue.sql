@@ -280,24 +280,101 @@ comment on function tenon.set_check(regclass, text, text) is
     'drops it';
 
 
+create function tenon.is_reference(rel oid, column_name text,
+                                   actions "char"[] default null)
+returns boolean
+language sql stable
+as $$
+    select exists (
+           select
+             from pg_constraint c
+             join pg_attribute  a on a.attrelid = c.conrelid
+                                 and a.attnum   = c.conkey[2]
+            where c.conrelid = rel
+              and c.contype  = 'f'
+              and array_length(c.conkey, 1) = 2
+              and a.attname  = column_name
+              and (actions is null or c.confdeltype = any (actions)))
+$$;
+
+comment on function tenon.is_reference(oid, text, "char"[]) is
+    'Whether a foreign key (tenant_id, column) leads from there, with one of '
+    'these actions on delete';
+
+
 create function tenon.set_index(res tenon.resource, suffix text, columns text[])
 returns void
 language plpgsql
 set client_min_messages = warning
 as $$
+declare
+    rel     oid     := format('%I.%I', res.schema_name,
+                              res.table_name)::regclass;
+    -- What is referred to asks for all rows that do when it goes, also for
+    -- those deleted softly: an index over the living wouldn't serve.
+    living  boolean := res.soft_delete
+                       and not tenon.is_reference(rel, columns[2]);
 begin
     execute format('create index if not exists %I on %I.%I (%s)%s',
                    tenon.object_name(res.table_name, suffix),
                    res.schema_name, res.table_name,
                    (select string_agg(quote_ident(c), ', ' order by n)
                       from unnest(columns) with ordinality as u (c, n)),
-                   case when res.soft_delete
+                   case when living
                         then ' where deleted_at is null' else '' end);
 end
 $$;
 
 comment on function tenon.set_index(tenon.resource, text, text[]) is
-    'Makes an index of a resource, over living rows where deletion is soft';
+    'Makes an index of a resource; over living rows where deletion is soft, '
+    'unless a foreign key needs all';
+
+
+create function tenon.set_grants(app text)
+returns void
+language plpgsql
+as $$
+declare
+    res  record;
+begin
+    -- UPDATE is given by column: the rest of a row is settled when it is made.
+    -- (Taking it from the table takes it from the columns, too.)
+    for res in
+        select format('%I.%I', r.schema_name, r.table_name) as rel,
+               r.soft_delete,
+               string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+                   as columns
+          from tenon.resource r
+          join pg_attribute a on a.attrelid = format('%I.%I', r.schema_name,
+                                                     r.table_name)::regclass
+                             and a.attnum > 0
+                             and not a.attisdropped
+                             and a.attname not in ('tenant_id', 'id',
+                                                   'created_by', 'created_at')
+                             and (a.attname <> 'deleted_at' or r.soft_delete)
+          left join tenon.field f on f.app      = r.app
+                                 and f.resource = r.name
+                                 and f.name     = a.attname
+         where r.app = set_grants.app
+           and (a.attname in ('version', 'updated_at', 'deleted_at')
+                or not coalesce(f.read_only or f.create_only, false))
+         group by r.schema_name, r.table_name, r.soft_delete
+         order by 1
+    loop
+        execute format('revoke update, delete on %s from tenon_api', res.rel);
+        execute format('grant select, insert, update (%s) on %s to tenon_api',
+                       res.columns, res.rel);
+
+        if not res.soft_delete then
+            execute format('grant delete on %s to tenon_api', res.rel);
+        end if;
+    end loop;
+end
+$$;
+
+comment on function tenon.set_grants(text) is
+    'Gives tenon_api what the endpoints of an app''s resources do to their '
+    'tables, and nothing else';
 
 
 -- App ------------------------------------------------------------------------
@@ -393,6 +470,8 @@ begin
             perform tenon.set_parent_column(app, res.name);
         end if;
     end loop;
+
+    perform tenon.set_grants(app);
 
     -- A rule that is no longer declared must no longer bind.
     for con in
@@ -493,6 +572,15 @@ declare
     want  record;
     have  record;
 begin
+    -- A request's mask has a bit for each (TN__FIELDS_MAX of libcore is 62).
+    if (select count(*) from pg_attribute
+         where attrelid = rel and attnum > 0 and not attisdropped) > 60
+    then
+        perform tenon.refuse(
+            format('table %s: it has more than 60 columns', rel),
+            'Move some to a table of their own, or into one jsonb column.');
+    end if;
+
     for want in
         select *
           from (values
@@ -541,7 +629,8 @@ end
 $$;
 
 comment on function tenon.check_columns(regclass, boolean) is
-    'Refuses a table whose system columns are missing or of the wrong type';
+    'Refuses a table whose system columns are missing or of the wrong type, or '
+    'that has more columns than can be served';
 
 
 create function tenon.check_keys(rel regclass)
@@ -778,13 +867,18 @@ begin
     perform tenon.protect(rel, res.app || '.' || res.name);
 
     execute format('grant usage on schema %I to tenon_api', res.schema_name);
-    execute format('grant select, insert, update on %s to tenon_api', rel);
-    execute format(case when soft_delete
-                        then 'revoke delete on %s from tenon_api'
-                        else 'grant delete on %s to tenon_api' end, rel);
 
     perform tenon.set_index(res, 'list', array['tenant_id', 'created_at',
                                                'id']);
+
+    -- Where what is referred to takes this row along or is taken from it, all
+    -- that refer to it are looked for: not by reading the whole tenant.
+    perform tenon.set_index(res, a.attname || '_filter',
+                            array['tenant_id', a.attname, 'created_at', 'id'])
+       from pg_attribute a
+      where a.attrelid = rel
+        and a.attnum > 0
+        and tenon.is_reference(rel, a.attname, array['c', 'n', 'd']::"char"[]);
 
     perform tenon.add_permission(app || '.' || res.name || ':' || v)
        from unnest(array['read', 'create', 'update', 'delete', 'history']
@@ -837,6 +931,15 @@ returns void
 language plpgsql stable
 as $$
 begin
+    -- One value in a query string can't say which JSON is meant, and under
+    -- row security no index on it is used.
+    if col.atttypid in ('json'::regtype, 'jsonb'::regtype) then
+        perform tenon.refuse(
+            format('table %s: column %s sorts or filters, but is %s', relation,
+                   col.attname, col.atttypid::regtype),
+            'Give what shall be sorted or filtered by a column of its own.');
+    end if;
+
     -- Any other collation makes an index slower, and breaks it when the
     -- system's library changes its rules.
     if col.attcollation <> 0 and col.attcollation <> '"C"'::regcollation then
@@ -1156,6 +1259,15 @@ begin
         select g.scope into known
           from tenon."grant" g
          where g.role = allow.role and g.permission = bit;
+
+        if scope = 'own' and verb = 'read' then
+            perform tenon.set_index(r, r.owner_column || '_own',
+                                    array['tenant_id', r.owner_column,
+                                          'created_at', 'id'])
+               from tenon.resource r
+              where r.app = this_app
+                and r.app || '.' || r.name = full_name;
+        end if;
 
         if known <> scope then
             perform tenon.refuse(

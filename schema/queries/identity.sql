@@ -6,33 +6,36 @@ with account as (
        values (:realm::uuid, :user_id::uuid, :email::text, :name::text,
                :password_hash::text)
        returning id, email, name),
+     directory as (
+       insert into tenon.tenant_slug (slug, tenant_id, realm_id)
+       values (:organization_slug::text, :tenant::uuid, :realm::uuid)),
      organization as (
        insert into tenon.tenant (tenant_id, realm_id, name, slug, created_by)
        values (:tenant::uuid, :realm::uuid, :organization_name::text,
                :organization_slug::text, :user_id::uuid)
-       returning tenant_id as id, name, slug, status, version),
-     directory as (
-       insert into tenon.tenant_slug (slug, tenant_id, realm_id)
-       values (:organization_slug::text, :tenant::uuid, :realm::uuid)),
+       returning *),
      membership as (
        insert into tenon.member (tenant_id, id, realm_id, user_id, role,
                                  created_by)
        values (:tenant::uuid, :member_id::uuid, :realm::uuid, :user_id::uuid,
                'owner', :user_id::uuid)
-       returning id, user_id, role, version),
+       returning *),
      logged as (
        select tenon.log_event(
                 :event_id::uuid, 'tenant.created', 'tenon.tenant',
-                organization.id, organization.version, null,
-                to_jsonb(organization), null, :salt::bytea) as tenant_event,
+                organization.tenant_id, organization.version, null,
+                tenon.image('tenon.tenant'::regclass, to_jsonb(organization)),
+                null, :salt::bytea) as tenant_event,
               tenon.log_event(
                 :member_event_id::uuid, 'member.created', 'tenon.member',
                 membership.id, membership.version, null,
-                to_jsonb(membership), null, :member_salt::bytea) as member_event
+                tenon.image('tenon.member'::regclass, to_jsonb(membership)),
+                null, :member_salt::bytea) as member_event
          from organization, membership)
 select json_build_object('id', account.id, 'email', account.email,
                          'name', account.name) as "user",
-       json_build_object('id', organization.id, 'name', organization.name,
+       json_build_object('id', organization.tenant_id,
+                         'name', organization.name,
                          'slug', organization.slug) as tenant
   from account, organization, logged;
 
@@ -93,7 +96,7 @@ select tenon.log_event(:event_id::uuid, 'user.logout', 'tenon.session',
 select u.id, u.email, u.name, m.role,
        json_build_object('id', t.tenant_id, 'name', t.name,
                          'slug', t.slug) as tenant,
-       u.version + m.version + t.version as version
+       u.version || '.' || m.version || '.' || t.version as version
   from tenon.member m
   join tenon."user" u on u.realm_id = m.realm_id and u.id = m.user_id
   join tenon.tenant t on t.tenant_id = m.tenant_id

@@ -112,7 +112,7 @@ typedef struct host {
     const tn_response *response;
     char trace[64];
     char body[2097152]; /* of the response, NUL-terminated */
-    tn_str sql;       /* of the step's last batch, behind the context */
+    tn_str sql;         /* of the step's last batch, behind the context */
     const tn_str *params;
     unsigned nparams;
     uint64_t requests;

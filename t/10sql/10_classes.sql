@@ -222,14 +222,14 @@ select set_eq(
     $$ select role, name, string_agg(verb, ', ' order by verb) from granted
         group by role, name $$,
     $$ values
-    ('tenon_api', 'tenon."user"',            'insert, select, update email name password_hash updated_at version'),
-    ('tenon_api', 'tenon.login_attempt',     'insert, select, update'),
-    ('tenon_api', 'tenon.tenant',            'insert, select, update deleted_at name updated_at version'),
-    ('tenon_api', 'tenon.member',            'delete, insert, select, update role updated_at version'),
+    ('tenon_api', 'tenon."user"',            'insert, select'),
+    ('tenon_api', 'tenon.login_attempt',     'insert, select, update failures last_at'),
+    ('tenon_api', 'tenon.tenant',            'insert, select'),
+    ('tenon_api', 'tenon.member',            'insert, select'),
     ('tenon_api', 'tenon.session',           'insert, select, update revoked_at'),
     ('tenon_api', 'tenon.tenant_slug',       'insert'),
-    ('tenon_api', 'tenon.event',             'insert, select'),
-    ('tenon_api', 'tenon.event_body',        'insert, select'),
+    ('tenon_api', 'tenon.event',             'insert action actor commitment id impersonator outcome request_id resource resource_id tenant_id version, select'),
+    ('tenon_api', 'tenon.event_body',        'insert after before event_id ip metadata salt subject_id tenant_id user_agent, select'),
     ('tenon_api', 'tenon.audit_event',       'select'),
     ('tenon_api', 'tenon.migration',         'select'),
     ('tenon_api', 'tenon.role',              'select'),
@@ -241,8 +241,8 @@ select set_eq(
     ('tenon_api', 'tenon.state',             'select'),
     ('tenon_api', 'tenon.transition',        'select'),
     ('tenon_api', 'tenon.catalogue_version', 'select'),
-    ('tenon_api', 'teamos.project',          'insert, select, update'),
-    ('tenon_api', 'teamos.task',             'insert, select, update'),
+    ('tenon_api', 'teamos.project',          'insert, select, update deleted_at name updated_at version'),
+    ('tenon_api', 'teamos.task',             'insert, select, update assignee_id deleted_at priority project_id status title updated_at version'),
     ('tenon_feed', 'tenon.event',            'select'),
     ('tenon_feed', 'tenon.event_body',       'select'),
     ('tenon_lookup', 'tenon.tenant_slug',    'select'),
@@ -267,8 +267,9 @@ select set_eq(
               ('tenon_api', 'log_event'),
               ('tenon_api', 'find_tenant'),
               ('tenon_api', 'find_tenant_by_id'),
-              ('tenon_api', 'find_session') $$,
-    'functions run for tenon_api alone, and only these');
+              ('tenon_api', 'find_session'),
+              ('tenon_owner', 'find_user_tenants') $$,
+    'functions run for tenon_api and only these, but for the owner''s one');
 
 select set_eq(
     $$ select case a.grantee when 0 then 'public'
@@ -294,7 +295,8 @@ select is(
        from pg_proc p
       where p.pronamespace = 'tenon'::regnamespace and p.prosecdef),
     array['tenon.find_session(uuid,uuid)', 'tenon.find_tenant(text)',
-          'tenon.find_tenant_by_id(uuid)'],
+          'tenon.find_tenant_by_id(uuid)',
+          'tenon.find_user_tenants(uuid,uuid)'],
     'only the look-ups run as definer');
 
 

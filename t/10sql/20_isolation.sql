@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(31);
+select plan(35);
 
 
 -- No tenant ------------------------------------------------------------------
@@ -54,6 +54,10 @@ select is(run('tenon_api', globex(),
               $$ update teamos.task set tenant_id = tap.acme()::uuid $$),
           '42501', 'nor move its own there');
 
+select is(run('tenon_owner', globex(),
+              $$ update teamos.task set tenant_id = tap.acme()::uuid $$),
+          '42501', 'nor could it with a right to that column: the policy');
+
 select is(run('tenon_api', globex(),
               $$ insert into teamos.project (tenant_id, name)
                  values (tap.acme()::uuid, 'x') $$), '42501',
@@ -85,10 +89,10 @@ select is(run('tenon_api', acme(), 'select count(*) from tenon.tenant'), '1',
 select is(run('tenon_api', acme(), 'select count(*) from tenon.member'), '3',
           'and its own members');
 
-select is(run('tenon_api', acme(),
+select is(run('tenon_owner', acme(),
               $$ delete from tenon.member
                   where tenant_id = tap.globex()::uuid $$), '0',
-          'another''s can''t be removed');
+          'another''s can''t be removed, even by the owner');
 
 select is(run('tenon_owner', acme(), 'select count(*) from teamos.task'), '10',
           'the owner sees one tenant at a time, too');
@@ -130,6 +134,21 @@ select is(run('tenon_api', acme(),
               $$ insert into tenon.tenant_slug
                  values ('globex', tap.acme()::uuid, tap.realm()::uuid) $$),
           '23505', 'nor one that is taken');
+
+select is(run('tenon_owner', acme(),
+              $$ update tenon.tenant set slug = 'acme-2' $$),
+          '23503', 'a tenant has no name that isn''t in the directory');
+
+select is(run('tenon_owner', acme(),
+              $$ update tenon.tenant set slug = 'globex' $$),
+          '23503', 'nor one that is another''s there');
+
+select is(run('tenon_owner', acme(),
+              $$ with entered as (
+                      insert into tenon.tenant_slug
+                      values ('acme-2', tap.acme()::uuid, tap.realm()::uuid))
+                 update tenon.tenant set slug = 'acme-2' returning slug $$),
+          'acme-2', 'one statement enters it and takes it');
 
 select is(run('tenon_api', acme(),
               format($$ insert into tenon.tenant_slug

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(55);
+select plan(62);
 
 create schema shop authorization tenon_owner;
 
@@ -94,6 +94,11 @@ values
  $$select tenon.resource('shop.item', path => 'items')$$,
  'table shop.item: policy wide widens what the tenant policy lets through | %'),
 
+(item((select string_agg('c' || n || ' text', ', ')
+         from generate_series(1, 55) n)),
+ $$select tenon.resource('shop.item', path => 'items')$$,
+ 'table shop.item: it has more than 60 columns | Move some %'),
+
 (item(), $$select tenon.resource('shop.item', path => 'tasks')$$,
  'resource item: path tasks is taken by resource task of app teamos | '
  'Choose another path.'),
@@ -127,7 +132,7 @@ values
 -- Refused: fields, states, grants, the whole ----------------------------------
 
 insert into refused
-select item('name text not null, kind text collate "C", n int, '
+select item('name text not null, kind text collate "C", n int, doc jsonb, '
             'state text collate "C" not null default ''b'''),
        $$select tenon.resource('shop.item', path => 'items'); $$ || d, a
   from (values
@@ -143,6 +148,9 @@ select item('name text not null, kind text collate "C", n int, '
 ($$select tenon.field('shop.item', 'name', sort => true)$$,
  'table shop.item: column name sorts or filters, but is not collate "C" | '
  'alter table shop.item alter column name type text collate "C".'),
+
+($$select tenon.field('shop.item', 'doc', filter => true)$$,
+ 'table shop.item: column doc sorts or filters, but is jsonb | %'),
 
 ($$select tenon.field('shop.item', 'kind', sort => true)$$,
  'table shop.item: column kind sorts, but may be null | %'),
@@ -306,6 +314,57 @@ select is(run('tenon_api', acme(), format(
                          '01900000-000a-7000-8000-000000000401', %L) $$,
               repeat('é', 200))),
           '1', 'and counts characters, not bytes');
+
+select set_eq(
+    $$ select indexrelid::regclass::text, indpred is not null
+         from pg_index where indrelid = 'teamos.task'::regclass $$,
+    $$ values ('teamos.task_pkey',               false),
+              ('teamos.task_list',               true),
+              ('teamos.task_project_id_filter',  false),
+              ('teamos.task_priority_filter',    true),
+              ('teamos.task_status_filter',      true),
+              ('teamos.task_assignee_id_filter', false) $$,
+    'indexes are over the living, those of foreign keys over all');
+
+savepoint whole;
+set local role tenon_owner;
+\o /dev/null
+create table shop.item (
+    tenant_id uuid not null, id uuid not null, version bigint not null,
+    created_at timestamptz not null, created_by uuid,
+    updated_at timestamptz not null, sold_to uuid, fixed text, shown text,
+    free text,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, sold_to)
+     references tenon.member (tenant_id, user_id) on delete cascade);
+grant update, delete on shop.item to tenon_api;
+select tenon.app_begin('shop');
+select tenon.resource('shop.item', path => 'items');
+select tenon.field('shop.item', 'fixed', create_only => true);
+select tenon.field('shop.item', 'shown', read_only => true);
+select tenon.allow('owner', 'item', '{read}');
+select tenon.allow('member', 'item', '{read}', scope => 'own');
+select tenon.app_end('shop');
+\o
+reset role;
+
+select is(pg_get_indexdef('shop.item_created_by_own'::regclass) ~
+          '\(tenant_id, created_by, created_at, id\)', true,
+          'lists of own rows have their index');
+
+select set_eq(
+    $$ select attname::text from pg_attribute
+        where attrelid = 'shop.item'::regclass and attnum > 0
+          and has_column_privilege('tenon_api', attrelid, attnum, 'update') $$,
+    array['version', 'updated_at', 'sold_to', 'free'],
+    'the API may update what endpoints do, whatever was granted before');
+
+select is(has_table_privilege('tenon_api', 'shop.item', 'delete'), true,
+          'and delete where deletion is for good');
+
+select isnt(to_regclass('shop.item_sold_to_filter'), null,
+            'a foreign key that takes rows along has its index undeclared');
+rollback to whole;
 
 select throws_ok('update tenon.permission set number = number + 100', 'P0001',
                  'tenon.permission is append-only',

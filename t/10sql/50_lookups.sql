@@ -16,7 +16,8 @@ select results_eq(
     $$ values
        ('find_session',      'tenon_lookup', '{search_path=pg_catalog}'::text[], 's'),
        ('find_tenant',       'tenon_lookup', '{search_path=pg_catalog}', 's'),
-       ('find_tenant_by_id', 'tenon_lookup', '{search_path=pg_catalog}', 's') $$,
+       ('find_tenant_by_id', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('find_user_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's') $$,
     'definer functions are tenon_lookup''s, with a fixed search_path');
 
 select is(run(role, '', $$ select tenon.find_tenant('acme') $$), '42501',

@@ -49,13 +49,18 @@ open my $in, '<', "$root/include/tenon/base.h" or die "base.h: $!\n";
 my ($built) = map { /^#define TN_SCHEMA_VERSION (\d+)$/ ? $1 : () } <$in>;
 is $built, $newest, 'base.h names the newest migration';
 
+# For 30_events.sql, which sets what it names.
+open $in, '<', "$schema/queries/identity.sql" or die "identity.sql: $!\n";
+my ($signup) = do { local $/; <$in> } =~ /^-- name: signup\n(.+?);$/ms;
+
 for my $file (sort glob "$FindBin::Bin/*.sql") {
     my ($name) = $file =~ m{([^/]+)\.sql$};
 
     subtest $name => sub {
         my $parser = TAP::Parser->new({
             exec => ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'psql', '-AtqX',
-                     '-v', 'ON_ERROR_STOP=1', '-d', $super, '-f', $file],
+                     '-v', 'ON_ERROR_STOP=1', '-v', "signup=$signup",
+                     '-d', $super, '-f', $file],
         });
 
         while (my $line = $parser->next) {

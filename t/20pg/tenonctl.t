@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
 # tenonctl against a database of its own: migrations are applied once and
-# never change; apps load whole or not at all; errors name file and line;
-# the doctor finds what was broken on purpose.
+# never change; months ahead are made at every run; apps load whole or not at
+# all; errors name file and line; nobody waits long behind a lock; the doctor
+# finds what was broken on purpose.
 
 use strict;
 use warnings;
@@ -119,6 +120,96 @@ $pg->psql('-d', $super, '-c',
           'alter table teamos.task no force row level security');
 ($status, $out) = ctl($api, 'doctor');
 like($out, qr{^FAIL tables .*\n +teamos\.task$}m, 'so is a wall taken down');
+
+$pg->psql('-d', $super, '-c',
+          'alter table teamos.task force row level security');
+
+
+# Months ahead: missed by the doctor, made by migrate though it is up to date.
+
+my $month = $pg->psql('-d', $super, '-c', q{
+    select 'event_' || to_char(date_trunc('month', now() at time zone 'UTC')
+                               + interval '1 month', 'YYYY_MM')});
+system('cp', "$dir/kept", "$dir/migrations/0001_platform.sql");
+
+$pg->psql('-d', $super, '-c', "drop table tenon.$month");
+($status, $out) = ctl($api, 'doctor');
+is($status, 1, 'a month that is missing is found');
+like($out, qr{^FAIL events .*\n +there is no tenon\.$month; run tenonctl}m,
+     'and what to do said');
+($status, $out) = ctl($owner, $migrate);
+is($status, 0, 'migrate has no migration to apply') or diag($out);
+like($out, qr/^up to date: .*\nmade 1 partitions? of events$/m,
+     'but makes the month');
+($status, $out) = ctl($api, 'doctor');
+is($status, 0, 'the doctor finds the database well again') or diag($out);
+
+# Two callers: the first holds its transaction open for a while.
+my $call = 'select tenon.make_partitions(14)';
+my $first = background('-c', 'begin', '-c', $call, '-c',
+                       'select pg_sleep(1.5)', '-c', 'commit');
+until ($pg->psql('-d', $super, '-c', q{
+    select count(*) from pg_locks where locktype = 'advisory' and granted})) {
+    select undef, undef, undef, 0.02;
+}
+is($pg->psql('-d', $owner, '-c', $call), 0,
+   'the second of two callers waits, and finds all made');
+like(join('', <$first>), qr/^4$/m, 'by the first');
+close $first;
+
+
+# A lock that somebody holds: given up, said clearly, nothing changed.
+
+sub background {
+    my (@arg) = @_;
+    open my $in, '-|', 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh', 'psql',
+        '-AtqX', '-d', $owner, @arg or die "psql: $!\n";
+    return $in;
+}
+
+sub blocked {
+    my ($table, $args, $name) = @_;
+    my $holder = background('-c', 'begin', '-c', "lock table $table",
+                            '-c', 'select pg_sleep(60)');
+    my $pid;
+    until ($pid = $pg->psql('-d', $super, '-c', qq{
+        select pid from pg_locks where granted and locktype = 'relation'
+           and mode = 'AccessExclusiveLock'
+           and relation = '$table'::regclass})) {
+        select undef, undef, undef, 0.02;
+    }
+    refused($args, qr/lock timeout\n(?:.*\n)*  hint: another session/, $name);
+    $pg->psql('-d', $super, '-c', "select pg_terminate_backend($pid)");
+    close $holder;
+    return;
+}
+
+blocked('teamos.task', "$load teamos", 'a load whose table is locked');
+spew('migrations/0900_alter.sql', "alter table tenon.role add column x int;");
+blocked('tenon.role', $migrate, 'a migration whose table is locked');
+unlink "$dir/migrations/0900_alter.sql";
+$pg->psql('-d', $super, '-c', "drop table tenon.$month");
+blocked('tenon.event_default', $migrate, 'a month whose DEFAULT is locked');
+($status, $out) = ctl($owner, $migrate);
+is($status, 0, 'which may simply be run again') or diag($out);
+
+
+# By hand, as schema/README.md says: tenonctl goes on from there.
+
+open my $readme, '<', "$root/schema/README.md" or die "README.md: $!\n";
+my ($by_hand) = do { local $/; <$readme> } =~ /^```sh\n(createdb.+?)^```/ms;
+{
+    local @ENV{qw(PGHOST PGPORT PGUSER PGOPTIONS)} =
+        ($pg->dir, $pg->port, 'postgres', '-c client_min_messages=warning');
+    $by_hand =~ s/\btenon\b(?=\s*$| -[Uf]| \\)/by_hand/mg;
+    is(system('sh', '-ec', "cd '$root' && { $by_hand } >/dev/null"), 0,
+       'the recipe runs');
+}
+($status, $out) = ctl($pg->conninfo('by_hand', 'tenon_owner'), $migrate);
+is($status, 0, 'tenonctl knows what was done by hand') or diag($out);
+like($out, qr/^up to date: /, 'and has nothing to add');
+($status, $out) = ctl($pg->conninfo('by_hand', 'tenon_api'), 'doctor');
+is($status, 0, 'the doctor finds it well') or diag($out);
 
 ($status, $out) = ctl($owner, 'nonsense');
 is($status, 2, 'called the wrong way: exit code 2');

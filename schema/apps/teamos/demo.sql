@@ -62,13 +62,13 @@ begin
     perform set_config('tenon.tenant', acme::text, true);
     perform set_config('tenon.actor',  alice::text, true);
 
-    insert into tenon.tenant
-           (tenant_id, realm_id, name,        slug,   created_by)
-    values (acme,      realm,    'Acme Inc.', 'acme', alice);
-
     insert into tenon.tenant_slug
            (slug,   tenant_id, realm_id)
     values ('acme', acme,      realm);
+
+    insert into tenon.tenant
+           (tenant_id, realm_id, name,        slug,   created_by)
+    values (acme,      realm,    'Acme Inc.', 'acme', alice);
 
     insert into tenon.member
            (tenant_id, realm_id, id, user_id, role, created_by)
@@ -109,13 +109,13 @@ begin
     perform set_config('tenon.tenant', globex::text, true);
     perform set_config('tenon.actor',  dave::text, true);
 
-    insert into tenon.tenant
-           (tenant_id, realm_id, name,           slug,     created_by)
-    values (globex,    realm,    'Globex Corp.', 'globex', dave);
-
     insert into tenon.tenant_slug
            (slug,     tenant_id, realm_id)
     values ('globex', globex,    realm);
+
+    insert into tenon.tenant
+           (tenant_id, realm_id, name,           slug,     created_by)
+    values (globex,    realm,    'Globex Corp.', 'globex', dave);
 
     insert into tenon.member
            (tenant_id, realm_id, id, user_id, role, created_by)
