@@ -89,7 +89,7 @@ SQL
 
 sub statements {
     my $text = $server->shell('
-        as "$web_user" "$checkout/build/bin/tenonctl" doctor --statements \
+        tenonctl_as "$web_user" doctor --statements \
             --database "$api_db"');
     return map { /^(\w+)\t(.+)$/ ? ($1, $2) : () } split /\n/, $text;
 }

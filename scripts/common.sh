@@ -57,6 +57,25 @@ as_pg() {
     as "$pg_user" "$@"
 }
 
+# What these users read is copied to where they can: the checkout itself may be
+# closed to them (root's home, a runner's private folder).
+stage=$var/stage
+
+stage_files() {
+    rm -rf "$stage"
+    mkdir -p "$stage"
+    cp build/bin/tenonctl build/lib/libtenon.so.1 "$stage/"
+    cp -r schema "$stage/"
+    chmod -R a+rX "$stage"
+}
+
+# tenonctl_as USER ARGUMENT…
+tenonctl_as() {
+    local user=$1
+    shift
+    as "$user" env LD_LIBRARY_PATH="$stage" "$stage/tenonctl" "$@"
+}
+
 # Whoever made var/ owns what is in it; anyone else would leave it broken.
 check_owner() {
     local owner

@@ -41,20 +41,9 @@ check_place() {
     fi
 }
 
-# Under root others do the work: can they get at what they need?
+# Under root others do the work: can they get at the data?
 check_open() {
-    local path
-    for path in "$checkout/build/bin/tenonctl" \
-                "$checkout/build/lib/libtenon.so.1" \
-                "$checkout/schema/bootstrap.sql" \
-                "$checkout/schema/apps/$app"; do
-        as "$pg_user" test -r "$path" ||
-            die "user $pg_user, who runs the database, can't read" \
-                "$path" \
-                "Open the way (chmod -R a+rX $checkout, and the folders" \
-                "above it), or move the checkout, for example to /srv, or run" \
-                "this as an ordinary user."
-    done
+    local user
     for user in "$pg_user" "$web_user"; do
         as "$user" test -x "$var" ||
             die "user $user can't enter $var" \
@@ -149,31 +138,32 @@ psql_super() {
 
 # Everything the database needs, when schema/ or the tool changed.
 load_schema() {
-    local ctl=$checkout/build/bin/tenonctl loaded mark demo=()
+    local loaded mark demo=()
 
     mark=$( (cd schema && find . -type f -name '*.sql' -print0 | sort -z |
-             xargs -0 sha256sum; sha256sum < "$ctl") | sha256sum)
+             xargs -0 sha256sum; sha256sum < build/bin/tenonctl) | sha256sum)
     loaded=$var/loaded-$app
     if [ -f "$loaded" ] && [ "$(cat "$loaded")" = "$mark" ]; then
         return
     fi
+    stage_files
 
     if [ -z "$(psql_super -d postgres -At \
                -c "select 1 from pg_database where datname = 'tenon'")" ]; then
         psql_super -d postgres -c 'create database tenon'
     fi
-    psql_super -1 -d tenon -f "$checkout/schema/bootstrap.sql"
+    psql_super -1 -d tenon -f "$stage/schema/bootstrap.sql"
 
     # Other apps of this database are loaded anew when they are next served.
     rm -f "$var"/loaded-*
-    as_pg "$ctl" migrate --dir "$checkout/schema/migrations" \
+    tenonctl_as "$pg_user" migrate --dir "$stage/schema/migrations" \
         --database "$owner_db"
 
     if [ ! -f "$var/demo-loaded-$app" ] &&
             [ -f "schema/apps/$app/demo.sql" ]; then
         demo=(--demo --demo-password-file -)
     fi
-    as_pg "$ctl" app load "$app" --dir "$checkout/schema/apps" \
+    tenonctl_as "$pg_user" app load "$app" --dir "$stage/schema/apps" \
         --database "$owner_db" "${demo[@]}" < "$var/demo-password"
     [ ${#demo[@]} = 0 ] || touch "$var/demo-loaded-$app"
     echo "$mark" > "$loaded"

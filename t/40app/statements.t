@@ -15,7 +15,7 @@ use Test::More;
 use TenonServer ();
 
 my $server = TenonServer->new;
-my $ctl    = 'as "$web_user" "$checkout/build/bin/tenonctl" doctor '
+my $ctl    = 'tenonctl_as "$web_user" doctor '
     . '--database "$api_db"';
 
 my $report = $server->shell("$ctl || true");
