@@ -69,7 +69,7 @@ alter role tenon_worker set datestyle = 'ISO';
 -- Many requests share one connection: what is slow or stuck must end before
 -- the requests queued behind it run into their own deadlines.
 alter role tenon_api set statement_timeout                   = '5s';
-alter role tenon_api set lock_timeout                        = '2s';
+alter role tenon_api set lock_timeout                        = '500ms';
 alter role tenon_api set idle_in_transaction_session_timeout = '10s';
 
 -- Short prepared statements with tenant-first keys: one plan fits all tenants,

@@ -141,7 +141,8 @@ load_schema() {
     local loaded mark demo=()
 
     mark=$( (cd schema && find . -type f -name '*.sql' -print0 | sort -z |
-             xargs -0 sha256sum; sha256sum < build/bin/tenonctl) | sha256sum)
+             xargs -0 sha256sum; sha256sum < "$checkout/build/bin/tenonctl") |
+           sha256sum)
     loaded=$var/loaded-$app
     if [ -f "$loaded" ] && [ "$(cat "$loaded")" = "$mark" ]; then
         return
