@@ -16,7 +16,7 @@
 #define TN__HEADERS_MAX  16
 #define TN__FAULTS_MAX   64
 #define TN__BATCH_MAX    4
-#define TN__LOCALS_MAX   16
+#define TN__LOCALS_MAX   20
 #define TN__PARAMS_MAX   32
 #define TN__SEGMENTS_MAX 8
 
@@ -91,6 +91,8 @@ struct tn_op {
     tn__field_fault faults[TN__FAULTS_MAX];
     unsigned nfaults;
 
+    uint64_t hidden; /* fields that ?fields= leaves out, by index */
+
     /* query string, decoded */
     tn__param params[TN__PARAMS_MAX];
     unsigned nparams;
@@ -132,8 +134,10 @@ tn_err tn__route_find(tn_op *op, const tn__route *root);
 void tn__request_headers(tn_op *op);
 /* Decodes the query string into op->params; fails the op if it can't. */
 int tn__request_params(tn_op *op);
-/* The same where no parameter is known: any is a fault. */
+/* The same where no parameter but fields= of a resource is known. */
 int tn__request_no_params(tn_op *op);
+/* Reads ?fields=a,b into op->hidden; notes faults. */
+void tn__request_fields(tn_op *op);
 /* The value of a parameter, absent if not given. */
 tn_str tn__request_param(const tn_op *op, tn_str name);
 /* Content-Type is JSON of a kind the method takes. */
@@ -193,10 +197,10 @@ void tn__fail_str(tn_op *op, tn_err err, tn_str detail);
 void tn__log(tn_op *op, tn_str line);
 /* Finishes with a status and a JSON body; no body when absent. */
 void tn__respond(tn_op *op, unsigned status, tn_str json);
-/* One row as a JSON object: a cell for each field; those not `out` are left
- * out. */
+/* One row as a JSON object: a cell for each field; those not `out`, and those
+ * hidden (by index), are left out. */
 void tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
-                   const tn_str *cells);
+                   uint64_t hidden, const tn_str *cells);
 /* Finishes with one row: 200, ETag and If-None-Match included, or 201 with
  * Location when `location` is given. Extra columns are not shown. */
 void tn__respond_row(tn_op *op, unsigned status, const tn__field *fields,

@@ -153,22 +153,75 @@ tn__request_params(tn_op *op)
 }
 
 
+void
+tn__request_fields(tn_op *op)
+{
+    unsigned i;
+    uint64_t shown;
+    tn_str rest, name;
+    const tn__endpoint *e;
+
+    e = op->endpoint;
+    rest = tn__request_param(op, TN_STR("fields"));
+    if (rest.p == NULL) {
+        return;
+    }
+
+    shown = 0;
+
+    while (rest.p) {
+        name = tn__split(&rest, ',');
+
+        for (i = 0; i < e->noutput; i++) {
+            if (e->output[i].out && tn__eq(e->output[i].name, name)) {
+                shown |= (uint64_t) 1 << i;
+                break;
+            }
+        }
+
+        if (i == e->noutput) {
+            tn__fault(op, TN_STR("fields"), TN_F_NOT_IN_SET,
+                      "names a field that this resource doesn't have");
+            return;
+        }
+    }
+
+    for (i = 0; i < e->noutput; i++) {
+        op->hidden |= ~shown & ((uint64_t) 1 << i);
+    }
+}
+
+
 int
 tn__request_no_params(tn_op *op)
 {
     unsigned i;
+    int fields, unknown;
 
     if (!tn__request_params(op)) {
         return 0;
     }
 
+    unknown = 0;
+    fields = op->endpoint->kind == TN__KIND_READ && op->endpoint->resource;
+
     for (i = 0; i < op->nparams; i++) {
+        if (fields && tn__eq(op->params[i].name, TN_STR("fields"))) {
+            continue;
+        }
+
+        unknown = 1;
         tn__fault(op, op->params[i].name, TN_F_UNKNOWN_FIELD,
                   "is no parameter here");
     }
 
-    if (op->nparams) {
-        tn__fail(op, TN_E_UNKNOWN_PARAMETER, NULL);
+    if (fields) {
+        tn__request_fields(op);
+    }
+
+    if (op->nfaults) {
+        tn__fail(op, unknown ? TN_E_UNKNOWN_PARAMETER : TN_E_INVALID_PARAMETER,
+                 NULL);
         return 0;
     }
 

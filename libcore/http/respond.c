@@ -140,7 +140,7 @@ write_cell(tn__buf *out, const tn__field *field, tn_str cell)
 
 void
 tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
-              const tn_str *cells)
+              uint64_t hidden, const tn_str *cells)
 {
     int first;
     unsigned i;
@@ -149,7 +149,7 @@ tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
     tn__buf_char(out, '{');
 
     for (i = 0; i < nfields; i++) {
-        if (!fields[i].out) {
+        if (!fields[i].out || (hidden & ((uint64_t) 1 << i))) {
             continue;
         }
 
@@ -166,12 +166,13 @@ tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
 }
 
 
-/* The version among a row's cells, as an ETag; absent if it has none. */
+/* The version among a row's cells, as an ETag; absent if it has none. A row
+ * that fields= narrows is another representation: "3-12". */
 static tn_err
 row_etag(tn_str *etag, tn_op *op, const tn__field *fields, unsigned nfields,
          const tn_str *cells)
 {
-    tn_str parts[3];
+    tn__buf buf;
     const tn__field *version;
 
     *etag = TN_NULL;
@@ -181,11 +182,18 @@ row_etag(tn_str *etag, tn_op *op, const tn__field *fields, unsigned nfields,
         return TN_OK;
     }
 
-    parts[0] = TN_STR("\"");
-    parts[1] = cells[version - fields];
-    parts[2] = TN_STR("\"");
+    tn__buf_init(&buf, op->mem, 48);
+    tn__buf_char(&buf, '"');
+    tn__buf_add(&buf, cells[version - fields]);
 
-    return tn__cat(etag, parts, 3, op->mem);
+    if (op->hidden) {
+        tn__buf_char(&buf, '-');
+        tn__buf_int(&buf, (int64_t) op->hidden);
+    }
+
+    tn__buf_char(&buf, '"');
+
+    return tn__buf_str(etag, &buf);
 }
 
 
@@ -216,7 +224,7 @@ tn__respond_row(tn_op *op, unsigned status, const tn__field *fields,
     }
 
     tn__buf_init(&out, op->mem, 512);
-    tn__write_row(&out, fields, nfields, cells);
+    tn__write_row(&out, fields, nfields, op->hidden, cells);
 
     if (tn__buf_str(&json, &out) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
@@ -240,6 +248,16 @@ opaque(tn_str tag)
     }
 
     return tn__sub(tag, 1, tag.n - 1);
+}
+
+
+/* The version that a tag of ours names: what is before the suffix. */
+static tn_str
+tag_version(tn_str tag)
+{
+    tag = opaque(tag);
+
+    return tag.p ? tn__split(&tag, '-') : TN_NULL;
 }
 
 
@@ -286,7 +304,7 @@ tn__if_match(tn_str *versions, const tn_op *op)
     tn__buf_init(&out, op->mem, 32);
 
     while (rest.p) {
-        text = opaque(tn__trim(tn__split(&rest, ',')));
+        text = tag_version(tn__trim(tn__split(&rest, ',')));
 
         if (text.n && text.p[0] >= '1' && text.p[0] <= '9' &&
             tn__int_parse(&n, text)) {
@@ -317,7 +335,7 @@ tn__if_match_holds(const tn_op *op, tn_str version)
     }
 
     while (rest.p) {
-        if (tn__eq(opaque(tn__trim(tn__split(&rest, ','))), version)) {
+        if (tn__eq(tag_version(tn__trim(tn__split(&rest, ','))), version)) {
             return 1;
         }
     }

@@ -10,22 +10,34 @@
 
 
 static void
-filters(tn__buf *sql, const tn__resource *resource, uint64_t mask)
+filters(tn__buf *sql, const tn__list_shape *shape)
 {
     unsigned i;
     const tn__field *field;
+    static const tn_str before[] = {
+        [TN__COMPARE_EQ] = TN_STR_C(" = "),
+        [TN__COMPARE_ANY] = TN_STR_C(" = any("),
+        [TN__COMPARE_NE] = TN_STR_C(" is distinct from "),
+        [TN__COMPARE_GT] = TN_STR_C(" > "),
+        [TN__COMPARE_GTE] = TN_STR_C(" >= "),
+        [TN__COMPARE_LT] = TN_STR_C(" < "),
+        [TN__COMPARE_LTE] = TN_STR_C(" <= "),
+    };
 
-    for (i = 0; i < resource->nfields; i++) {
-        field = &resource->fields[i];
-
-        if (!(mask & ((uint64_t) 1 << i))) {
-            continue;
-        }
+    for (i = 0; i < shape->nfilters; i++) {
+        field = shape->filters[i].field;
 
         LIT(sql, " and ");
         tn__sql_column(sql, TN_STR("t"), field->name);
-        LIT(sql, " = ");
-        tn__sql_value(sql, field);
+        ADD(sql, before[shape->filters[i].compare]);
+        LIT(sql, ":v");
+        tn__buf_int(sql, i);
+        LIT(sql, "::");
+        ADD(sql, tn__field_sql_type(field));
+
+        if (shape->filters[i].compare == TN__COMPARE_ANY) {
+            LIT(sql, "[])");
+        }
     }
 }
 
@@ -58,7 +70,7 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
         LIT(&sql, " = :actor::uuid");
     }
 
-    filters(&sql, resource, shape->filters);
+    filters(&sql, shape);
 
     if (shape->after) {
         LIT(&sql, " and (");

@@ -140,10 +140,28 @@ typedef struct tn__resource {
 /* Makes read, create, update, remove of an app's resource. */
 tn_err tn__resource_compile(tn__resource *resource, tn_mem *mem);
 
-/* What decides a list's statement; values are parameters, so the number of
- * shapes is bounded by the declarations. */
+/* How a filter compares. ANY: one of several values. */
+typedef enum tn__compare {
+    TN__COMPARE_EQ,
+    TN__COMPARE_ANY,
+    TN__COMPARE_NE,
+    TN__COMPARE_GT,
+    TN__COMPARE_GTE,
+    TN__COMPARE_LT,
+    TN__COMPARE_LTE,
+} tn__compare;
+
+#define TN__FILTERS_MAX 12
+
+/* What decides a list's statement; values are parameters (:v0, :v1… for the
+ * filters in their order), so the number of shapes is bounded by the
+ * declarations. */
 typedef struct tn__list_shape {
-    uint64_t filters;      /* by field index: = :f_NAME */
+    struct {
+        const tn__field *field;
+        tn__compare compare;
+    } filters[TN__FILTERS_MAX]; /* by field, then comparison */
+    unsigned nfilters;
     const tn__field *sort; /* ties go by id, in the same direction */
     int ascending;
     int own;   /* owner = :actor */

@@ -285,7 +285,8 @@ compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
     field->pattern = pattern.p;
     narrow(field, CELL(6), CELL(7));
     field->nullable = !is_true(CELL(4));
-    field->filter = is_true(CELL(10));
+    field->filter =
+        is_true(CELL(10)) || tn__eq(field->name, TN_STR("created_at"));
     field->sort =
         is_true(CELL(11)) || tn__eq(field->name, TN_STR("created_at"));
     field->out = 1;

@@ -10,7 +10,11 @@
 
 static const tn__field fields[] = {
     { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
-    { .name = TN_STR_C("at"), .type = TN__TYPE_TIME, .out = 1, .sort = 1 },
+    { .name = TN_STR_C("at"),
+      .type = TN__TYPE_TIME,
+      .out = 1,
+      .sort = 1,
+      .filter = 1 },
     { .name = TN_STR_C("action"), .type = TN__TYPE_TEXT, .out = 1 },
     { .name = TN_STR_C("outcome"), .type = TN__TYPE_TEXT, .out = 1 },
     { .name = TN_STR_C("actor"), .type = TN__TYPE_JSON, .out = 1 },

@@ -1,8 +1,7 @@
 /*
- * list.c: a page of a resource: equality filters, one sort field, keyset
- * cursors. The statement's shape follows from which parameters are there;
- * values are always parameters, so the number of shapes is bounded by the
- * declarations.
+ * list.c: a page of a resource: filters, one sort field, keyset cursors. The
+ * statement's shape follows from which parameters are there; values are always
+ * parameters, so the number of shapes is bounded by the declarations.
  */
 
 #include "libcore/resource/resource.h"
@@ -17,7 +16,8 @@ typedef struct tn__list {
     tn__list_shape shape;
     tn_str after_value; /* of the cursor; absent on the first page */
     tn_str after_id;
-    tn_str binding; /* what a cursor of this list is bound to */
+    tn_str values[TN__FILTERS_MAX]; /* of the shape's filters */
+    tn_str binding;                 /* what a cursor of this list is bound to */
 } tn__list;
 
 
@@ -69,14 +69,163 @@ read_sort(tn_op *op, tn__list *list)
 }
 
 
-/* Turns each filter into SQL text, in op->values and op->mask. Unknown
- * parameters are faults, never ignored. */
+/* "created_at[gte]": the field's name and how it compares; 0 when the brackets
+ * are not such. */
+static int
+split_name(tn_str *field, tn__compare *compare, tn_str name)
+{
+    unsigned i;
+    tn_str rest;
+    static const struct {
+        tn_str text;
+        tn__compare compare;
+    } compares[] = {
+        { TN_STR_C("ne]"), TN__COMPARE_NE },
+        { TN_STR_C("gt]"), TN__COMPARE_GT },
+        { TN_STR_C("gte]"), TN__COMPARE_GTE },
+        { TN_STR_C("lt]"), TN__COMPARE_LT },
+        { TN_STR_C("lte]"), TN__COMPARE_LTE },
+    };
+
+    rest = name;
+    *field = tn__split(&rest, '[');
+    *compare = TN__COMPARE_EQ;
+
+    if (rest.p == NULL) {
+        return 1;
+    }
+
+    for (i = 0; i < sizeof(compares) / sizeof(compares[0]); i++) {
+        if (tn__eq(rest, compares[i].text)) {
+            *compare = compares[i].compare;
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Text in an array's text, quoted. */
 static void
-read_filters(tn_op *op, int *unknown)
+array_item(tn__buf *buf, tn_str item)
+{
+    size_t i;
+
+    tn__buf_char(buf, '"');
+
+    for (i = 0; i < item.n; i++) {
+        if (item.p[i] == '"' || item.p[i] == '\\') {
+            tn__buf_char(buf, '\\');
+        }
+        tn__buf_char(buf, item.p[i]);
+    }
+
+    tn__buf_char(buf, '"');
+}
+
+
+/* "todo,done" as a text[]; -1 no memory, 0 one of them can't be. */
+static int
+parse_several(tn_str *out, const tn__field *field, tn_str rest, tn_mem *mem)
 {
     int rc;
-    unsigned i, k;
+    tn_str value;
+    tn__buf buf;
+
+    tn__buf_init(&buf, mem, 128);
+
+    while (rest.p) {
+        rc = tn__value_parse(&value, field, tn__split(&rest, ','), mem);
+        if (rc <= 0) {
+            return rc;
+        }
+
+        tn__buf_char(&buf, buf.n ? ',' : '{');
+        array_item(&buf, value);
+    }
+
+    tn__buf_char(&buf, '}');
+
+    return tn__buf_str(out, &buf) == TN_OK ? 1 : -1;
+}
+
+
+/* Puts a filter where it belongs among the others, so that one list has one
+ * shape however its query is written. */
+static void
+add_filter(tn__list *list, const tn__field *field, tn__compare compare,
+           tn_str value)
+{
+    unsigned i;
+    tn__list_shape *shape;
+
+    shape = &list->shape;
+
+    for (i = shape->nfilters; i > 0; i--) {
+        if (shape->filters[i - 1].field < field ||
+            (shape->filters[i - 1].field == field &&
+             shape->filters[i - 1].compare < compare)) {
+            break;
+        }
+
+        shape->filters[i] = shape->filters[i - 1];
+        list->values[i] = list->values[i - 1];
+    }
+
+    shape->filters[i].field = field;
+    shape->filters[i].compare = compare;
+    list->values[i] = value;
+    shape->nfilters++;
+}
+
+
+static void
+read_filter(tn_op *op, tn__list *list, const tn__field *field,
+            tn__compare compare, const tn__param *param)
+{
+    int rc;
+    tn_str value;
+
+    if (compare > TN__COMPARE_NE &&
+        (field->type == TN__TYPE_UUID || field->type == TN__TYPE_BOOL)) {
+        tn__fault(op, param->name, TN_F_NOT_IN_SET,
+                  "has no order to compare by");
+        return;
+    }
+
+    if (list->shape.nfilters == TN__FILTERS_MAX) {
+        tn__fault(op, param->name, TN_F_OUT_OF_RANGE, "is one filter too many");
+        return;
+    }
+
+    if (compare == TN__COMPARE_EQ && param->value.n &&
+        memchr(param->value.p, ',', param->value.n)) {
+        compare = TN__COMPARE_ANY;
+        rc = parse_several(&value, field, param->value, op->mem);
+    } else {
+        rc = tn__value_parse(&value, field, param->value, op->mem);
+    }
+
+    if (rc < 0) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+    } else if (rc == 0) {
+        tn__fault(op, param->name,
+                  field->nset ? TN_F_NOT_IN_SET : TN_F_BAD_FORMAT, NULL);
+    } else {
+        add_filter(list, field, compare, value);
+    }
+}
+
+
+/* Unknown parameters are faults, never ignored. */
+static void
+read_filters(tn_op *op, tn__list *list, int *unknown)
+{
+    unsigned i;
+    tn_str name;
     tn__param *param;
+    tn__compare compare;
     const tn__field *field;
     const tn__resource *resource;
 
@@ -87,12 +236,16 @@ read_filters(tn_op *op, int *unknown)
 
         if (tn__eq(param->name, TN_STR("limit")) ||
             tn__eq(param->name, TN_STR("sort")) ||
+            tn__eq(param->name, TN_STR("fields")) ||
             tn__eq(param->name, TN_STR("cursor"))) {
             continue;
         }
 
-        field =
-            tn__field_find(resource->fields, resource->nfields, param->name);
+        field = NULL;
+
+        if (split_name(&name, &compare, param->name)) {
+            field = tn__field_find(resource->fields, resource->nfields, name);
+        }
 
         if (field == NULL || !field->filter) {
             *unknown = 1;
@@ -101,22 +254,7 @@ read_filters(tn_op *op, int *unknown)
             continue;
         }
 
-        k = (unsigned) (field - resource->fields);
-
-        rc = tn__value_parse(&op->values[k], field, param->value, op->mem);
-
-        if (rc < 0) {
-            tn__fail(op, TN_E_NOMEM, NULL);
-            return;
-        }
-
-        if (rc == 0) {
-            tn__fault(op, param->name,
-                      field->nset ? TN_F_NOT_IN_SET : TN_F_BAD_FORMAT, NULL);
-            continue;
-        }
-
-        op->mask |= (uint64_t) 1 << k;
+        read_filter(op, list, field, compare, param);
     }
 }
 
@@ -128,16 +266,13 @@ bind_cursor(tn_op *op, tn__list *list)
 {
     unsigned i;
     tn__buf buf;
-    const tn__resource *resource;
 
-    resource = op->endpoint->resource;
     tn__buf_init(&buf, op->mem, 128);
 
-    for (i = 0; i < resource->nfields; i++) {
-        if (op->mask & ((uint64_t) 1 << i)) {
-            tn__buf_json(&buf, resource->fields[i].name);
-            tn__buf_json(&buf, op->values[i]);
-        }
+    for (i = 0; i < list->shape.nfilters; i++) {
+        tn__buf_json(&buf, list->shape.filters[i].field->name);
+        tn__buf_int(&buf, list->shape.filters[i].compare);
+        tn__buf_json(&buf, list->values[i]);
     }
 
     tn__buf_add(&buf, list->shape.ascending ? TN_STR("+") : TN_STR("-"));
@@ -161,7 +296,8 @@ read_params(tn_op *op, tn__list *list)
     unknown = 0;
     read_limit(op, list);
     read_sort(op, list);
-    read_filters(op, &unknown);
+    read_filters(op, list, &unknown);
+    tn__request_fields(op);
 
     if (op->nfaults) {
         tn__fail(op, unknown ? TN_E_UNKNOWN_PARAMETER : TN_E_INVALID_PARAMETER,
@@ -204,7 +340,7 @@ statement(tn_op *op, const tn__list_shape *shape)
 
     resource = op->endpoint->resource;
 
-    if (shape->filters == 0 && !shape->own && !shape->after &&
+    if (shape->nfilters == 0 && !shape->own && !shape->after &&
         !shape->ascending && tn__eq(shape->sort->name, resource->order)) {
         return op->endpoint->stmt;
     }
@@ -227,8 +363,14 @@ begin(tn_op *op)
 {
     tn_str limit;
     tn__buf text;
+    unsigned i;
     tn__list *list;
     const tn__bound *bound;
+    static const tn_str names[TN__FILTERS_MAX] = {
+        TN_STR_C("v0"), TN_STR_C("v1"), TN_STR_C("v2"),  TN_STR_C("v3"),
+        TN_STR_C("v4"), TN_STR_C("v5"), TN_STR_C("v6"),  TN_STR_C("v7"),
+        TN_STR_C("v8"), TN_STR_C("v9"), TN_STR_C("v10"), TN_STR_C("v11"),
+    };
 
     list = tn__zalloc(op->mem, sizeof(tn__list));
     if (list == NULL) {
@@ -242,7 +384,6 @@ begin(tn_op *op)
         return;
     }
 
-    list->shape.filters = op->mask;
     list->shape.own = op->scope == TN__SCOPE_OWN;
     list->shape.after = list->after_id.p != NULL;
 
@@ -258,6 +399,10 @@ begin(tn_op *op)
     if (tn__buf_str(&limit, &text) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return;
+    }
+
+    for (i = 0; i < list->shape.nfilters; i++) {
+        tn__local(op, names[i], list->values[i]);
     }
 
     tn__local(op, TN_STR("limit"), limit);
@@ -322,7 +467,7 @@ write_rows(tn__buf *out, const tn_op *op, const tn_rows *rows, unsigned most)
         }
 
         tn__write_row(out, op->endpoint->output, op->endpoint->noutput,
-                      &rows->cells[(size_t) i * rows->ncols]);
+                      op->hidden, &rows->cells[(size_t) i * rows->ncols]);
     }
 
     return i;

@@ -16,9 +16,14 @@ use TenonServer ();
 
 my $burst = 5;
 my $s = TenonServer->new(
-    http   => 'limit_req_zone $tenon_tenant zone=few:1m rate=1r/m;',
+    http   => 'limit_req_zone $tenon_tenant zone=few:1m rate=1r/m;
+               limit_req_zone $tenon_member_of zone=members:1m rate=1r/m;
+               limit_req_zone $tenon_stranger zone=strangers:1m rate=1r/m;',
     server => "location /few/ { tenon;
-                                 limit_req zone=few burst=$burst nodelay; }",
+                                 limit_req zone=few burst=$burst nodelay; }
+               location /split/ { tenon;
+                                 limit_req zone=members burst=$burst nodelay;
+                                 limit_req zone=strangers burst=50 nodelay; }",
 );
 my $allowed = $burst + 1;
 my $get = sub {
@@ -42,6 +47,29 @@ problem_is $get->('alice', headers => ['Tenon-Tenant' => 'acme'],
 status_is $get->('dave'), 200, 'globex has a limit of its own';
 status_is $s->request(GET => 'me', as => 'alice'), 200,
     'and the other location another';
+
+# The two maps of conf.example/.
+subtest 'strangers take nothing from a tenant' => sub {
+    my $ask = sub { return $s->request(GET => '/split/v1/me', @_) };
+    my %flood = (none => [], bad => [token => 'garbage'],
+                 unknown => [at => 'nobody-has-this-name']);
+    my %answers;
+    for my $n (1 .. 30) {
+        $answers{$_}{ $ask->(@{ $flood{$_} })->{status} }++
+            for sort keys %flood;
+    }
+    is_deeply [sort keys %{ $answers{$_} }],
+        [$_ eq 'unknown' ? 404 : 401, 429], "$_: limited by address"
+        for sort keys %flood;
+
+    status_is $ask->(as => 'alice'), 200, "request $_ of acme" for 1 .. $allowed;
+    problem_is $ask->(as => 'bob'), 429, 'rate_limited', 'one more is refused';
+    status_is $ask->(as => 'dave'), 200, 'globex has a limit of its own';
+
+    my $c = $s->connect('127.0.0.2');
+    is $c->request(GET => '/split/v1/me', host => 'acme.tenon.localhost')
+         ->{status}, 401, 'and another address too';
+};
 
 subtest 'a refused POST takes its body with it' => sub {
     my $c = $s->connect;

@@ -10,6 +10,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
+use JSON::PP ();
 use Test::More;
 use TenonCheck;
 use TenonServer ();
@@ -158,6 +159,31 @@ subtest "nginx's own refusals" => sub {
                           'Content-Type' => 'application/json']) .
                       "zz\r\n"),
         400, 'malformed_request', 'a chunk without a size';
+};
+
+subtest 'too large, by each version of HTTP' => sub {
+    my $file = $s->dir . '/large';
+    open my $out, '>', $file or die "$file: $!\n";
+    print {$out} '"' . 'x' x 2_000_000 . '"';
+    close $out;
+    open $out, '>', "$file-login" or die "$file-login: $!\n";
+    print {$out} '"' . 'x' x 20_000 . '"';
+    close $out;
+
+    for my $version ('1.1', '2') {
+        for my $case (['tasks', $file], ['auth/login', "$file-login"],
+                      ['auth/signup', "$file-login"]) {
+            my ($path, $body) = @$case;
+            my ($head, $text) = split /\r\n\r\n/, $s->curl(
+                "--http$version", '-i', '-H', 'Expect:', '-H',
+                'Content-Type: application/json', '--data-binary', "\@$body",
+                $s->https('acme', $path)), 2;
+            like $head, qr{\AHTTP/\Q$version\E 413}, "$path, HTTP/$version";
+            like $head, qr{^content-type: application/problem\+json\r?$}mi,
+                'a problem';
+            is JSON::PP::decode_json($text)->{code}, 'too_large', 'too_large';
+        }
+    }
 };
 
 unlike do { local (@ARGV, $/) = $s->error_log; <> },

@@ -3,7 +3,7 @@ package TenonClient;
 # A plain HTTP/1.1 connection to loopback, close enough to the bytes that a
 # test can send what no client library would.
 #
-#     my $c = TenonClient->new($port);
+#     my $c = TenonClient->new($port);     # or ($port, '127.0.0.2'): from there
 #     $c->write(TenonClient::bytes('GET', '/live', host => 'x', ...));
 #     my $r = $c->response;                # or response(head => 1)
 #     $r->{status}; $r->{body}; $r->header('ETag'); $r->headers('Link');
@@ -28,11 +28,12 @@ use constant WAIT => 10;
 my $json = JSON::PP->new->utf8->canonical;
 
 sub new {
-    my ($class, $port) = @_;
+    my ($class, $port, $from) = @_;
     my $socket = IO::Socket::INET->new(
         PeerAddr => '127.0.0.1',
         PeerPort => $port,
         Timeout  => WAIT,
+        $from ? (LocalAddr => $from) : (),
     ) or die "connect to port $port: $!\n";
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
     binmode $socket;

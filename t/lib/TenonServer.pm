@@ -13,7 +13,7 @@ package TenonServer;
 # person in (once) and sends the token, to the host of their tenant unless
 # `at` names another; the rest is TenonClient's: headers, json, body, chunked.
 #
-#     my $c = $s->connect;                  # a TenonClient
+#     my $c = $s->connect;                  # a TenonClient; or from an address
 #     $s->bytes(GET => 'tasks', as => ...); # what request() would send
 #     $s->curl('-i', $s->https('acme', 'me'));
 #     $s->psql('select ...');               # as superuser; role => 'tenon_api'
@@ -130,8 +130,8 @@ sub password {
 # ---- HTTP ----
 
 sub connect {
-    my ($self) = @_;
-    return TenonClient->new($self->{http});
+    my ($self, $from) = @_;
+    return TenonClient->new($self->{http}, $from);
 }
 
 sub request {

@@ -107,6 +107,49 @@ test_filters_and_sort(void **state)
 
 
 static void
+test_comparisons(void **state)
+{
+    host h;
+    char sql[8192];
+
+    (void) state;
+    host_init(&h);
+    SEND(&h,
+         R(.path = "/v1/tasks", .token = h.member,
+           .query = "status=todo,done&created_at%5Bgte%5D=2026-01-01T00:00:00Z"
+                    "&created_at[lt]=2026-02-01T00:00:00Z"
+                    "&priority[ne]=low&fields=id,title"),
+         { ONE });
+    host_assert(&h, 200, "{\"data\":[{\"id\":\"" T1 "\",\"title\":\"a\"}]");
+    unit_assert_str(host_bound(&h, "t.\"status\" = any("),
+                    "{\"todo\",\"done\"}");
+    unit_assert_str(host_bound(&h, "t.\"priority\" is distinct from "), "low");
+    unit_assert_str(host_bound(&h, "t.\"created_at\" >= "),
+                    "2026-01-01T00:00:00.000000Z");
+    unit_assert_str(host_bound(&h, "t.\"created_at\" < "),
+                    "2026-02-01T00:00:00.000000Z");
+    snprintf(sql, sizeof(sql), "%.*s", (int) h.sql.n, h.sql.p);
+
+    /* the same filters in another order are the same statement */
+    SEND(&h,
+         R(.path = "/v1/tasks", .token = h.member,
+           .query = "priority[ne]=low&created_at[lt]=2026-02-01T00:00:00Z"
+                    "&created_at[gte]=2026-01-01T00:00:00Z&status=todo,done"),
+         { ONE });
+    unit_assert_str(h.sql, sql);
+
+    SEND(&h,
+         R(.path = "/v1/projects", .token = h.member,
+           .query = "rank[gt]=1&rank[lte]=5&budget[ne]=2.5"),
+         { NO_ROWS(14) });
+    unit_assert_str(host_bound(&h, "t.\"rank\" > "), "1");
+    unit_assert_str(host_bound(&h, "t.\"rank\" <= "), "5");
+    unit_assert_str(host_bound(&h, "t.\"budget\" is distinct from "), "2.5");
+    host_free(&h);
+}
+
+
+static void
 test_bad_parameters(void **state)
 {
     unsigned i;
@@ -129,6 +172,12 @@ test_bad_parameters(void **state)
         { "sort=", "invalid_parameter", "\"pointer\":\"sort\"" },
         { "sort=--created_at", "invalid_parameter", "sort" },
         { "status=todo&status=done", "invalid_parameter", "duplicate" },
+        { "status=todo,lost", "invalid_parameter", "not_in_set" },
+        { "status=todo,", "invalid_parameter", "not_in_set" },
+        { "status[gte", "unknown_parameter", "status[gte" },
+        { "status[like]=t", "unknown_parameter", "status[like]" },
+        { "project_id[gt]=" PROJECT, "invalid_parameter", "no order" },
+        { "fields=id,,title", "invalid_parameter", "\"pointer\":\"fields\"" },
         { "status=%ff", "invalid_parameter", NULL },
         { "status=%00", "invalid_parameter", NULL },
         { "status=%4", "invalid_parameter", NULL },
@@ -377,6 +426,7 @@ test_own_scope_lists_own(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_plain_page_is_prepared),
           cmocka_unit_test(test_filters_and_sort),
+          cmocka_unit_test(test_comparisons),
           cmocka_unit_test(test_bad_parameters), cmocka_unit_test(test_pages),
           cmocka_unit_test(test_ascending_pages),
           cmocka_unit_test(test_cursor_is_bound),

@@ -178,11 +178,63 @@ test_takes_no_parameters(void **state)
 
     (void) state;
     host_init(&h);
-    SEND0(&h, R(.path = "/v1/tasks/" TASK, .query = "fields=id&x=1",
+    SEND0(&h, R(.path = "/v1/tasks/" TASK, .query = "limit=1&x=1",
                 .token = h.member));
     host_problem(&h, 400, "unknown_parameter");
-    host_assert(&h, 400, "\"pointer\":\"fields\"");
+    host_assert(&h, 400, "\"pointer\":\"limit\"");
     host_assert(&h, 400, "\"pointer\":\"x\"");
+
+    /* not even fields= where there is no resource */
+    SEND0(&h, R(.path = "/v1/me", .query = "fields=id", .token = h.member));
+    host_problem(&h, 400, "unknown_parameter");
+    host_free(&h);
+}
+
+
+/* Exactly the fields asked for: another representation, another tag, but a
+ * condition on it is one on the version. */
+static void
+test_fields(void **state)
+{
+    host h;
+    char tag[64];
+    tn_str etag;
+
+    (void) state;
+    host_init(&h);
+    SEND(&h,
+         R(.path = "/v1/tasks/" TASK, .query = "fields=title,id",
+           .token = h.member),
+         { ROWS(12, TASK_CELLS(TASK, "n", "done", "3", MEMBER)) });
+    assert_int_equal(h.response->status, 200);
+    assert_string_equal(h.body, "{\"id\":\"" TASK "\",\"title\":\"n\"}");
+    etag = host_response_header(&h, "ETag");
+    assert_memory_equal(etag.p, "\"3-", 3);
+    snprintf(tag, sizeof(tag), "%.*s", (int) etag.n, etag.p);
+
+    SEND(&h,
+         R(.path = "/v1/tasks/" TASK, .query = "fields=id,title",
+           .if_none_match = tag, .token = h.member),
+         { ROWS(12, TASK_CELLS(TASK, "n", "done", "3", MEMBER)) });
+    assert_int_equal(h.response->status, 304);
+    SEND(&h,
+         R(.path = "/v1/tasks/" TASK, .if_none_match = tag, .token = h.member),
+         { ROWS(12, TASK_CELLS(TASK, "n", "done", "3", MEMBER)) });
+    assert_int_equal(h.response->status, 200);
+
+    SEND(&h,
+         R(.method = "DELETE", .path = "/v1/tasks/" TASK, .token = h.owner,
+           .if_match = tag),
+         { ROWS(3, "3", MEMBER, TASK) });
+    host_assert(&h, 204, NULL);
+    unit_assert_str(host_bound(&h, "old.version = any("), "{3}");
+
+    SEND0(&h, R(.path = "/v1/tasks/" TASK, .query = "fields=id,tenant_id",
+                .token = h.member));
+    host_problem(&h, 400, "invalid_parameter");
+    SEND0(&h,
+          R(.path = "/v1/tasks/" TASK, .query = "fields=", .token = h.member));
+    host_problem(&h, 400, "invalid_parameter");
     host_free(&h);
 }
 
@@ -224,4 +276,4 @@ UNIT_MAIN(cmocka_unit_test(test_row), cmocka_unit_test(test_types),
           cmocka_unit_test(test_absent_ids_are_one),
           cmocka_unit_test(test_not_modified), cmocka_unit_test(test_own_scope),
           cmocka_unit_test(test_takes_no_parameters),
-          cmocka_unit_test(test_me_and_tenant))
+          cmocka_unit_test(test_fields), cmocka_unit_test(test_me_and_tenant))

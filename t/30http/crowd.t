@@ -1,0 +1,103 @@
+#!/usr/bin/perl
+
+# One address that guesses passwords takes hashing from itself, not from those
+# who sign in elsewhere.
+
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use IO::Select ();
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use TenonCheck;
+use TenonServer ();
+
+my $s = TenonServer->new;
+my @workers = $s->workers;
+
+# A good login is repeated on each worker: the queue is a worker's own.
+for my $worker (@workers) {
+    my $guess = sub {
+        my ($n) = @_;
+        return $s->bytes(POST => 'auth/login', at => 'acme', json => {
+            email => "nobody-$n\@acme.test", password => "guess number $n" });
+    };
+    my $good = $s->bytes(POST => 'auth/login', at => 'acme', json => {
+        email => 'alice@acme.test', password => $s->password });
+
+    my (@crowd, $other);
+    $s->alone($worker, sub {
+        @crowd = map { $s->connect('127.0.0.1') } 1 .. 64;
+        $other = $s->connect('127.0.0.2');
+        $_->request(GET => '/live', host => 'tenon.localhost')
+            for @crowd, $other;
+    });
+
+    $crowd[$_]->write($guess->($_)) for 0 .. $#crowd;
+    my $began = time;
+    $other->write($good);
+    my $r = $other->response;
+    status_is $r, 200, "worker $worker: the other address signs in";
+    cmp_ok time - $began, '<', 2.5, sprintf 'in %.1f s', time - $began;
+
+    my @r = map { $_->response } @crowd;
+    my %count;
+    $count{"$_->{status} " . $_->json->{code}}++ for @r;
+    note join ', ', map { "$_: $count{$_}" } sort keys %count;
+    cmp_ok $count{'503 busy'} // 0, '>', 0, 'the crowd is bounded';
+    is_deeply [grep { !/^(?:503 busy|401 invalid_credentials|429 .*)$/ }
+               keys %count], [], 'else refused for its passwords';
+    is_deeply [map { problem_faults($_, 503) }
+               grep { $_->{status} == 503 } @r], [], 'each told to come back';
+}
+
+# The crowd on one worker, the other address on another: permits are shared.
+SKIP: {
+    skip 'one worker only', 1 if @workers < 2;
+    my (@crowd, $other);
+    $s->alone($workers[0], sub {
+        @crowd = map { $s->connect('127.0.0.1') } 1 .. 16;
+        $_->request(GET => '/live', host => 'tenon.localhost') for @crowd;
+    });
+    $s->alone($workers[1], sub {
+        $other = $s->connect('127.0.0.2');
+        $other->request(GET => '/live', host => 'tenon.localhost');
+    });
+
+    # Each of the crowd asks again as soon as it is answered.
+    my $pid = fork // die "fork: $!\n";
+    if ($pid == 0) {
+        my ($end, $n) = (time + 4, 0);
+        my $ask = sub { $_[0]->write($s->bytes(POST => 'auth/login',
+            at => 'acme', json => { email => 'x' . $n++ . '@acme.test',
+                                    password => 'some guess' })) };
+        $ask->($_) for @crowd;
+        my $select = IO::Select->new;
+        my %of = map { $select->add($_->{socket}); ("$_->{socket}" => $_) }
+            @crowd;
+        while (time < $end) {
+            for my $socket ($select->can_read(0.5)) {
+                $of{"$socket"}->response;
+                $ask->($of{"$socket"});
+            }
+        }
+        POSIX::_exit(0);
+    }
+    sleep(0.5);
+    for my $try (1 .. 3) {
+        my $began = time;
+        $other->write($s->bytes(POST => 'auth/login', at => 'acme', json => {
+            email => 'alice@acme.test', password => $s->password }));
+        status_is $other->response, 200,
+            sprintf 'another worker signs in meanwhile, in %.1f s',
+                time - $began;
+    }
+    waitpid $pid, 0;
+}
+
+done_testing;
