@@ -96,7 +96,6 @@ struct ngx_http_tenon_ctx_s {
     unsigned content : 1; /* the content handler has taken over */
     unsigned cold : 1;    /* in the queue of those before the catalogue */
     unsigned waited : 1;  /* was in it */
-    unsigned body : 1;    /* the body is being read */
 };
 
 
@@ -170,6 +169,8 @@ ngx_int_t
 ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx, const tn_batch *batch);
 /* The request goes away: what isn't sent won't be. */
 void ngx_http_tenon_pool_abandon(ngx_http_tenon_batch_t *batch);
+/* There is no connection, and the last attempt to get one failed. */
+ngx_uint_t ngx_http_tenon_pool_down(ngx_http_tenon_pool_t *pool);
 
 
 /* ngx_http_tenon_job.c: the same shape for password hashes */

@@ -23,7 +23,6 @@ ngx_http_tenon_read_body(ngx_http_tenon_ctx_t *ctx,
         return NGX_OK;
     }
 
-    ctx->body = 1;
     r->request_body_in_single_buf = 1;
 
     rc = ngx_http_read_client_request_body(r, handler);
@@ -48,7 +47,6 @@ ngx_http_tenon_collect_body(ngx_http_tenon_ctx_t *ctx)
 
     r = ctx->request;
 
-    ctx->body = 0;
     ngx_memzero(&ctx->input, sizeof(tn_input));
 
     size = 0;

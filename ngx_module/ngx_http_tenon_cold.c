@@ -1,7 +1,8 @@
 /*
  * ngx_http_tenon_cold.c: requests that came before the catalogue was read.
  * They wait for it, as many and as long as a batch may wait for a connection;
- * after that the core answers them 503.
+ * after that, or when the database turns out to be down, the core answers
+ * them 503.
  */
 
 #include "ngx_http_tenon.h"
@@ -24,7 +25,7 @@ ngx_http_tenon_cold_init(ngx_http_tenon_worker_t *worker)
 /*
  * Puts a request off that the core refused for want of a catalogue; what needs
  * none (/live) goes on. NGX_AGAIN: ngx_http_tenon_resume() comes, and the
- * request begins anew; NGX_DECLINED: no need, or no room, to wait.
+ * request begins anew; NGX_DECLINED: no need, no room or no use to wait.
  */
 ngx_int_t
 ngx_http_tenon_cold_wait(ngx_http_tenon_ctx_t *ctx)
@@ -36,6 +37,7 @@ ngx_http_tenon_cold_wait(ngx_http_tenon_ctx_t *ctx)
     if (ctx->waited || ctx->op == NULL || tn_core_ready(worker->core) ||
         ctx->want->kind != TN_WANT_NONE ||
         tn_op_facts(ctx->op)->error != TN_E_UNAVAILABLE ||
+        ngx_http_tenon_pool_down(worker->pool) ||
         worker->ncold >= (ngx_uint_t) ctx->conf->queue_size) {
         return NGX_DECLINED;
     }

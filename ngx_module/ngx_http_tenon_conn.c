@@ -16,6 +16,8 @@
 
 
 static void ngx_http_tenon_conn_timeout(ngx_event_t *ev);
+static ngx_http_tenon_batch_t *
+ngx_http_tenon_conn_overdue(ngx_http_tenon_conn_t *conn);
 static void ngx_http_tenon_conn_drain(ngx_http_tenon_conn_t *conn);
 static void ngx_http_tenon_conn_advance(ngx_http_tenon_conn_t *conn);
 static void ngx_http_tenon_conn_join(ngx_http_tenon_conn_t *conn);
@@ -151,13 +153,22 @@ ngx_int_t
 ngx_http_tenon_conn_send(ngx_http_tenon_conn_t *conn,
                          ngx_http_tenon_batch_t *batch)
 {
-    if (tn_pg_send(conn->pg, batch->batch, batch) != TN_OK) {
+    tn_err err;
+
+    err = tn_pg_send(conn->pg, batch->batch, batch);
+
+    if (err == TN_E_UNAVAILABLE ||
+        (err != TN_OK && tn_pg_get_state(conn->pg) == TN_PG_DEAD)) {
         conn->broken = 1;
         return NGX_ERROR;
     }
 
+    if (err != TN_OK) {
+        return NGX_DECLINED;
+    }
+
     conn->writing = batch->writes;
-    batch->deadline = ngx_current_msec + conn->pool->conf->timeout;
+    batch->expires = ngx_current_msec + conn->pool->conf->timeout;
 
     if (conn->c) {
         conn->c->idle = 0;
@@ -388,7 +399,7 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
 
     ngx_http_tenon_conn_close(conn);
 
-    /* the youngest first: reads go back to the head of the queue */
+    /* the youngest first: so reads go back to the queue in their order */
 
     while (!ngx_queue_empty(&flight)) {
         q = ngx_queue_last(&flight);
@@ -403,8 +414,9 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
         return;
     }
 
-    if (pool->failures && pool->njoined == 0) {
+    if (ngx_http_tenon_pool_down(pool)) {
         ngx_http_tenon_pool_fail_queue(pool, TN_DB_DOWN);
+        ngx_http_tenon_cold_release(pool->conf->worker);
     }
 
     if (joined && !early) {
@@ -483,17 +495,35 @@ ngx_http_tenon_conn_set_timer(ngx_http_tenon_conn_t *conn)
     q = ngx_queue_head(&conn->flight);
     batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
-    left = (ngx_msec_int_t) (batch->deadline - ngx_current_msec);
+    left = (ngx_msec_int_t) (batch->expires - ngx_current_msec);
 
     conn->timer.cancelable = 0;
     ngx_add_timer(&conn->timer, (ngx_msec_t) ngx_max(left, 1));
 }
 
 
+/* The oldest batch in flight, if its time is over. */
+static ngx_http_tenon_batch_t *
+ngx_http_tenon_conn_overdue(ngx_http_tenon_conn_t *conn)
+{
+    ngx_queue_t *q;
+    ngx_http_tenon_batch_t *batch;
+
+    if (ngx_queue_empty(&conn->flight)) {
+        return NULL;
+    }
+
+    q = ngx_queue_head(&conn->flight);
+    batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
+
+    return (ngx_msec_int_t) (batch->expires - ngx_current_msec) > 0 ? NULL
+                                                                    : batch;
+}
+
+
 static void
 ngx_http_tenon_conn_timeout(ngx_event_t *ev)
 {
-    ngx_queue_t *q;
     ngx_http_tenon_conn_t *conn;
     ngx_http_tenon_pool_t *pool;
     ngx_http_tenon_batch_t *batch;
@@ -501,19 +531,22 @@ ngx_http_tenon_conn_timeout(ngx_event_t *ev)
     conn = ev->data;
     pool = conn->pool;
 
-    if (conn->joined && ngx_queue_empty(&conn->flight)) {
-        return;
-    }
-
     pool->busy = 1;
 
     if (conn->joined) {
-        q = ngx_queue_head(&conn->flight);
-        batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
-        if ((ngx_msec_int_t) (batch->deadline - ngx_current_msec) > 0) {
-            ngx_http_tenon_conn_set_timer(conn);
-            pool->busy = 0;
+        /* a worker that was held up itself finds answers that came in time */
+
+        do {
+            tn_pg_io(conn->pg, TN_PG_READ);
+            ngx_http_tenon_conn_drain(conn);
+        } while (tn_pg_more(conn->pg) &&
+                 tn_pg_get_state(conn->pg) != TN_PG_DEAD);
+
+        batch = ngx_http_tenon_conn_overdue(conn);
+
+        if (batch == NULL) {
+            ngx_http_tenon_conn_process(conn);
             return;
         }
 

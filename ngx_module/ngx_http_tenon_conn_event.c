@@ -136,8 +136,16 @@ ngx_http_tenon_conn_event(ngx_event_t *ev)
     conn = c->data;
 
     if (c->close) {
-        /* a graceful shutdown closes idle connections, and this is one */
-        ngx_http_tenon_conn_close(conn);
+        /* a graceful shutdown closes idle connections, and busy ones when
+         * worker_shutdown_timeout is over: their batches must learn that */
+
+        if (ngx_queue_empty(&conn->flight)) {
+            ngx_http_tenon_conn_close(conn);
+            return;
+        }
+
+        conn->broken = 1;
+        ngx_http_tenon_conn_process(conn);
         return;
     }
 

@@ -10,6 +10,7 @@
 #include "ngx_http_tenon.h"
 
 
+static ngx_http_tenon_ctx_t *ngx_http_tenon_enter(ngx_http_request_t *r);
 static ngx_http_tenon_ctx_t *ngx_http_tenon_create_ctx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tenon_drive(ngx_http_tenon_ctx_t *ctx);
 static ngx_int_t ngx_http_tenon_run(ngx_http_tenon_ctx_t *ctx);
@@ -39,28 +40,25 @@ ngx_http_tenon_preaccess_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_tenon_get_ctx(r);
+    ctx = ngx_http_tenon_enter(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
-    if (ctx) {
-        /* a write event while suspended, or an internal redirect */
-
-        if (ctx->cold || ctx->batch || ctx->task) {
-            return NGX_AGAIN;
-        }
-
-    } else {
-        ctx = ngx_http_tenon_create_ctx(r);
-        if (ctx == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+    if (ctx->cold || ctx->batch || ctx->task) {
+        /* a write event while suspended */
+        return NGX_AGAIN;
     }
 
     rc = ngx_http_tenon_drive(ctx);
 
+    if (rc == NGX_AGAIN && ngx_http_tenon_watch_client(r) != NGX_OK) {
+        ngx_http_tenon_abandon(ctx);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (rc == NGX_AGAIN) {
-        return ngx_http_tenon_watch_client(r) == NGX_OK
-                   ? NGX_AGAIN
-                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_AGAIN;
     }
 
     /*
@@ -90,13 +88,9 @@ ngx_http_tenon_handler(ngx_http_request_t *r)
         return ngx_http_tenon_send_static(r, TN_E_UNAVAILABLE);
     }
 
-    ctx = ngx_http_tenon_get_ctx(r);
-
+    ctx = ngx_http_tenon_enter(r);
     if (ctx == NULL) {
-        ctx = ngx_http_tenon_create_ctx(r);
-        if (ctx == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx->content = 1;
@@ -126,6 +120,7 @@ ngx_http_tenon_run(ngx_http_tenon_ctx_t *ctx)
 
         if (r == r->main && ngx_http_tenon_watch_client(r) != NGX_OK) {
             r->main->count--;
+            ngx_http_tenon_abandon(ctx);
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
@@ -278,7 +273,7 @@ ngx_http_tenon_body_handler(ngx_http_request_t *r)
 {
     ngx_http_tenon_ctx_t *ctx;
 
-    ctx = ngx_http_tenon_get_ctx(r);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_tenon_module);
 
     if (ngx_http_tenon_collect_body(ctx) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -288,6 +283,30 @@ ngx_http_tenon_body_handler(ngx_http_request_t *r)
     ctx->want = tn_op_step(ctx->op, &ctx->input);
 
     ngx_http_finalize_request(r, ngx_http_tenon_run(ctx));
+}
+
+
+/*
+ * The context of this location. An internal redirect leads to another one,
+ * with another URI and perhaps another method: what was begun before it has
+ * been refused or given up, and must not go on there.
+ */
+static ngx_http_tenon_ctx_t *
+ngx_http_tenon_enter(ngx_http_request_t *r)
+{
+    ngx_http_tenon_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_tenon_module);
+    if (ctx) {
+        return ctx;
+    }
+
+    ctx = ngx_http_tenon_get_ctx(r);
+    if (ctx) {
+        ngx_http_tenon_abandon(ctx);
+    }
+
+    return ngx_http_tenon_create_ctx(r);
 }
 
 
@@ -333,7 +352,11 @@ ngx_http_tenon_create_ctx(ngx_http_request_t *r)
 }
 
 
-/* An internal redirect zeroes r->ctx; the pool's cleanups remain. */
+/*
+ * For variables and logs, which tell of the op that ran last: an internal
+ * redirect zeroes r->ctx, the pool's cleanups remain, newest first. The phases
+ * must not take that op up again.
+ */
 ngx_http_tenon_ctx_t *
 ngx_http_tenon_get_ctx(ngx_http_request_t *r)
 {
@@ -355,7 +378,6 @@ ngx_http_tenon_get_ctx(ngx_http_request_t *r)
         ctx = cln->data;
 
         if (ctx->request == r) {
-            ngx_http_set_ctx(r, ctx, ngx_http_tenon_module);
             return ctx;
         }
     }

@@ -4,7 +4,9 @@
  * A hash takes 64 MiB and tens of milliseconds, so the node has few permits.
  * A permit belongs to the job, not to its request: a client that goes away
  * frees none before the hash is through. Jobs without one wait in a bounded
- * queue; permits that other workers give back are found by looking.
+ * queue, of which one client address may have half: guessing passwords must
+ * keep nobody else from signing in. Permits that are given back are found by
+ * looking, also by the worker that gave them: each has the same chance.
  */
 
 #include "ngx_http_tenon.h"
@@ -33,6 +35,8 @@ struct ngx_http_tenon_task_s {
 
 static void ngx_http_tenon_jobs_pump(ngx_http_tenon_jobs_t *jobs);
 static void ngx_http_tenon_jobs_timer(ngx_event_t *ev);
+static ngx_uint_t
+ngx_http_tenon_jobs_crowd(ngx_http_tenon_jobs_t *jobs, ngx_connection_t *c);
 static ngx_int_t ngx_http_tenon_job_start(ngx_http_tenon_task_t *task);
 static void ngx_http_tenon_job_thread(void *data, ngx_log_t *log);
 static void ngx_http_tenon_job_event(ngx_event_t *ev);
@@ -121,7 +125,8 @@ ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job)
         return NGX_AGAIN;
     }
 
-    if (jobs->nwaiting >= (ngx_uint_t) ctx->conf->hash_queue) {
+    if (jobs->nwaiting >= (ngx_uint_t) ctx->conf->hash_queue ||
+        ngx_http_tenon_jobs_crowd(jobs, ctx->request->connection)) {
         ngx_http_tenon_job_free(task);
         ctx->input.failed = TN_E_BUSY;
         return NGX_OK;
@@ -138,6 +143,32 @@ ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job)
     }
 
     return NGX_AGAIN;
+}
+
+
+/* Whether this address has as many jobs waiting as one address may. */
+static ngx_uint_t
+ngx_http_tenon_jobs_crowd(ngx_http_tenon_jobs_t *jobs, ngx_connection_t *c)
+{
+    ngx_uint_t n;
+    ngx_queue_t *q;
+    ngx_connection_t *other;
+    ngx_http_tenon_task_t *task;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&jobs->waiting);
+         q != ngx_queue_sentinel(&jobs->waiting); q = ngx_queue_next(q)) {
+        task = ngx_queue_data(q, ngx_http_tenon_task_t, queue);
+        other = task->ctx->request->connection;
+
+        if (ngx_cmp_sockaddr(c->sockaddr, c->socklen, other->sockaddr,
+                             other->socklen, 0) == NGX_OK) {
+            n++;
+        }
+    }
+
+    return n >= ngx_max((ngx_uint_t) jobs->conf->hash_queue / 2, 1);
 }
 
 
@@ -223,8 +254,6 @@ ngx_http_tenon_job_event(ngx_event_t *ev)
     }
 
     ngx_http_tenon_job_free(task);
-
-    ngx_http_tenon_jobs_pump(jobs);
 }
 
 

@@ -1,24 +1,34 @@
 /*
  * ngx_http_tenon_pool.c: batches, and the bounded queue that they wait in.
  *
- * The queue is first in, first out. A read goes to an idle connection, else
- * behind other reads up to NGX_HTTP_TENON_DEPTH; a write has its connection
- * to itself, so that a lock that it waits for holds up nobody.
+ * A read goes to an idle connection, else behind other reads up to
+ * NGX_HTTP_TENON_DEPTH. A write has its connection to itself, and writes
+ * together leave one to reads (unless there is only one): locks that they
+ * wait for hold up no read. The queue is first in, first out, but reads may
+ * pass writes that find no connection.
  */
 
 #include "ngx_http_tenon_pool.h"
 
 
+static void ngx_http_tenon_pool_send(ngx_http_tenon_conn_t *conn,
+                                     ngx_http_tenon_batch_t *batch);
+static ngx_uint_t ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn);
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose(ngx_http_tenon_pool_t *pool,
-                           ngx_http_tenon_batch_t *batch);
+ngx_http_tenon_pool_choose_write(ngx_http_tenon_pool_t *pool);
+static ngx_uint_t ngx_http_tenon_pool_may_write(ngx_http_tenon_pool_t *pool);
+static ngx_http_tenon_conn_t *
+ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held);
+static void ngx_http_tenon_pool_requeue(ngx_http_tenon_batch_t *batch);
 static void ngx_http_tenon_pool_unqueue(ngx_http_tenon_batch_t *batch);
 static void ngx_http_tenon_pool_timeout(ngx_event_t *ev);
+static void ngx_http_tenon_pool_refuse(ngx_event_t *ev);
 static void ngx_http_tenon_pool_retry(ngx_event_t *ev);
 
 
 static const tn_reply ngx_http_tenon_replies[] = {
-    [TN_DB_ERROR] = { .outcome = TN_DB_ERROR },
+    [TN_DB_ERROR] = { .outcome = TN_DB_ERROR,
+                      .message = TN_STR_C("the statements can't be sent") },
     [TN_DB_BUSY] = { .outcome = TN_DB_BUSY },
     [TN_DB_DOWN] = { .outcome = TN_DB_DOWN },
     [TN_DB_UNKNOWN] = { .outcome = TN_DB_UNKNOWN },
@@ -56,6 +66,10 @@ ngx_http_tenon_pool_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle)
     pool->retry.log = cycle->log;
     pool->retry.cancelable = 1;
 
+    pool->refuse.handler = ngx_http_tenon_pool_refuse;
+    pool->refuse.data = pool;
+    pool->refuse.log = cycle->log;
+
     for (i = 0; i < conf->pool_size; i++) {
         ngx_http_tenon_conn_init(pool, &pool->conns[i]);
     }
@@ -87,6 +101,10 @@ ngx_http_tenon_pool_done(ngx_http_tenon_pool_t *pool)
 
     if (pool->retry.timer_set) {
         ngx_del_timer(&pool->retry);
+    }
+
+    if (pool->refuse.posted) {
+        ngx_delete_posted_event(&pool->refuse);
     }
 
     for (i = 0; i < pool->conf->pool_size; i++) {
@@ -125,7 +143,7 @@ ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx, const tn_batch *b)
 
     ngx_memzero(&ctx->input, sizeof(tn_input));
 
-    if (pool->njoined == 0 && pool->failures) {
+    if (ngx_http_tenon_pool_down(pool)) {
         ctx->input.reply = &ngx_http_tenon_replies[TN_DB_DOWN];
         return NGX_OK;
     }
@@ -158,6 +176,13 @@ ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx, const tn_batch *b)
 }
 
 
+ngx_uint_t
+ngx_http_tenon_pool_down(ngx_http_tenon_pool_t *pool)
+{
+    return pool->njoined == 0 && pool->failures;
+}
+
+
 void
 ngx_http_tenon_pool_abandon(ngx_http_tenon_batch_t *batch)
 {
@@ -174,7 +199,8 @@ ngx_http_tenon_pool_abandon(ngx_http_tenon_batch_t *batch)
 void
 ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
 {
-    ngx_queue_t *q;
+    ngx_queue_t *q, *next;
+    ngx_uint_t held;
     ngx_msec_int_t left;
     ngx_http_tenon_conn_t *conn;
     ngx_http_tenon_batch_t *batch;
@@ -183,22 +209,29 @@ ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
         return;
     }
 
-    while (!ngx_queue_empty(&pool->queue)) {
-        q = ngx_queue_head(&pool->queue);
+    held = 0;
+
+    for (q = ngx_queue_head(&pool->queue);
+         q != ngx_queue_sentinel(&pool->queue); q = next) {
+        next = ngx_queue_next(q);
         batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
-        conn = ngx_http_tenon_pool_choose(pool, batch);
-        if (conn == NULL) {
+        if (batch->refused || (batch->writes && held)) {
+            continue;
+        }
+
+        conn = batch->writes ? ngx_http_tenon_pool_choose_write(pool)
+                             : ngx_http_tenon_pool_choose_read(pool, held);
+
+        if (conn) {
+            ngx_http_tenon_pool_send(conn, batch);
+
+        } else if (batch->writes) {
+            held = 1;
+
+        } else {
             break;
         }
-
-        if (ngx_http_tenon_conn_send(conn, batch) == NGX_OK) {
-            ngx_http_tenon_pool_unqueue(batch);
-            batch->conn = conn;
-            ngx_queue_insert_tail(&conn->flight, &batch->queue);
-        }
-
-        ngx_http_tenon_conn_watch(conn);
     }
 
     if (ngx_queue_empty(&pool->queue)) {
@@ -207,48 +240,129 @@ ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
 
     ngx_http_tenon_conn_fill(pool);
 
-    if (!pool->timer.timer_set) {
-        q = ngx_queue_head(&pool->queue);
-        batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
+    q = ngx_queue_head(&pool->queue);
+    batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
-        left = (ngx_msec_int_t) (batch->deadline - ngx_current_msec);
-        ngx_add_timer(&pool->timer, (ngx_msec_t) ngx_max(left, 1));
-    }
+    left = (ngx_msec_int_t) (batch->deadline - ngx_current_msec);
+    ngx_add_timer(&pool->timer, (ngx_msec_t) ngx_max(left, 1));
 }
 
 
+static void
+ngx_http_tenon_pool_send(ngx_http_tenon_conn_t *conn,
+                         ngx_http_tenon_batch_t *batch)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_tenon_conn_send(conn, batch);
+
+    if (rc == NGX_OK) {
+        ngx_http_tenon_pool_unqueue(batch);
+        batch->conn = conn;
+        ngx_queue_insert_tail(&conn->flight, &batch->queue);
+
+    } else if (rc == NGX_DECLINED) {
+        /* it is the batch: its request is told, but not from in here */
+        batch->refused = 1;
+        ngx_post_event(&conn->pool->refuse, &ngx_posted_events);
+    }
+
+    ngx_http_tenon_conn_watch(conn);
+}
+
+
+static ngx_uint_t
+ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn)
+{
+    return conn->joined && !conn->broken &&
+           tn_pg_get_state(conn->pg) == TN_PG_READY;
+}
+
+
+/* An idle connection, as long as one is left that doesn't write. */
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose(ngx_http_tenon_pool_t *pool,
-                           ngx_http_tenon_batch_t *batch)
+ngx_http_tenon_pool_choose_write(ngx_http_tenon_pool_t *pool)
 {
     ngx_int_t i;
-    unsigned depth, least;
-    ngx_http_tenon_conn_t *conn, *best;
+    ngx_http_tenon_conn_t *conn, *idle;
+
+    if (!ngx_http_tenon_pool_may_write(pool)) {
+        return NULL;
+    }
+
+    idle = NULL;
+
+    for (i = 0; i < pool->conf->pool_size && idle == NULL; i++) {
+        conn = &pool->conns[i];
+
+        if (ngx_http_tenon_pool_takes(conn) && tn_pg_depth(conn->pg) == 0) {
+            idle = conn;
+        }
+    }
+
+    return idle;
+}
+
+
+static ngx_uint_t
+ngx_http_tenon_pool_may_write(ngx_http_tenon_pool_t *pool)
+{
+    ngx_int_t i;
+    ngx_uint_t n;
+
+    n = 0;
+
+    for (i = 0; i < pool->conf->pool_size; i++) {
+        n += pool->conns[i].joined && pool->conns[i].writing;
+    }
+
+    return n == 0 || n + 1 < pool->njoined;
+}
+
+
+/*
+ * The one with the fewest reads. While a write waits for reads to be through,
+ * that one is left to it: reads that pass must not keep it waiting for ever.
+ */
+static ngx_http_tenon_conn_t *
+ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held)
+{
+    ngx_int_t i;
+    unsigned depth, least, second;
+    ngx_http_tenon_conn_t *conn, *best, *other;
 
     best = NULL;
+    other = NULL;
     least = NGX_HTTP_TENON_DEPTH;
+    second = NGX_HTTP_TENON_DEPTH;
 
     for (i = 0; i < pool->conf->pool_size; i++) {
         conn = &pool->conns[i];
 
-        if (!conn->joined || conn->broken ||
-            tn_pg_get_state(conn->pg) != TN_PG_READY) {
+        if (!ngx_http_tenon_pool_takes(conn) || conn->writing) {
             continue;
         }
 
         depth = tn_pg_depth(conn->pg);
 
-        if (depth == 0) {
-            return conn;
-        }
-
-        if (!batch->writes && !conn->writing && depth < least) {
+        if (best == NULL || depth < least) {
+            other = best;
+            second = least;
             best = conn;
             least = depth;
+
+        } else if (other == NULL || depth < second) {
+            other = conn;
+            second = depth;
         }
     }
 
-    return best;
+    if (held && ngx_http_tenon_pool_may_write(pool)) {
+        best = other;
+        least = second;
+    }
+
+    return least < NGX_HTTP_TENON_DEPTH ? best : NULL;
 }
 
 
@@ -256,11 +370,10 @@ void
 ngx_http_tenon_batch_finish(ngx_http_tenon_batch_t *batch,
                             const tn_reply *reply, int retry)
 {
+    ngx_msec_int_t left;
     ngx_http_tenon_ctx_t *ctx;
-    ngx_http_tenon_pool_t *pool;
 
     ctx = batch->ctx;
-    pool = batch->pool;
 
     if (batch->conn) {
         ngx_queue_remove(&batch->queue);
@@ -270,12 +383,11 @@ ngx_http_tenon_batch_finish(ngx_http_tenon_batch_t *batch,
         ngx_http_tenon_pool_unqueue(batch);
     }
 
-    if (ctx && retry && !batch->writes && !batch->retried) {
-        batch->retried = 1;
-        batch->deadline = ngx_current_msec + pool->conf->queue_timeout;
+    left = (ngx_msec_int_t) (batch->deadline - ngx_current_msec);
 
-        ngx_queue_insert_head(&pool->queue, &batch->queue);
-        pool->nqueued++;
+    if (ctx && retry && !batch->writes && !batch->retried && left > 0) {
+        batch->retried = 1;
+        ngx_http_tenon_pool_requeue(batch);
         return;
     }
 
@@ -291,6 +403,32 @@ ngx_http_tenon_batch_finish(ngx_http_tenon_batch_t *batch,
     ctx->input.reply = reply;
 
     ngx_http_tenon_resume(ctx);
+}
+
+
+/* Back to its place: the queue is in the order of deadlines. */
+static void
+ngx_http_tenon_pool_requeue(ngx_http_tenon_batch_t *batch)
+{
+    ngx_queue_t *q;
+    ngx_http_tenon_batch_t *other;
+    ngx_http_tenon_pool_t *pool;
+
+    pool = batch->pool;
+
+    for (q = ngx_queue_head(&pool->queue);
+         q != ngx_queue_sentinel(&pool->queue); q = ngx_queue_next(q)) {
+        other = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
+
+        if ((ngx_msec_int_t) (other->deadline - batch->deadline) >= 0) {
+            break;
+        }
+    }
+
+    /* in front of q */
+
+    ngx_queue_insert_tail(q, &batch->queue);
+    pool->nqueued++;
 }
 
 
@@ -356,6 +494,37 @@ ngx_http_tenon_pool_timeout(ngx_event_t *ev)
         }
 
         ngx_http_tenon_batch_fail(batch, TN_DB_BUSY);
+    }
+
+    pool->busy = 0;
+
+    ngx_http_tenon_pool_pump(pool);
+}
+
+
+/* Those that no connection could take: the next would do no better. */
+static void
+ngx_http_tenon_pool_refuse(ngx_event_t *ev)
+{
+    ngx_queue_t *q;
+    ngx_http_tenon_pool_t *pool;
+    ngx_http_tenon_batch_t *batch;
+
+    pool = ev->data;
+    pool->busy = 1;
+
+    q = ngx_queue_head(&pool->queue);
+
+    while (q != ngx_queue_sentinel(&pool->queue)) {
+        batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
+        q = ngx_queue_next(q);
+
+        if (batch->refused) {
+            ngx_http_tenon_batch_fail(batch, TN_DB_ERROR);
+
+            /* anybody may have left meanwhile */
+            q = ngx_queue_head(&pool->queue);
+        }
     }
 
     pool->busy = 0;

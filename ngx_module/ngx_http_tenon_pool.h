@@ -43,8 +43,9 @@ struct ngx_http_tenon_pool_s {
 
     ngx_queue_t queue; /* batches that wait for a connection */
     ngx_uint_t nqueued;
-    ngx_event_t timer; /* the oldest one's deadline */
-    ngx_event_t retry; /* when to connect again */
+    ngx_event_t timer;  /* the oldest one's deadline */
+    ngx_event_t retry;  /* when to connect again */
+    ngx_event_t refuse; /* posted: batches that can't be sent */
 
     ngx_uint_t njoined;
     ngx_uint_t failures; /* to connect, in a row */
@@ -61,10 +62,12 @@ struct ngx_http_tenon_batch_s {
     ngx_http_tenon_pool_t *pool;
     ngx_http_tenon_conn_t *conn; /* NULL: not sent */
     const tn_batch *batch;
-    ngx_msec_t deadline;
+    ngx_msec_t deadline; /* to be sent, also the second time */
+    ngx_msec_t expires;  /* to be answered, once it is sent */
 
     unsigned writes : 1;
     unsigned retried : 1;
+    unsigned refused : 1; /* can't be sent: waits to be told */
 };
 
 
@@ -87,6 +90,8 @@ void ngx_http_tenon_conn_init(ngx_http_tenon_pool_t *pool,
                               ngx_http_tenon_conn_t *conn);
 void ngx_http_tenon_conn_open(ngx_http_tenon_conn_t *conn);
 void ngx_http_tenon_conn_close(ngx_http_tenon_conn_t *conn);
+/* NGX_DECLINED: this batch can't be sent, another may; NGX_ERROR: the
+ * connection is broken. */
 ngx_int_t ngx_http_tenon_conn_send(ngx_http_tenon_conn_t *conn,
                                    ngx_http_tenon_batch_t *batch);
 /* After anything that may have moved the machine. */

@@ -200,8 +200,10 @@ write_conf() {
         }" "$template" > "$nginx/nginx.conf"
 }
 
+# By its full name: an upgrade of the binary (USR2) starts it again by the name
+# that it was started by, and nginx looks in no PATH.
 run_nginx() {
-    nginx -p "$nginx/" -e "$nginx/error.log" -c "$nginx/nginx.conf" "$@"
+    "$(command -v nginx)" -p "$nginx/" -e "$nginx/error.log" -c "$nginx/nginx.conf" "$@"
 }
 
 # A reload would keep the old module: what serves other bytes than these is

@@ -188,7 +188,7 @@ select set_eq(
     $$ select unnest(setconfig) from pg_db_role_setting
         where setrole = 'tenon_api'::regrole $$,
     array['search_path=pg_catalog', 'TimeZone=UTC', 'DateStyle=ISO',
-          'statement_timeout=5s', 'lock_timeout=2s',
+          'statement_timeout=5s', 'lock_timeout=500ms',
           'idle_in_transaction_session_timeout=10s',
           'plan_cache_mode=force_generic_plan', 'jit=off'],
     'tenon_api starts with its settings');

@@ -17,8 +17,8 @@ use TenonServer ();
 my $burst = 5;
 my $s = TenonServer->new(
     http   => 'limit_req_zone $tenon_tenant zone=few:1m rate=1r/m;
-               limit_req_zone $tenon_member_of zone=members:1m rate=1r/m;
-               limit_req_zone $tenon_stranger zone=strangers:1m rate=1r/m;',
+               limit_req_zone $member_of zone=members:1m rate=1r/m;
+               limit_req_zone $stranger zone=strangers:1m rate=1r/m;',
     server => "location /few/ { tenon;
                                  limit_req zone=few burst=$burst nodelay; }
                location /split/ { tenon;

@@ -20,8 +20,8 @@ package TenonServer;
 #     $s->shell('as_pg pg_ctl ...');        # with scripts/common.sh around it
 #     $s->workers; $s->alone($pid, sub { }); # only this worker runs meanwhile
 #
-# TenonServer->new(http => '...', server => '...') adds lines to nginx.conf's
-# http and server blocks. The limits of conf.example/ are lifted, as tests
+# TenonServer->new(main => '...', http => '...', server => '...') adds lines to
+# nginx.conf's outermost level, its http and its server blocks. The limits of conf.example/ are lifted, as tests
 # send faster than people do; limits => 1 keeps them.
 
 use strict;
@@ -288,7 +288,7 @@ sub _template {
         $conf =~ s/^(\s*)$block \{\n/$1$block {\n$o{$block}\n/m
             or die "no $block block in conf.example/nginx.conf\n";
     }
-    _spew($self->dir . '/nginx.conf', $conf);
+    _spew($self->dir . '/nginx.conf', ($o{main} // '') . "\n$conf");
     return;
 }
 
