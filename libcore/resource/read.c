@@ -5,27 +5,30 @@
 #include "libcore/resource/resource.h"
 
 
+tn_str
+tn__cell_named(const tn_op *op, const tn_rows *rows, tn_str name)
+{
+    const tn__field *field;
+    const tn__resource *resource;
+
+    resource = op->endpoint->resource;
+    field = tn__field_find(resource->fields, resource->nfields, name);
+
+    return field ? tn__cell(rows, 0, (unsigned) (field - resource->fields))
+                 : TN_NULL;
+}
+
+
 /* Whether a row may be seen by who asks: scope "own" sees only own rows. */
 static int
 visible(const tn_op *op, const tn_rows *rows)
 {
-    const tn__field *owner;
-    const tn__resource *resource;
-
     if (rows->nrows == 0) {
         return 0;
     }
 
-    resource = op->endpoint->resource;
-    if (resource == NULL || op->scope == TN__SCOPE_TENANT) {
-        return 1;
-    }
-
-    owner =
-        tn__field_find(resource->fields, resource->nfields, resource->owner);
-
-    return owner &&
-           tn__eq(tn__cell(rows, 0, (unsigned) (owner - resource->fields)),
+    return op->endpoint->resource == NULL || op->scope == TN__SCOPE_TENANT ||
+           tn__eq(tn__cell_named(op, rows, op->endpoint->resource->owner),
                   op->principal.user);
 }
 

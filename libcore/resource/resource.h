@@ -12,6 +12,10 @@
 /* The event log, served as a resource. */
 extern const tn__slice tn__audit_slice;
 
+/* The first row's cell of a field, where rows begin with the resource's
+ * columns; absent when there is no such field or row. */
+tn_str tn__cell_named(const tn_op *op, const tn_rows *rows, tn_str name);
+
 void tn__step_list(tn_op *op, const tn_input *input);
 void tn__step_read(tn_op *op, const tn_input *input);
 void tn__step_create(tn_op *op, const tn_input *input);

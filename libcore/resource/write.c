@@ -152,20 +152,6 @@ refused(tn_op *op, tn_str version, tn_str owner)
 }
 
 
-static tn_str
-cell_of(const tn_op *op, const tn_rows *rows, tn_str name)
-{
-    const tn__field *field;
-    const tn__resource *resource;
-
-    resource = op->endpoint->resource;
-    field = tn__field_find(resource->fields, resource->nfields, name);
-
-    return field ? tn__cell(rows, 0, (unsigned) (field - resource->fields))
-                 : TN_NULL;
-}
-
-
 void
 tn__step_create(tn_op *op, const tn_input *input)
 {
@@ -253,8 +239,8 @@ tn__step_update(tn_op *op, const tn_input *input)
     }
 
     if (op->mask == 0) {
-        if (!refused(op, cell_of(op, rows, TN_STR("version")),
-                     cell_of(op, rows, endpoint->resource->owner))) {
+        if (!refused(op, tn__cell_named(op, rows, TN_STR("version")),
+                     tn__cell_named(op, rows, endpoint->resource->owner))) {
             tn__respond_row(op, 200, endpoint->output, endpoint->noutput,
                             rows->cells, TN_NULL);
         }
