@@ -379,8 +379,15 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
             pool->failures++;
         }
 
-        level = joined || ngx_http_tenon_loud(pool->failures) ? NGX_LOG_ERR
-                                                              : NGX_LOG_INFO;
+        /* a server that takes connections and drops them at once has "come
+         * back" each time: back off from that as well */
+
+        pool->early = early ? pool->early + 1 : joined ? 0 : pool->early;
+
+        level = (joined && !early) || ngx_http_tenon_loud(
+                                          early ? pool->early : pool->failures)
+                    ? NGX_LOG_ERR
+                    : NGX_LOG_INFO;
         error = ngx_http_tenon_first_line(tn_pg_error(conn->pg));
 
         if (!refused) {
@@ -431,8 +438,11 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
 static void
 ngx_http_tenon_conn_recovered(ngx_http_tenon_pool_t *pool)
 {
+    ngx_uint_t level;
+
     if (pool->failures) {
-        ngx_log_error(NGX_LOG_NOTICE, pool->log, 0,
+        level = pool->early ? NGX_LOG_INFO : NGX_LOG_NOTICE;
+        ngx_log_error(level, pool->log, 0,
                       "tenon: database is back after %ui failed attempts",
                       pool->failures);
         pool->failures = 0;
@@ -459,13 +469,15 @@ ngx_http_tenon_first_line(tn_str s)
 static void
 ngx_http_tenon_conn_backoff(ngx_http_tenon_pool_t *pool)
 {
+    ngx_uint_t n;
     ngx_msec_t delay;
 
     if (pool->retry.timer_set) {
         return;
     }
 
-    delay = NGX_HTTP_TENON_BACKOFF_MIN << ngx_min(pool->failures - 1, 5);
+    n = ngx_max(pool->failures, pool->early);
+    delay = NGX_HTTP_TENON_BACKOFF_MIN << ngx_min(n - 1, 5);
     delay = ngx_min(delay, NGX_HTTP_TENON_BACKOFF_MAX);
 
     /* workers and nodes must not come all at once */

@@ -49,6 +49,7 @@ struct ngx_http_tenon_pool_s {
 
     ngx_uint_t njoined;
     ngx_uint_t failures; /* to connect, in a row */
+    ngx_uint_t early;    /* connections lost soon after joining, in a row */
 
     unsigned busy : 1;
 };

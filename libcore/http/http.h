@@ -81,6 +81,7 @@ struct tn_op {
     /* who asks */
     tn__tenant tenant;
     tn__principal principal;
+    int settled;           /* tenant and principal agree: both may be told */
     tn__scope scope;       /* of endpoint->permission */
     int read_scope_tenant; /* may read what others made */
 

@@ -151,11 +151,11 @@ typedef enum tn__compare {
     TN__COMPARE_LTE,
 } tn__compare;
 
-#define TN__FILTERS_MAX 12
+#define TN__FILTERS_MAX 8
 
-/* What decides a list's statement; values are parameters (:v0, :v1… for the
- * filters in their order), so the number of shapes is bounded by the
- * declarations. */
+/* What decides a list's statement: values are parameters (:v0, :v1… for the
+ * filters in their order). Shapes are many all the same; a connection keeps the
+ * ones used last. */
 typedef struct tn__list_shape {
     struct {
         const tn__field *field;

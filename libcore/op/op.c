@@ -186,12 +186,14 @@ step(tn_op *op, const tn_input *input)
 }
 
 
+/* A user is told only as one of this tenant: limits and logs would take a
+ * refused stranger for a member. */
 static void
 take_facts(tn_op *op)
 {
     op->facts.tenant = op->tenant.slug;
     op->facts.tenant_id = op->tenant.id;
-    op->facts.user_id = op->principal.user;
+    op->facts.user_id = op->settled ? op->principal.user : TN_NULL;
 }
 
 
@@ -202,6 +204,7 @@ tn_op_step(tn_op *op, const tn_input *input)
 
     if (op->phase == TN__PHASE_RESOLVE && tn__resolve(op, input)) {
         op->phase = TN__PHASE_ADMIT;
+        op->settled = 1;
         op->want.kind = TN_WANT_ADMIT;
         take_facts(op);
         return &op->want;

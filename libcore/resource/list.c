@@ -1,7 +1,7 @@
 /*
  * list.c: a page of a resource: filters, one sort field, keyset cursors. The
  * statement's shape follows from which parameters are there; values are always
- * parameters, so the number of shapes is bounded by the declarations.
+ * parameters of the statement.
  */
 
 #include "libcore/resource/resource.h"
@@ -199,7 +199,9 @@ read_filter(tn_op *op, tn__list *list, const tn__field *field,
         return;
     }
 
+    /* in free text a comma is a comma */
     if (compare == TN__COMPARE_EQ && param->value.n &&
+        (field->nset || field->type != TN__TYPE_TEXT) &&
         memchr(param->value.p, ',', param->value.n)) {
         compare = TN__COMPARE_ANY;
         rc = parse_several(&value, field, param->value, op->mem);
@@ -367,9 +369,8 @@ begin(tn_op *op)
     tn__list *list;
     const tn__bound *bound;
     static const tn_str names[TN__FILTERS_MAX] = {
-        TN_STR_C("v0"), TN_STR_C("v1"), TN_STR_C("v2"),  TN_STR_C("v3"),
-        TN_STR_C("v4"), TN_STR_C("v5"), TN_STR_C("v6"),  TN_STR_C("v7"),
-        TN_STR_C("v8"), TN_STR_C("v9"), TN_STR_C("v10"), TN_STR_C("v11"),
+        TN_STR_C("v0"), TN_STR_C("v1"), TN_STR_C("v2"), TN_STR_C("v3"),
+        TN_STR_C("v4"), TN_STR_C("v5"), TN_STR_C("v6"), TN_STR_C("v7"),
     };
 
     list = tn__zalloc(op->mem, sizeof(tn__list));
@@ -454,8 +455,9 @@ link_next(tn_op *op, tn_str cursor)
 }
 
 
-/* The rows of the page; fewer than asked for when they are large: a page is as
- * long as clients and workers can take, the cursor has the rest. */
+/* The rows of the page; fewer than asked for when they are large, the cursor has
+ * the rest. This bounds the answer; what the database sends is bounded by the
+ * columns' declared max. */
 static unsigned
 write_rows(tn__buf *out, const tn_op *op, const tn_rows *rows, unsigned most)
 {

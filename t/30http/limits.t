@@ -52,14 +52,16 @@ status_is $s->request(GET => 'me', as => 'alice'), 200,
 subtest 'strangers take nothing from a tenant' => sub {
     my $ask = sub { return $s->request(GET => '/split/v1/me', @_) };
     my %flood = (none => [], bad => [token => 'garbage'],
-                 unknown => [at => 'nobody-has-this-name']);
+                 unknown => [at => 'nobody-has-this-name'],
+                 guest => [token => $s->token('dave'), at => 'acme',
+                           headers => ['Tenon-Tenant' => 'globex']]);
     my %answers;
     for my $n (1 .. 30) {
         $answers{$_}{ $ask->(@{ $flood{$_} })->{status} }++
             for sort keys %flood;
     }
     is_deeply [sort keys %{ $answers{$_} }],
-        [$_ eq 'unknown' ? 404 : 401, 429], "$_: limited by address"
+        [$_ eq 'unknown' ? 404 : $_ eq 'guest' ? 403 : 401, 429], "$_: limited by address"
         for sort keys %flood;
 
     status_is $ask->(as => 'alice'), 200, "request $_ of acme" for 1 .. $allowed;

@@ -92,6 +92,9 @@ test_refused(void **state)
                     .token = h.member));
         host_assert(&h, cases[i].status, cases[i].code);
         assert_null(strchr(h.trace, 'd'));
+
+        /* limits and logs must not take a stranger for a member */
+        assert_null(tn_op_facts(h.op)->user_id.p);
         host_free(&h);
     }
 }
