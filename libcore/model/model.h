@@ -2,8 +2,8 @@
  * model/model.h: what is served, as rows. An endpoint row holds all that is
  * to be known of an endpoint; a field row all that is to be known of a field.
  * Platform endpoints are tables in C; an app's rows are compiled from the
- * catalogue in the database. Router, checks, validation, binding, responses,
- * audit and documents read these rows; there is no second place.
+ * catalogue in the database. Router, checks, validation, binding, responses and
+ * audit read these rows; there is no second place.
  */
 
 #ifndef TN__MODEL_H
