@@ -7,13 +7,17 @@
 # "-- name: X" begins a statement, ";" ends it; every ":name" becomes a
 # parameter, in order of first appearance; "::" is a cast. The C is what
 # tn__bound_compile() makes at run time of an app's statements.
+#
+# "-- fragment: X" begins text that several statements share: "{{X}}" inserts
+# it, in any file.
 
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
 
 my %context = map { $_ => 'TN__BIND_' . uc }
-  qw(tenant realm actor session request_id ip user_agent event_id salt id mask);
+  qw(tenant realm actor session request_id ip user_agent event_id salt id mask
+  idem_key idem_hash idem_lock);
 
 my $header = @ARGV && $ARGV[0] eq '--header' && shift @ARGV;
 my $origin = "/* Generated from schema/queries/ by libcore/queries.pl. */\n\n";
@@ -25,17 +29,24 @@ if ($header) {
 
 print $origin, "#include \"gen/queries.h\"\n";
 
-my %seen;
+my (%seen, %fragment);
 
 for my $file (@ARGV) {
-    open my $in, '<', $file or die "$file: $!\n";
-    my $text = do { local $/; <$in> };
-    my @parts = split /^-- name: *(\w+) *\n/m, $text;
-    shift @parts;
+    my @parts = parts($file);
 
-    while (my ($name, $sql) = splice @parts, 0, 2) {
+    while (my ($what, $name, $sql) = splice @parts, 0, 3) {
+        $fragment{$name} = $sql if $what eq 'fragment';
+    }
+}
+
+for my $file (@ARGV) {
+    my @parts = parts($file);
+
+    while (my ($what, $name, $sql) = splice @parts, 0, 3) {
+        next if $what eq 'fragment';
         die "$file: $name is there twice\n" if $seen{$name}++;
-        $sql =~ s/^\s*--.*\n//mg;
+        $sql =~ s/\{\{(\w+)\}\}/
+            $fragment{$1} \/\/ die "$file: $name: no fragment $1\n"/ge;
         $sql =~ s/\s+/ /g;
         $sql =~ s/^ | $//g;
         $sql =~ s/ ?;$// or die "$file: $name has no semicolon at its end\n";
@@ -65,6 +76,17 @@ for my $file (@ARGV) {
           "    .binds = binds_$name,\n};\n";
     }
 }
+
+# What a file holds: (name or fragment, its name, its text), … without comments.
+sub parts {
+    my ($file) = @_;
+    open my $in, '<', $file or die "$file: $!\n";
+    my $text = do { local $/; <$in> };
+    my (undef, @parts) = split /^-- (name|fragment): *(\w+) *\n/m, $text;
+    s/^\s*--.*\n//mg for @parts;
+    return @parts;
+}
+
 
 # tn__q_X for every X, and two lists: what reads the catalogue, in the order of
 # its file, and all others.

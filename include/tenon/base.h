@@ -19,7 +19,7 @@ extern "C" {
 /* The library's version, and the schema version it was built against: the
  * number of the newest file in schema/migrations/. */
 #define TN_VERSION "0.1.0"
-#define TN_SCHEMA_VERSION 2
+#define TN_SCHEMA_VERSION 3
 
 
 /* A run of bytes. Never assume a NUL behind it. p == NULL is "absent" (SQL
@@ -78,6 +78,12 @@ typedef struct tn_str {
       "There is an account with this e-mail address.")                         \
     X(SLUG_TAKEN, 409, "slug_taken", "Slug taken",                             \
       "There is an organization with this slug.")                              \
+    X(LAST_OWNER, 409, "last_owner", "Last owner",                             \
+      "An organization keeps at least one owner: make somebody else one first.")\
+    X(IDEMPOTENCY_IN_PROGRESS, 409, "idempotency_in_progress", "In progress",  \
+      "A request with this Idempotency-Key is being worked on; try again.")    \
+    X(SECRET_SPENT, 410, "secret_spent", "Secret spent",                       \
+      "This token was used, revoked or has expired.")                          \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "Precondition failed",  \
       "It has another version than If-Match names; read it again.")            \
     X(TOO_LARGE, 413, "too_large", "Too large",                                \
@@ -86,6 +92,10 @@ typedef struct tn_str {
       "Send Content-Type: application/json.")                                  \
     X(INVALID_FIELDS, 422, "invalid_fields", "Invalid fields",                 \
       "Some fields can't be as they are; see errors.")                         \
+    X(IDEMPOTENCY_MISMATCH, 422, "idempotency_mismatch", "Key used before",    \
+      "This Idempotency-Key was used with another body.")                      \
+    X(PRECONDITION_REQUIRED, 428, "precondition_required", "If-Match required",\
+      "Send If-Match with the version that you have read.")                    \
     X(RATE_LIMITED, 429, "rate_limited", "Rate limited",                       \
       "Too many requests; wait as Retry-After says.")                          \
     X(INTERNAL, 500, "internal", "Internal error",                             \

@@ -34,6 +34,8 @@ typedef struct tn_core_conf {
     uint64_t hash_ops;                 /* Argon2id passes */
     size_t hash_memory;                /* Argon2id bytes */
     size_t body_max;                   /* bytes of a JSON body */
+    tn_str cors_origins; /* origins whose pages may read answers, with blanks
+                          * between, or "*"; absent: none */
 } tn_core_conf;
 
 /* Sensible values for everything but domain and keys. */
@@ -56,6 +58,21 @@ TN_API const tn_batch *tn_catalogue_batch(void);
  * (valid until the next call). The old catalogue keeps serving. */
 TN_API tn_err tn_catalogue_new(tn_catalogue **cat, tn_core *core,
                                const tn_reply *reply, tn_str *fault);
+
+/* What lets a page of another origin read an answer: headers to add to one
+ * that the host makes itself (an op's responses have them). Returns how many,
+ * at most TN_CORS_HEADERS_MAX; 0 where the origin is absent or not allowed.
+ * The origin is borrowed. */
+#define TN_CORS_HEADERS_MAX 3
+TN_API unsigned tn_cors_headers(tn_header *out, const tn_core *core,
+                                tn_str origin);
+
+/* The one-time secret by which an invitation is accepted, for whoever carries
+ * it to the invited: base64url with a NUL behind it. It is made from the core's
+ * secret and lies nowhere. TN_E_INTERNAL when an id is no UUID. */
+#define TN_INVITATION_TOKEN_SIZE 87
+TN_API tn_err tn_invitation_token(char *out, const tn_core *core,
+                                  tn_str tenant_id, tn_str invitation_id);
 
 /* Swaps the catalogue in, whole; the old one goes with its last op. */
 TN_API void tn_core_adopt(tn_core *core, tn_catalogue *cat);

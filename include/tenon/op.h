@@ -101,13 +101,16 @@ typedef struct tn_reply {
 
 /*
  * A node-wide, bounded, lossy key-value store in shared memory. GET answers
- * what is live; ADD stores unless a live entry is there; SET overwrites.
- * Losing an entry at any moment must be harmless but for cost.
+ * what is live; ADD stores unless a live entry is there; SET overwrites. COUNT
+ * adds one to a counter, made as 0 with the time to live where none is live,
+ * and answers the sum as decimal text. Losing an entry at any moment must be
+ * harmless but for cost.
  */
 typedef enum tn_zone_verb {
     TN_ZONE_GET,
     TN_ZONE_ADD,
     TN_ZONE_SET,
+    TN_ZONE_COUNT,
 } tn_zone_verb;
 
 #define TN_ZONE_KEY_LEN 16
@@ -118,7 +121,7 @@ typedef struct tn_zone_cmd {
     tn_zone_verb verb;
     unsigned char key[TN_ZONE_KEY_LEN];
     tn_str value;    /* ADD, SET: at most TN_ZONE_VALUE_MAX bytes */
-    uint32_t ttl_ms; /* ADD, SET */
+    uint32_t ttl_ms; /* ADD, SET, COUNT (of a new counter) */
 } tn_zone_cmd;
 
 /* Password hashing: plain data, run anywhere, for example in a thread pool.
@@ -168,7 +171,8 @@ typedef struct tn_want {
 /* The answer to the last want: `failed`, and the want's own member. */
 typedef struct tn_input {
     tn_err failed; /* the host could not do it: why */
-    tn_str values[TN_ZONE_CMDS_MAX]; /* ZONE: GET's value; p NULL = miss */
+    tn_str values[TN_ZONE_CMDS_MAX]; /* ZONE: what GET and COUNT answer;
+                                      * p NULL = miss */
     tn_str body;
     const tn_reply *reply;
     const tn_job *job;
@@ -193,6 +197,7 @@ typedef struct tn_facts {
     tn_str user_id;    /* UUID text */
     tn_str request_id; /* always there after tn_op_new */
     tn_str operation;  /* operationId, "listTasks" */
+    tn_str trace_id;   /* of a valid traceparent, 32 hex digits */
     tn_err error;      /* what it was refused with */
     tn_str log;        /* a line for error.log when something went wrong
                         * that an operator must hear of; no secrets */

@@ -28,7 +28,9 @@ literal(tn__buf *sql, tn_str s)
 void
 tn__event_ctes(tn__buf *sql, const tn__event_sql *event)
 {
-    tn_str none = TN_STR("null::jsonb");
+    tn_str metadata, none = TN_STR("null::jsonb");
+
+    metadata = event->metadata.p ? event->metadata : none;
 
     tn__buf_lit(sql, ",\nimage as (select done.id, done.version, ");
     tn__buf_add(sql, event->before.p ? event->before : none);
@@ -46,13 +48,15 @@ tn__event_ctes(tn__buf *sql, const tn__event_sql *event)
     literal(sql, event->resource);
     tn__buf_lit(sql,
                 ", image.id, image.version, :request_id::text, "
-                "tenon.commitment(:salt::bytea, image.before, image.after, "
-                "null::jsonb, :ip::text, :user_agent::text) "
+                "tenon.commitment(:salt::bytea, image.before, image.after, ");
+    tn__buf_add(sql, metadata);
+    tn__buf_lit(sql,
+                ", :ip::text, :user_agent::text) "
                 "from image),\n"
                 "bodied as (insert into tenon.event_body (tenant_id, event_id, "
-                "subject_id, salt, before, after, ip, user_agent) "
+                "subject_id, salt, before, after, metadata, ip, user_agent) "
                 "select :tenant::uuid, :event_id::uuid, :actor::uuid, "
-                ":salt::bytea, image.before, image.after, :ip::text, "
-                ":user_agent::text "
-                "from image)");
+                ":salt::bytea, image.before, image.after, ");
+    tn__buf_add(sql, metadata);
+    tn__buf_lit(sql, ", :ip::text, :user_agent::text from image)");
 }

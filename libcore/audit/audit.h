@@ -19,6 +19,7 @@
  *   resource  "teamos.task"
  *   before    a jsonb expression over `old`, or absent
  *   after     a jsonb expression over `done`, or absent
+ *   metadata  a jsonb expression, or absent
  *   from      what both range over: "done", "done, old"
  */
 typedef struct tn__event_sql {
@@ -26,6 +27,7 @@ typedef struct tn__event_sql {
     tn_str resource;
     tn_str before;
     tn_str after;
+    tn_str metadata;
     tn_str from;
 } tn__event_sql;
 

@@ -13,7 +13,7 @@
 #include "libcore/model/model.h"
 
 
-#define TN__HEADERS_MAX  16
+#define TN__HEADERS_MAX  20
 #define TN__FAULTS_MAX   64
 #define TN__BATCH_MAX    4
 #define TN__LOCALS_MAX   20
@@ -38,6 +38,7 @@ typedef enum tn__phase {
     TN__PHASE_ADMIT,
     TN__PHASE_BODY,
     TN__PHASE_STEP,
+    TN__PHASE_AFTER, /* answered; what follows from it is done (op/after.c) */
     TN__PHASE_DONE,
 } tn__phase;
 
@@ -72,6 +73,15 @@ struct tn_op {
     tn_str tenant_header;
     tn_str user_agent;
     tn_str request_id;
+    tn_str origin;
+    tn_str preflight; /* Access-Control-Request-Method */
+    tn_str idempotency_header;
+    tn_str traceparent; /* absent unless valid */
+
+    /* an Idempotency-Key, where the endpoint heeds it */
+    tn_str idem_key;  /* bytea text */
+    tn_str idem_hash; /* bytea text */
+    tn_str idem_lock; /* bigint text */
 
     /* route */
     const tn__endpoint *endpoint;
@@ -82,7 +92,12 @@ struct tn_op {
     tn__tenant tenant;
     tn__principal principal;
     int settled;           /* tenant and principal agree: both may be told */
+    /* whose log a tenant_mismatch belongs in, and who made it: the living
+     * session that the token names; absent: nothing to log */
+    tn__tenant audit_tenant;
+    tn_str audit_actor;
     tn__scope scope;       /* of endpoint->permission */
+    tn__scope also_scope;  /* of endpoint->also */
     int read_scope_tenant; /* may read what others made */
 
     /* body */
@@ -104,6 +119,7 @@ struct tn_op {
     void *step_data; /* the step's own */
     tn__param locals[TN__LOCALS_MAX];
     unsigned nlocals;
+    tn_str refused_row; /* a row that was refused though it may be seen */
     tn_str event_id;
     tn_str salt;
 
@@ -146,6 +162,24 @@ int tn__request_json_type(const tn_op *op);
 /* Parses and validates the body against the endpoint's input rows; fills
  * mask and values; fails the op with every fault at once. */
 int tn__request_body(tn_op *op, tn_str body);
+
+
+/* ---- Idempotency-Key (idempotency.c) ---- */
+
+/* Binds the key, if there is one that the endpoint heeds, to who asks and to
+ * the body; 0 when the op has failed. */
+int tn__idempotency_begin(tn_op *op, tn_str body);
+/* What a write's answer, whose last columns are idem_go and idem_fingerprint,
+ * says of the key: 0 the change was tried; 1 it had been made before, and the
+ * row is the one of then; -1 the op has failed. */
+int tn__replay(tn_op *op, const tn_rows *rows);
+
+
+/* ---- other origins, OPTIONS (cors.c) ---- */
+
+void tn__cors(tn_op *op);
+tn_err tn__allow(tn_str *out, const tn_op *op);
+void tn__respond_options(tn_op *op);
 
 
 /* ---- faults (validate.c) ---- */
@@ -213,6 +247,14 @@ tn_err tn__if_match(tn_str *versions, const tn_op *op);
 /* Whether a version satisfies it. */
 int tn__if_match_holds(const tn_op *op, tn_str version);
 int tn__if_none_match(const tn_op *op, tn_str etag);
+
+
+/* ---- attempts (notable.c) ---- */
+
+/* Whether the n-th of like attempts within a window is worth an event: each of
+ * the first ten, then powers of ten. An attack must not become a flood of
+ * writes. */
+int tn__notable(int64_t n);
 
 
 /* ---- cursors (cursor.c) ---- */

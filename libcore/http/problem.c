@@ -65,28 +65,9 @@ faults(tn__buf *out, const tn_op *op)
 static void
 allow(tn_op *op)
 {
-    unsigned i;
     tn_str value;
-    tn__buf out;
-    const tn__endpoint *endpoint;
 
-    tn__buf_init(&out, op->mem, 64);
-
-    for (i = 0; op->route && i < op->route->nendpoints; i++) {
-        endpoint = op->route->endpoints[i];
-
-        if (i) {
-            tn__buf_lit(&out, ", ");
-        }
-
-        tn__buf_add(&out, endpoint->method);
-
-        if (tn__eq(endpoint->method, TN_STR("GET"))) {
-            tn__buf_lit(&out, ", HEAD");
-        }
-    }
-
-    if (tn__buf_str(&value, &out) != TN_OK) {
+    if (tn__allow(&value, op) != TN_OK) {
         op->facts.error = TN_E_INTERNAL;
         op->response = *tn_response_static(TN_E_INTERNAL);
         return;
@@ -102,7 +83,7 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
     tn__buf out;
     tn_str json;
 
-    if (op->phase == TN__PHASE_DONE) {
+    if (op->phase >= TN__PHASE_AFTER) {
         return;
     }
 
@@ -136,6 +117,12 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
     tn__header(op, TN_STR("Cache-Control"), TN_STR("no-store"));
     tn__header(op, TN_STR("X-Request-Id"), op->request_id);
 
+    if (op->traceparent.p) {
+        tn__header(op, TN_STR("traceparent"), op->traceparent);
+    }
+
+    tn__cors(op);
+
     switch (op->response.status) {
 
     case 401:
@@ -147,6 +134,12 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
 
     case 405:
         allow(op);
+        break;
+
+    case 409:
+        if (err == TN_E_IDEMPOTENCY_IN_PROGRESS) {
+            tn__header(op, TN_STR("Retry-After"), TN_STR(RETRY_AFTER));
+        }
         break;
 
     case 503:

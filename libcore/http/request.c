@@ -44,6 +44,64 @@ recordable(tn_str s)
 }
 
 
+static int
+is_hex(tn_str s)
+{
+    size_t i;
+    int zero;
+
+    for (i = 0, zero = 1; i < s.n; i++) {
+        if (!((s.p[i] >= '0' && s.p[i] <= '9') ||
+              (s.p[i] >= 'a' && s.p[i] <= 'f'))) {
+            return 0;
+        }
+        zero &= s.p[i] == '0';
+    }
+
+    return !zero;
+}
+
+
+/* W3C Trace Context: "00-" trace id "-" parent id "-" flags. A valid one goes
+ * on under the same trace id with a span of our own; any other is dropped. */
+static void
+trace_context(tn_op *op)
+{
+    size_t i;
+    char *text;
+    tn_str given;
+    unsigned char span[8];
+
+    given = op->traceparent;
+    op->traceparent = TN_NULL;
+
+    if (given.n != 55 || !tn__starts(given, TN_STR("00-")) ||
+        given.p[35] != '-' || given.p[52] != '-' ||
+        !is_hex(tn__sub(given, 3, 35)) || !is_hex(tn__sub(given, 36, 52)) ||
+        (!is_hex(tn__sub(given, 53, 55)) &&
+         !tn__eq(tn__sub(given, 53, 55), TN_STR("00")))) {
+        return;
+    }
+
+    text = tn__alloc(op->mem, given.n);
+    if (text == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    memcpy(text, given.p, given.n);
+    tn__rng_bytes(&op->rng, span, sizeof(span));
+
+    for (i = 0; i < sizeof(span); i++) {
+        text[36 + 2 * i] = "0123456789abcdef"[span[i] >> 4];
+        text[37 + 2 * i] = "0123456789abcdef"[span[i] & 15];
+    }
+
+    op->traceparent = (tn_str){ text, given.n };
+    op->facts.trace_id = tn__sub(op->traceparent, 3, 35);
+}
+
+
 /* Of two that disagree neither may win, and nobody sends two that agree. */
 void
 tn__request_headers(tn_op *op)
@@ -63,6 +121,10 @@ tn__request_headers(tn_op *op)
         { TN_STR("tenon-tenant"), &op->tenant_header, 1 },
         { TN_STR("user-agent"), &op->user_agent, 0 },
         { TN_STR("x-request-id"), &op->request_id, 0 },
+        { TN_STR("idempotency-key"), &op->idempotency_header, 1 },
+        { TN_STR("origin"), &op->origin, 0 },
+        { TN_STR("access-control-request-method"), &op->preflight, 0 },
+        { TN_STR("traceparent"), &op->traceparent, 0 },
     };
 
     twice = 0;
@@ -87,6 +149,8 @@ tn__request_headers(tn_op *op)
     if (!sane_request_id(op->request_id)) {
         op->request_id = tn__new_id(op);
     }
+
+    trace_context(op);
 
     if (twice) {
         tn__fail(op, TN_E_MALFORMED_REQUEST,
@@ -309,9 +373,10 @@ tn__request_body(tn_op *op, tn_str body)
         tn__fault(op, TN_STR(""), TN_F_WRONG_TYPE, "must be an object");
 
     } else {
-        tn__validate(
-            op, op->body, TN_STR(""), op->endpoint->input, op->endpoint->ninput,
-            op->endpoint->kind != TN__KIND_UPDATE, op->values, &op->mask);
+        tn__validate(op, op->body, TN_STR(""), op->endpoint->input,
+                     op->endpoint->ninput,
+                     !tn__eq(op->endpoint->method, TN_STR("PATCH")), op->values,
+                     &op->mask);
     }
 
     if (op->nfaults) {

@@ -32,7 +32,7 @@ tn__log(tn_op *op, tn_str line)
 void
 tn__respond(tn_op *op, unsigned status, tn_str json)
 {
-    if (op->phase == TN__PHASE_DONE) {
+    if (op->phase >= TN__PHASE_AFTER) {
         return;
     }
 
@@ -55,6 +55,12 @@ tn__respond(tn_op *op, unsigned status, tn_str json)
         /* the same path answers each tenant and person differently */
         tn__header(op, TN_STR("Vary"), TN_STR("Authorization, Tenon-Tenant"));
     }
+
+    if (op->traceparent.p) {
+        tn__header(op, TN_STR("traceparent"), op->traceparent);
+    }
+
+    tn__cors(op);
 }
 
 

@@ -129,6 +129,12 @@ bind(tn_op *op, const tn__bind *b)
         return op->salt;
     case TN__BIND_ID:
         return op->path_id;
+    case TN__BIND_IDEM_KEY:
+        return op->idem_key;
+    case TN__BIND_IDEM_HASH:
+        return op->idem_hash;
+    case TN__BIND_IDEM_LOCK:
+        return op->idem_lock;
     case TN__BIND_MASK:
         return mask_text(op);
     case TN__BIND_FIELD:
@@ -149,7 +155,9 @@ tn__batch_begin(tn_op *op, int context, int writes)
     op->batch.writes = writes != 0;
 
     if (context) {
-        tn__batch_add(op, writes ? &tn__q_context_write : &tn__q_context);
+        tn__batch_add(op, !writes          ? &tn__q_context
+                          : op->idem_key.p ? &tn__q_context_keyed
+                                           : &tn__q_context_write);
     }
 }
 
@@ -258,11 +266,41 @@ static const struct {
 };
 
 
+/* What the endpoint's row says of the constraint; 0 when it says nothing. */
+static int
+conflict(tn_op *op, tn_str constraint)
+{
+    unsigned i;
+    const tn__conflict *c;
+
+    for (i = 0; constraint.p && i < op->endpoint->nconflicts; i++) {
+        c = &op->endpoint->conflicts[i];
+
+        if (!tn__eq(c->constraint, constraint)) {
+            continue;
+        }
+
+        if (c->pointer.p) {
+            tn__fault(op, c->pointer, c->fault, c->detail);
+        }
+
+        tn__fail(op, c->err, NULL);
+        return 1;
+    }
+
+    return 0;
+}
+
+
 static void
 fail_refused(tn_op *op, const tn_reply *reply)
 {
     unsigned i;
     tn_str line, state, parts[4];
+
+    if (conflict(op, reply->constraint)) {
+        return;
+    }
 
     state = (tn_str){ reply->sqlstate, strnlen(reply->sqlstate, 5) };
 

@@ -30,6 +30,11 @@ int tn__resolve(tn_op *op, const tn_input *input);
 /* A zone command that makes the principal's session dead on this node. */
 void tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd);
 
+/* A zone command that voids what the node knows of a tenant's sessions. */
+void tn__access_changed(tn_op *op, tn_zone_cmd *cmd, tn_str tenant_id);
+/* Zone commands by which the op's tenant is no longer found on this node. */
+void tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2]);
+
 void tn__step_signup(tn_op *op, const tn_input *input);
 void tn__step_login(tn_op *op, const tn_input *input);
 void tn__step_logout(tn_op *op, const tn_input *input);

@@ -67,3 +67,30 @@ tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd)
     cmd->value = TN__ZONE_NOBODY;
     cmd->ttl_ms = TOMBSTONE_TTL;
 }
+
+
+void
+tn__access_changed(tn_op *op, tn_zone_cmd *cmd, tn_str tenant_id)
+{
+    tn__zone_key(cmd, TN_ZONE_SET, op, TN_STR("access"), tenant_id,
+                 TN_STR(""));
+    cmd->value = tn__new_id(op);
+    cmd->ttl_ms = TOMBSTONE_TTL;
+}
+
+
+void
+tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2])
+{
+    unsigned i;
+
+    tn__zone_key(&cmds[0], TN_ZONE_SET, op, TN_STR("tenant"), op->tenant.slug,
+                 TN_STR(""));
+    tn__zone_key(&cmds[1], TN_ZONE_SET, op, TN_STR("tenant_id"), op->tenant.id,
+                 TN_STR(""));
+
+    for (i = 0; i < 2; i++) {
+        cmds[i].value = TN__ZONE_NOBODY;
+        cmds[i].ttl_ms = TOMBSTONE_TTL;
+    }
+}

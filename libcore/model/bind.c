@@ -21,6 +21,9 @@ static const struct {
     { TN_STR_C("event_id"), TN__BIND_EVENT_ID },
     { TN_STR_C("salt"), TN__BIND_SALT },
     { TN_STR_C("id"), TN__BIND_ID },
+    { TN_STR_C("idem_key"), TN__BIND_IDEM_KEY },
+    { TN_STR_C("idem_hash"), TN__BIND_IDEM_HASH },
+    { TN_STR_C("idem_lock"), TN__BIND_IDEM_LOCK },
     { TN_STR_C("mask"), TN__BIND_MASK },
 };
 

@@ -210,6 +210,8 @@ compile_resources(tn__compiler *c)
         }
     }
 
+    tn__compile_parents(c);
+
     return TN_OK;
 }
 
@@ -294,6 +296,22 @@ free_patterns(const tn__field *fields, unsigned n)
 }
 
 
+/* A platform row has fields of its own, and a resource of its own. */
+static void
+free_endpoint(const tn__endpoint *e)
+{
+    free_patterns(e->input, e->ninput);
+
+    if (e->resource) {
+        free_patterns(e->resource->fields, e->resource->nfields);
+    }
+
+    if (e->resource == NULL || e->output != e->resource->fields) {
+        free_patterns(e->output, e->noutput);
+    }
+}
+
+
 void
 tn_catalogue_free(tn_catalogue *cat)
 {
@@ -307,10 +325,8 @@ tn_catalogue_free(tn_catalogue *cat)
         free_patterns(cat->resources[i]->fields, cat->resources[i]->nfields);
     }
 
-    for (i = 0; i < cat->nendpoints; i++) {
-        if (cat->endpoints[i].resource == NULL) {
-            free_patterns(cat->endpoints[i].input, cat->endpoints[i].ninput);
-        }
+    for (i = 0; i < cat->nplatform; i++) {
+        free_endpoint(&cat->endpoints[i]);
     }
 
     tn__arena_free(cat->arena);

@@ -45,6 +45,8 @@ void tn__sql_value(tn__buf *sql, const tn__field *field);
 
 /* Rows of the database as a resource (resource.c). */
 tn_err tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row);
+/* Whose child each resource is, once all are there (resource.c). */
+void tn__compile_parents(tn__compiler *c);
 /* What platform rows leave to compilation: keys, patterns (resource.c). */
 tn_err tn__compile_fields(tn__compiler *c, tn__field *fields, unsigned n);
 /* All endpoints, the router, the statements (endpoints.c). */

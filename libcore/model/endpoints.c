@@ -7,23 +7,46 @@
 #include "gen/queries.h"
 
 
-/* The five endpoints of a resource. */
+/* The endpoints of a resource. NESTED ones hang on the parent's path. */
 static const struct {
     const char *verb;    /* of the operationId */
     unsigned plural : 1; /* operationId by path, not by name */
-    unsigned row : 1;    /* path ends in /{id} */
+    const char *noun;    /* and what follows it */
     const char *method;
+    const char *tail;       /* of the path */
     const char *permission; /* verb of the permission */
+    const char *also;       /* and of a second one */
     tn__kind kind;
+    const char *action; /* in the audit log */
 } shapes[] = {
-    { "list", 1, 0, "GET", "read", TN__KIND_LIST },
-    { "create", 0, 0, "POST", "create", TN__KIND_CREATE },
-    { "get", 0, 1, "GET", "read", TN__KIND_READ },
-    { "update", 0, 1, "PATCH", "update", TN__KIND_UPDATE },
-    { "delete", 0, 1, "DELETE", "delete", TN__KIND_DELETE },
+    { "list", 1, "", "GET", "", "read", NULL, TN__KIND_LIST, ".listed" },
+    { "create", 0, "", "POST", "", "create", NULL, TN__KIND_CREATE,
+      ".created" },
+    { "get", 0, "", "GET", "/{id}", "read", NULL, TN__KIND_READ, ".read" },
+    { "update", 0, "", "PATCH", "/{id}", "update", NULL, TN__KIND_UPDATE,
+      ".updated" },
+    { "delete", 0, "", "DELETE", "/{id}", "delete", NULL, TN__KIND_DELETE,
+      ".deleted" },
+    { "list", 0, "History", "GET", "/{id}/history", "history", NULL,
+      TN__KIND_HISTORY, ".history_listed" },
+    { "rollBack", 0, "", "POST", "/{id}/rollback", "update", "history",
+      TN__KIND_ROLLBACK, ".rolled_back" },
+    { "restore", 0, "", "POST", "/{id}/restore", "restore", NULL,
+      TN__KIND_RESTORE, ".restored" },
+    { "list", 1, "", "GET", "", "read", NULL, TN__KIND_NESTED, ".listed" },
 };
 
 #define NSHAPES (sizeof(shapes) / sizeof(shapes[0]))
+
+static const tn__field rollback_input[] = {
+    { .name = TN_STR_C("version"),
+      .type = TN__TYPE_INT,
+      .create = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 1,
+      .about = TN_STR_C("The version to go back to; see the history") },
+};
 
 
 static tn_str
@@ -33,16 +56,12 @@ str(const char *s)
 }
 
 
-/* "list" + "work_orders" → "listWorkOrders" */
-static tn_err
-operation_id(tn_str *out, const char *verb, tn_str noun, tn_mem *mem)
+/* Adds "WorkOrders" for "work_orders". */
+static void
+camel(tn__buf *buf, tn_str noun)
 {
     int upper;
     size_t i;
-    tn__buf buf;
-
-    tn__buf_init(&buf, mem, 64);
-    tn__buf_add(&buf, str(verb));
 
     for (i = 0, upper = 1; i < noun.n; i++) {
         if (noun.p[i] == '_' || noun.p[i] == '-') {
@@ -50,25 +69,87 @@ operation_id(tn_str *out, const char *verb, tn_str noun, tn_mem *mem)
             continue;
         }
 
-        tn__buf_char(&buf, upper && noun.p[i] >= 'a' && noun.p[i] <= 'z'
-                               ? (char) (noun.p[i] - 32)
-                               : noun.p[i]);
+        tn__buf_char(buf, upper && noun.p[i] >= 'a' && noun.p[i] <= 'z'
+                              ? (char) (noun.p[i] - 32)
+                              : noun.p[i]);
         upper = 0;
     }
+}
+
+
+/* "listTasks", "getTask", "listTaskHistory", "listProjectTasks" */
+static tn_err
+operation_id(tn_str *out, const tn__resource *resource, unsigned shape,
+             tn_mem *mem)
+{
+    tn__buf buf;
+
+    tn__buf_init(&buf, mem, 64);
+    tn__buf_add(&buf, str(shapes[shape].verb));
+
+    if (shapes[shape].kind == TN__KIND_NESTED) {
+        camel(&buf, resource->parent);
+    }
+
+    camel(&buf, shapes[shape].plural ? resource->path : resource->name);
+    tn__buf_add(&buf, str(shapes[shape].noun));
 
     return tn__buf_str(out, &buf);
 }
 
 
+/* "teamos.task" + ":" + "read", with a NUL behind it. */
 static tn_err
-resource_endpoint(tn__compiler *c, tn__endpoint *e,
-                  const tn__resource *resource, unsigned shape)
+permission_name(const char **out, tn_str full_name, const char *verb,
+                tn_mem *mem)
 {
     tn_err err;
-    tn_str permission, parts[3];
+    tn_str name, parts[3];
 
-    e->method = str(shapes[shape].method);
-    e->kind = shapes[shape].kind;
+    parts[0] = full_name;
+    parts[1] = TN_STR(":");
+    parts[2] = str(verb);
+
+    err = tn__cat(&name, parts, 3, mem);
+
+    if (err == TN_OK) {
+        err = tn__dup(&name, name, mem);
+    }
+
+    *out = name.p;
+
+    return err;
+}
+
+
+/* Who may read what a list is nested in must be known as well. */
+static tn_err
+resource_permissions(tn__compiler *c, tn__endpoint *e,
+                     const tn__resource *resource, unsigned shape)
+{
+    tn_err err;
+
+    err = permission_name(&e->permission_name, resource->full_name,
+                          shapes[shape].permission, c->mem);
+
+    if (err == TN_OK && e->kind == TN__KIND_NESTED) {
+        err =
+            permission_name(&e->also_name, resource->parent_resource->full_name,
+                            "read", c->mem);
+    }
+
+    if (err == TN_OK && shapes[shape].also) {
+        err = permission_name(&e->also_name, resource->full_name,
+                              shapes[shape].also, c->mem);
+    }
+
+    return err;
+}
+
+
+static void
+resource_fields(tn__compiler *c, tn__endpoint *e, const tn__resource *resource)
+{
     e->resource = resource;
     e->output = resource->fields;
     e->noutput = resource->nfields;
@@ -78,30 +159,68 @@ resource_endpoint(tn__compiler *c, tn__endpoint *e,
         e->ninput = resource->nfields;
     }
 
+    if (e->kind == TN__KIND_ROLLBACK) {
+        e->input = rollback_input;
+        e->ninput = 1;
+    }
+
+    if (e->kind == TN__KIND_HISTORY) {
+        e->output = c->cat->events->fields;
+        e->noutput = c->cat->events->nfields;
+    }
+}
+
+
+static tn_err
+resource_endpoint(tn__compiler *c, tn__endpoint *e,
+                  const tn__resource *resource, unsigned shape)
+{
+    tn_err err;
+    tn_str parts[4];
+
+    e->method = str(shapes[shape].method);
+    e->kind = shapes[shape].kind;
+    resource_fields(c, e, resource);
+
     parts[0] = TN_STR("/v1/");
     parts[1] = resource->path;
-    parts[2] = shapes[shape].row ? TN_STR("/{id}") : TN_STR("");
-    err = tn__cat(&e->path, parts, 3, c->mem);
+    parts[2] = str(shapes[shape].tail);
+    parts[3] = TN_STR("");
+
+    if (e->kind == TN__KIND_NESTED) {
+        parts[1] = resource->parent_resource->path;
+        parts[2] = TN_STR("/{id}/");
+        parts[3] = resource->path;
+    }
+
+    err = tn__cat(&e->path, parts, 4, c->mem);
 
     if (err == TN_OK) {
-        err = operation_id(
-            &e->operation, shapes[shape].verb,
-            shapes[shape].plural ? resource->path : resource->name, c->mem);
+        err = operation_id(&e->operation, resource, shape, c->mem);
     }
 
     if (err == TN_OK) {
-        parts[0] = resource->full_name;
-        parts[1] = TN_STR(":");
-        parts[2] = str(shapes[shape].permission);
-        err = tn__cat(&permission, parts, 3, c->mem);
+        parts[0] = resource->name;
+        parts[1] = str(shapes[shape].action);
+        err = tn__cat(&e->action, parts, 2, c->mem);
     }
 
-    if (err == TN_OK) {
-        err = tn__dup(&permission, permission, c->mem);
-        e->permission_name = permission.p;
-    }
+    return err == TN_OK ? resource_permissions(c, e, resource, shape) : err;
+}
 
-    return err;
+
+/* Whether a resource has this endpoint. */
+static int
+served(const tn__resource *resource, unsigned shape)
+{
+    switch (shapes[shape].kind) {
+    case TN__KIND_RESTORE:
+        return resource->soft_delete;
+    case TN__KIND_NESTED:
+        return resource->parent_resource && resource->parent_field;
+    default:
+        return 1;
+    }
 }
 
 
@@ -135,42 +254,83 @@ copy_fields(tn__compiler *c, const tn__field **fields, unsigned n)
 }
 
 
+static tn_err
+copy_resource(tn__compiler *c, const tn__resource **resource)
+{
+    tn_err err;
+    tn__resource *copy;
+
+    copy = tn__alloc(c->mem, sizeof(tn__resource));
+    if (copy == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    *copy = **resource;
+    *resource = copy;
+
+    err = copy_fields(c, &copy->fields, copy->nfields);
+
+    return err == TN_OK ? tn__resource_compile_read(copy, c->mem) : err;
+}
+
+
 /* A platform row: what the table in C leaves out is filled in on a copy. */
 static tn_err
 platform_endpoint(tn__compiler *c, tn__endpoint *e)
 {
     tn_err err;
-    tn__resource *resource;
-
-    if (e->resource) {
-        resource = tn__alloc(c->mem, sizeof(tn__resource));
-        if (resource == NULL) {
-            return TN_E_NOMEM;
-        }
-
-        *resource = *e->resource;
-        err = copy_fields(c, &resource->fields, resource->nfields);
-        e->resource = resource;
-        e->output = resource->fields;
-        e->noutput = resource->nfields;
-        return err;
-    }
 
     err = copy_fields(c, &e->input, e->ninput);
 
-    return err == TN_OK ? copy_fields(c, &e->output, e->noutput) : err;
+    if (err == TN_OK) {
+        err = copy_fields(c, &e->output, e->noutput);
+    }
+
+    if (err != TN_OK || e->resource == NULL) {
+        return err;
+    }
+
+    err = copy_resource(c, &e->resource);
+
+    if (err == TN_OK && e->output == NULL && e->kind != TN__KIND_DELETE) {
+        e->output = e->resource->fields;
+        e->noutput = e->resource->nfields;
+    }
+
+    return err;
 }
 
 
-/* The statement that an endpoint's row stands for, and the columns that its
- * answer must hold for the output. */
+/* The plain first page of a list, as a statement of its own. */
 static tn_err
-attach_statement(tn__compiler *c, tn__endpoint *e)
+list_statement(tn__compiler *c, tn__endpoint *e)
 {
-    unsigned i;
-    tn_str *columns;
     tn__bound *bound;
+    const tn__resource *r;
     tn__list_shape shape;
+
+    r = e->kind == TN__KIND_HISTORY ? c->cat->events : e->resource;
+
+    memset(&shape, 0, sizeof(shape));
+    shape.sort = tn__field_find(r->fields, r->nfields, r->order);
+    shape.nested = e->kind == TN__KIND_NESTED;
+    shape.history = e->kind == TN__KIND_HISTORY;
+
+    bound = tn__zalloc(c->mem, sizeof(tn__bound));
+
+    if (bound == NULL || tn__list_compile(bound, r, &shape, c->mem) != TN_OK) {
+        return TN_E_NOMEM;
+    }
+
+    e->stmt = bound;
+
+    return TN_OK;
+}
+
+
+static tn_err
+choose_statement(tn__compiler *c, tn__endpoint *e)
+{
     const tn__resource *r;
 
     r = e->resource;
@@ -178,17 +338,9 @@ attach_statement(tn__compiler *c, tn__endpoint *e)
     switch (e->kind) {
 
     case TN__KIND_LIST:
-        memset(&shape, 0, sizeof(shape));
-        shape.sort = tn__field_find(r->fields, r->nfields, r->order);
-        bound = tn__zalloc(c->mem, sizeof(tn__bound));
-
-        if (bound == NULL ||
-            tn__list_compile(bound, r, &shape, c->mem) != TN_OK) {
-            return TN_E_NOMEM;
-        }
-
-        e->stmt = bound;
-        break;
+    case TN__KIND_NESTED:
+    case TN__KIND_HISTORY:
+        return list_statement(c, e);
 
     case TN__KIND_READ:
         e->stmt = r ? &r->read : e->stmt;
@@ -204,10 +356,37 @@ attach_statement(tn__compiler *c, tn__endpoint *e)
 
     case TN__KIND_DELETE:
         e->stmt = &r->remove;
-        return TN_OK;
+        break;
+
+    case TN__KIND_RESTORE:
+        e->stmt = &r->restore;
+        break;
+
+    case TN__KIND_ROLLBACK:
+        e->stmt = &r->rollback;
+        break;
 
     default:
         break;
+    }
+
+    return TN_OK;
+}
+
+
+/* The statement that an endpoint's row stands for, and the columns that its
+ * answer must hold for the output. */
+static tn_err
+attach_statement(tn__compiler *c, tn__endpoint *e)
+{
+    tn_err err;
+    unsigned i;
+    tn_str *columns;
+
+    err = choose_statement(c, e);
+
+    if (err != TN_OK || e->kind == TN__KIND_DELETE) {
+        return err;
     }
 
     columns = tn__alloc(c->mem, (e->noutput + 1) * sizeof(tn_str));
@@ -227,24 +406,25 @@ attach_statement(tn__compiler *c, tn__endpoint *e)
 
 
 static tn_err
-resolve_permission(tn__compiler *c, tn__endpoint *e)
+resolve_permission(unsigned *number, tn__compiler *c, const tn__endpoint *e,
+                   const char *permission)
 {
     tn_str name, parts[4];
 
-    name = e->permission_name ? str(e->permission_name) : TN_STR("");
+    name = permission ? str(permission) : TN_STR("");
 
     if (tn__eq(name, TN_STR("public"))) {
-        e->permission = TN__PERM_PUBLIC;
+        *number = TN__PERM_PUBLIC;
         return TN_OK;
     }
 
     if (tn__eq(name, TN_STR("authenticated"))) {
-        e->permission = TN__PERM_AUTHENTICATED;
+        *number = TN__PERM_AUTHENTICATED;
         return TN_OK;
     }
 
-    e->permission = tn__compile_permission(c, name);
-    if (e->permission) {
+    *number = tn__compile_permission(c, name);
+    if (*number) {
         return TN_OK;
     }
 
@@ -254,6 +434,37 @@ resolve_permission(tn__compiler *c, tn__endpoint *e)
     parts[3] = TN_STR("\" is not in tenon.permission");
 
     return tn__compile_fault(c, parts, 4);
+}
+
+
+static tn_err
+resolve_permissions(tn__compiler *c, tn__endpoint *e)
+{
+    tn_err err;
+    tn_str name, parts[2];
+    tn__resource *resource;
+
+    err = resolve_permission(&e->permission, c, e, e->permission_name);
+
+    if (err == TN_OK && e->also_name) {
+        err = resolve_permission(&e->also, c, e, e->also_name);
+    }
+
+    resource = (tn__resource *) e->resource; /* this catalogue's own */
+
+    if (err != TN_OK || resource == NULL || resource->read_permission) {
+        return err;
+    }
+
+    parts[0] = resource->full_name;
+    parts[1] = TN_STR(":read");
+    err = tn__cat(&name, parts, 2, c->mem);
+
+    if (err == TN_OK) {
+        resource->read_permission = tn__compile_permission(c, name);
+    }
+
+    return err;
 }
 
 
@@ -268,7 +479,7 @@ finish(tn__compiler *c)
     for (i = 0; i < c->cat->nendpoints; i++) {
         e = &c->cat->endpoints[i];
 
-        err = resolve_permission(c, e);
+        err = resolve_permissions(c, e);
 
         if (err == TN_OK) {
             err = attach_statement(c, e);
@@ -325,6 +536,15 @@ add_statement(tn_catalogue *cat, const tn_stmt *stmt)
 }
 
 
+/* What is asked for seldom is prepared when it is first asked for: a prepared
+ * statement costs each connection some 50 KB in the server. */
+static const unsigned char ahead[] = {
+    [TN__KIND_LIST] = 1,   [TN__KIND_READ] = 1,   [TN__KIND_CREATE] = 1,
+    [TN__KIND_UPDATE] = 1, [TN__KIND_DELETE] = 1, [TN__KIND_NESTED] = 1,
+    [TN__KIND_STEP] = 0,
+};
+
+
 static tn_err
 collect_statements(tn__compiler *c)
 {
@@ -343,7 +563,7 @@ collect_statements(tn__compiler *c)
     }
 
     for (i = 0; i < cat->nendpoints; i++) {
-        if (cat->endpoints[i].stmt) {
+        if (cat->endpoints[i].stmt && ahead[cat->endpoints[i].kind]) {
             add_statement(cat, &cat->endpoints[i].stmt->stmt);
         }
     }
@@ -361,13 +581,56 @@ tn_catalogue_statements(const tn_stmt *const **list, unsigned *n,
 }
 
 
+static tn_err
+add_platform(tn__compiler *c, const tn__slice *slice)
+{
+    tn_err err;
+    unsigned i;
+    tn__endpoint *e;
+
+    for (i = 0; i < slice->n; i++) {
+        e = &c->cat->endpoints[c->cat->nendpoints++];
+        *e = slice->endpoints[i];
+        c->cat->nplatform++;
+
+        err = platform_endpoint(c, e);
+        if (err != TN_OK) {
+            return err;
+        }
+    }
+
+    return TN_OK;
+}
+
+
+static tn_err
+add_resource(tn__compiler *c, const tn__resource *resource)
+{
+    tn_err err;
+    unsigned i;
+
+    for (i = 0; i < NSHAPES; i++) {
+        if (!served(resource, i)) {
+            continue;
+        }
+
+        err = resource_endpoint(c, &c->cat->endpoints[c->cat->nendpoints++],
+                                resource, i);
+        if (err != TN_OK) {
+            return err;
+        }
+    }
+
+    return TN_OK;
+}
+
+
 tn_err
 tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
                       unsigned nslices)
 {
     tn_err err;
-    unsigned i, k, n;
-    tn__endpoint *e;
+    unsigned i, n;
 
     n = c->cat->nresources * NSHAPES;
 
@@ -380,30 +643,20 @@ tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
         return TN_E_NOMEM;
     }
 
-    for (i = 0; i < nslices; i++) {
-        for (k = 0; k < slices[i].n; k++) {
-            e = &c->cat->endpoints[c->cat->nendpoints++];
-            *e = slices[i].endpoints[k];
+    c->cat->events = &tn__event_resource;
+    err = copy_resource(c, &c->cat->events);
 
-            err = platform_endpoint(c, e);
-            if (err != TN_OK) {
-                return err;
-            }
-        }
+    for (i = 0; err == TN_OK && i < nslices; i++) {
+        err = add_platform(c, &slices[i]);
     }
 
-    for (i = 0; i < c->cat->nresources; i++) {
-        for (k = 0; k < NSHAPES; k++) {
-            e = &c->cat->endpoints[c->cat->nendpoints++];
-
-            err = resource_endpoint(c, e, c->cat->resources[i], k);
-            if (err != TN_OK) {
-                return err;
-            }
-        }
+    for (i = 0; err == TN_OK && i < c->cat->nresources; i++) {
+        err = add_resource(c, c->cat->resources[i]);
     }
 
-    err = finish(c);
+    if (err == TN_OK) {
+        err = finish(c);
+    }
 
     return err == TN_OK ? collect_statements(c) : err;
 }

@@ -2,7 +2,7 @@
  * list_sql.c: the statement of a list, by shape.
  */
 
-#include "libcore/model/compile.h"
+#include "libcore/model/sql.h"
 
 
 #define LIT tn__buf_lit
@@ -46,8 +46,6 @@ tn_err
 tn__list_compile(tn__bound *out, const tn__resource *resource,
                  const tn__list_shape *shape, tn_mem *mem)
 {
-    tn_err err;
-    tn_str text;
     tn__buf sql;
 
     tn__buf_init(&sql, mem, 1024);
@@ -70,6 +68,24 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
         LIT(&sql, " = :actor::uuid");
     }
 
+    if (shape->nested) {
+        LIT(&sql, " and ");
+        tn__sql_column(&sql, TN_STR("t"), resource->parent_field->name);
+        LIT(&sql, " = :id::uuid");
+    }
+
+    if (shape->history) {
+        LIT(&sql, " and t.resource_id = :id::uuid"
+                  " and t.resource = :history::text"
+                  " and t.outcome = 'success'");
+    }
+
+    if (shape->search) {
+        LIT(&sql, " and t.id in (select s.id from ");
+        ADD(&sql, resource->search);
+        LIT(&sql, "(:q::text) s (id))");
+    }
+
     filters(&sql, shape);
 
     if (shape->after) {
@@ -87,11 +103,5 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
     ADD(&sql, shape->ascending ? TN_STR(", t.id") : TN_STR(" desc, t.id desc"));
     LIT(&sql, " limit :limit::bigint");
 
-    err = tn__buf_str(&text, &sql);
-    if (err != TN_OK) {
-        return err;
-    }
-
-    return tn__bound_compile(out, text, resource->fields, resource->nfields,
-                             mem);
+    return tn__sql_end(out, &sql, resource);
 }

@@ -28,12 +28,15 @@ typedef enum tn__source {
     TN__BIND_REQUEST_ID,
     TN__BIND_IP,
     TN__BIND_USER_AGENT,
-    TN__BIND_EVENT_ID, /* a new UUIDv7, one per op */
-    TN__BIND_SALT,     /* 16 fresh bytes, one per op */
-    TN__BIND_ID,       /* {id} of the path */
-    TN__BIND_MASK,     /* which fields the body holds, by field index */
-    TN__BIND_FIELD,    /* a field of the body, by index */
-    TN__BIND_LOCAL,    /* a value that the step sets by name */
+    TN__BIND_EVENT_ID,  /* a new UUIDv7, one per op */
+    TN__BIND_SALT,      /* 16 fresh bytes, one per op */
+    TN__BIND_ID,        /* {id} of the path */
+    TN__BIND_IDEM_KEY,  /* bytea: of the Idempotency-Key; null without one */
+    TN__BIND_IDEM_HASH, /* bytea: of the body, where there is a key */
+    TN__BIND_IDEM_LOCK, /* bigint: the advisory lock of that key */
+    TN__BIND_MASK,      /* which fields the body holds, by field index */
+    TN__BIND_FIELD,     /* a field of the body, by index */
+    TN__BIND_LOCAL,     /* a value that the step sets by name */
 } tn__source;
 
 typedef struct tn__bind {
@@ -85,8 +88,11 @@ typedef struct tn__edge {
 } tn__edge;
 
 struct tn__field {
-    tn_str name; /* member in JSON = column in SQL */
-    tn_str key;  /* "\"name\":" for the writer; made by compilation */
+    tn_str name;    /* member in JSON = column in SQL */
+    tn_str param;   /* filter's name in a query; absent: `name` */
+    tn_str about;   /* for readers of openapi.json; may be absent */
+    tn_str example; /* as JSON; absent: made from the type */
+    tn_str key;     /* "\"name\":" for the writer; made by compilation */
     tn__type type;
     tn_str sql_type;       /* "uuid", "text"… for casts; absent: by type */
     tn_str default_sql;    /* the column's default, as SQL; absent: none */
@@ -110,7 +116,7 @@ struct tn__field {
     const char *pattern; /* PCRE2, must match */
     pcre2_code *regex;   /* compiled pattern; made by compilation */
     const tn__reference *reference;
-    const tn__field *fields; /* OBJECT */
+    const tn__field *fields; /* OBJECT; JSON of a known shape in outputs */
     unsigned nfields;
 };
 
@@ -120,7 +126,8 @@ struct tn__field {
 /* ---- resources ---- */
 
 /* A collection served by the generic steps. */
-typedef struct tn__resource {
+typedef struct tn__resource tn__resource;
+struct tn__resource {
     tn_str app;      /* "teamos" */
     tn_str name;     /* "task" */
     tn_str path;     /* "tasks" */
@@ -130,15 +137,26 @@ typedef struct tn__resource {
     const tn__field *fields;
     unsigned nfields;
     unsigned soft_delete : 1;
-    tn_str full_name; /* "teamos.task" as in permissions and events */
+    unsigned require_match : 1; /* PATCH, DELETE, … without If-Match: 428 */
+    tn_str search;              /* function (q) returning ids; absent: no ?q= */
+    tn_str full_name;           /* "teamos.task" as in permissions and events */
+    tn_str parent; /* name of the parent resource in the app; or absent */
+    const tn__field *parent_field; /* refers to the parent's id */
+    const tn__resource *parent_resource;
+    unsigned read_permission; /* its numbers; resolved by compilation */
     tn__bound read;
     tn__bound create;
     tn__bound update;
     tn__bound remove;
-} tn__resource;
+    tn__bound restore;
+    tn__bound rollback;
+    tn__bound known; /* was there ever a row :id that this role may see? */
+};
 
-/* Makes read, create, update, remove of an app's resource. */
+/* Makes the statements of an app's resource; `read` alone of a platform's. */
 tn_err tn__resource_compile(tn__resource *resource, tn_mem *mem);
+tn_err tn__resource_compile_read(tn__resource *resource, tn_mem *mem);
+tn_err tn__resource_compile_known(tn__resource *resource, tn_mem *mem);
 
 /* How a filter compares. ANY: one of several values. */
 typedef enum tn__compare {
@@ -164,8 +182,11 @@ typedef struct tn__list_shape {
     unsigned nfilters;
     const tn__field *sort; /* ties go by id, in the same direction */
     int ascending;
-    int own;   /* owner = :actor */
-    int after; /* beyond :after_value, :after_id */
+    int own;     /* owner = :actor */
+    int search;  /* found by :q */
+    int nested;  /* parent_field = :id */
+    int history; /* events of :id of the resource named :history */
+    int after;   /* beyond :after_value, :after_id */
 } tn__list_shape;
 
 /* A page: the resource's columns, then after_value and after_id. */
@@ -189,13 +210,42 @@ int tn__field_checked(const tn__field *field, int update);
 /* What an endpoint does; STEP has a function of its own. */
 typedef enum tn__kind {
     TN__KIND_NONE,
-    TN__KIND_LIST, /* a page of the resource */
-    TN__KIND_READ, /* one row: of the resource, or of `stmt` */
+    TN__KIND_LIST,    /* a page of the resource */
+    TN__KIND_NESTED,  /* the same of those that belong to the parent {id} */
+    TN__KIND_HISTORY, /* a page of the events of {id} */
+    TN__KIND_READ,    /* one row: of the resource, or of `stmt` */
     TN__KIND_CREATE,
     TN__KIND_UPDATE,
     TN__KIND_DELETE,
+    TN__KIND_RESTORE,
+    TN__KIND_ROLLBACK,
+    TN__KIND_WRITE, /* one statement of the platform's: see below */
     TN__KIND_STEP,
 } tn__kind;
+
+/*
+ * WRITE: `stmt` decides, changes and logs in one statement, and answers one
+ * row: `refused`, then the output's columns, then idem_go, idem_fingerprint
+ * (schema/queries/people.sql). Its parameters are the context's names, the
+ * input's fields by name, and
+ *
+ *   :id     of the path, or a new one where `status` is 201
+ *   :mask   which input fields the body holds, by index
+ *   :match  bigint[] of If-Match's versions, or null
+ *   :own    uuid of the actor where the grant is for own rows only, or null
+ *
+ * `refused` is null, or an error's code ("not_found"), or faults of fields:
+ * "invalid_fields /role not_in_set;/email duplicate".
+ */
+
+/* What breaking a constraint means to a client. */
+typedef struct tn__conflict {
+    tn_str constraint;
+    tn_err err;
+    tn_str pointer; /* absent: no field to name */
+    tn_fault fault;
+    const char *detail; /* of the field's fault; NULL: the default one */
+} tn__conflict;
 
 typedef void (*tn__step)(tn_op *op, const tn_input *input);
 
@@ -205,7 +255,12 @@ typedef struct tn__endpoint {
     tn_str path;                 /* "/v1/tasks/{id}" */
     const char *permission_name; /* "teamos.task:read", "public",
                                   * "authenticated" */
-    unsigned permission;         /* its number; resolved by compilation */
+    const char *also_name;       /* a second one that is needed; or NULL */
+    unsigned permission;         /* their numbers; resolved by compilation */
+    unsigned also;
+    tn_str action;  /* in the audit log: "task.created"; absent for reads that
+                     * are not logged */
+    tn_str summary; /* one line for readers of openapi.json */
     tn__kind kind;
     tn__step step; /* STEP */
     const tn__resource *resource;
@@ -214,12 +269,19 @@ typedef struct tn__endpoint {
     unsigned ninput;
     const tn__field *output;
     unsigned noutput;
-    const tn_str *columns;    /* what stmt must answer, among others; made by */
-    unsigned ncolumns;        /* compilation from output */
-    unsigned tenantless : 1;  /* served where no tenant is named */
-    unsigned base_domain : 1; /* and on the base domain only */
-    size_t body_max;          /* 0: the core's */
-    tn_str cache_control;     /* absent: "private, no-cache" */
+    const tn_str *columns; /* what stmt must answer, among others; made by */
+    unsigned ncolumns;     /* compilation from output */
+    const tn__conflict *conflicts;
+    unsigned nconflicts;
+    unsigned tenantless : 1;     /* served where no tenant is named */
+    unsigned base_domain : 1;    /* and on the base domain only */
+    unsigned unkeyed : 1;        /* Idempotency-Key is ignored */
+    unsigned changes_access : 1; /* what sessions may do is read anew */
+    unsigned ends_tenant : 1;    /* and the tenant is no longer found */
+    unsigned status;             /* WRITE, STEP: of success; 0: 200 */
+    tn_str location; /* WRITE 201: absent: the path and the first column */
+    size_t body_max;             /* 0: the core's */
+    tn_str cache_control;        /* absent: "private, no-cache" */
 } tn__endpoint;
 
 
@@ -248,16 +310,24 @@ struct tn_catalogue {
     tn__arena *arena;
     tn__role *roles;
     unsigned nroles;
-    tn__endpoint *endpoints;
+    tn__endpoint *endpoints; /* the platform's come first */
     unsigned nendpoints;
+    unsigned nplatform;
     tn__resource **resources;
     unsigned nresources;
+    const tn__resource *events; /* the event log: what histories show */
     tn__route *routes;
     const tn_stmt **statements; /* to prepare ahead */
     unsigned nstatements;
+    tn_str openapi_head; /* the document up to servers[0].url's value, and */
+    tn_str openapi_tail; /* from there on (openapi/openapi.c) */
+    tn_str openapi_hash; /* of both: for its ETag */
 };
 
 const tn__role *tn__catalogue_role(const tn_catalogue *cat, tn_str name);
+
+/* The event log as a resource over the view tenon.audit_event. */
+extern const tn__resource tn__event_resource;
 
 /* A table of platform endpoints and the resources they need compiled. */
 typedef struct tn__slice {
@@ -278,6 +348,7 @@ struct tn_core {
     unsigned char public_key[32];
     unsigned char private_key[64];
     tn_str base_domain;
+    tn_str cors_origins;
     tn_str issuer;       /* "https://" base domain */
     tn_str kid;          /* RFC 7638 thumbprint of the public key */
     tn_str token_header; /* encoded JWT header of the tokens made here */

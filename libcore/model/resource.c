@@ -467,6 +467,7 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
 
     *out = resource;
     resource->soft_delete = is_true(CELL(4));
+    resource->require_match = is_true(CELL(9));
     resource->order = TN_STR("created_at");
 
     err = tn__compile_dup(&resource->app, c, CELL(0));
@@ -488,6 +489,14 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
     }
 
     if (err == TN_OK) {
+        err = tn__compile_dup(&resource->parent, c, CELL(6));
+    }
+
+    if (err == TN_OK) {
+        err = tn__compile_dup(&resource->search, c, CELL(8));
+    }
+
+    if (err == TN_OK) {
         parts[0] = resource->app;
         parts[1] = TN_STR(".");
         parts[2] = resource->name;
@@ -503,10 +512,33 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
     }
 
     if (err == TN_OK) {
+        resource->parent_field =
+            tn__field_find(resource->fields, resource->nfields, CELL(7));
         err = tn__resource_compile(resource, c->mem);
     }
 
 #undef CELL
 
     return err;
+}
+
+
+void
+tn__compile_parents(tn__compiler *c)
+{
+    unsigned i, k;
+    tn__resource *child, *other;
+
+    for (i = 0; i < c->cat->nresources; i++) {
+        child = c->cat->resources[i];
+
+        for (k = 0; child->parent.p && k < c->cat->nresources; k++) {
+            other = c->cat->resources[k];
+
+            if (tn__eq(other->app, child->app) &&
+                tn__eq(other->name, child->parent)) {
+                child->parent_resource = other;
+            }
+        }
+    }
 }

@@ -1,22 +1,9 @@
 /*
- * sql.c: the four statements of a resource: read, create, update, remove.
- *
- * Each carries the tenant, writes its event in the same statement, and
- * answers columns that tell why nothing was done, so that no step reads
- * before it writes. List shapes depend on the request: resource/list.c.
- *
- *   read    one row: the resource's columns, created_by
- *   create  one row: r0… (is each reference there?), then the columns,
- *           null where nothing was inserted
- *   update  one row: old_version, old_owner (null where
- *           there is no such row), r0…, alive…, then the columns
- *   remove  one row: old_version, old_owner, id
- *
- * The order of checks follows from these: no old row → 404; not one's own →
- * 403; another version → 412; a reference missing → 422; else 409.
+ * sql.c: the pieces of a resource's statements that several of them share,
+ * and the two that only read. Writes: sql_write.c; lists: list_sql.c.
  */
 
-#include "libcore/model/compile.h"
+#include "libcore/model/sql.h"
 #include "libcore/audit/audit.h"
 
 
@@ -57,8 +44,26 @@ tn__field_sql_type(const tn__field *field)
 }
 
 
-static void
-quoted(tn__buf *sql, tn_str name)
+void
+tn__sql_text(tn__buf *sql, tn_str s)
+{
+    size_t i;
+
+    tn__buf_char(sql, '\'');
+
+    for (i = 0; i < s.n; i++) {
+        if (s.p[i] == '\'') {
+            tn__buf_char(sql, '\'');
+        }
+        tn__buf_char(sql, s.p[i]);
+    }
+
+    tn__buf_char(sql, '\'');
+}
+
+
+void
+tn__sql_name(tn__buf *sql, tn_str name)
 {
     tn__buf_char(sql, '"');
     ADD(sql, name);
@@ -71,7 +76,7 @@ tn__sql_column(tn__buf *sql, tn_str alias, tn_str name)
 {
     ADD(sql, alias);
     tn__buf_char(sql, '.');
-    quoted(sql, name);
+    tn__sql_name(sql, name);
 }
 
 
@@ -85,12 +90,11 @@ tn__sql_value(tn__buf *sql, const tn__field *field)
 }
 
 
-/* :mask::bigint & 4 <> 0 */
-static void
-masked(tn__buf *sql, unsigned i)
+void
+tn__sql_masked(tn__buf *sql, unsigned field)
 {
     LIT(sql, ":mask::bigint & ");
-    tn__buf_int(sql, (int64_t) 1 << i);
+    tn__buf_int(sql, (int64_t) 1 << field);
     LIT(sql, " <> 0");
 }
 
@@ -108,6 +112,86 @@ tn__resource_columns(tn__buf *sql, const tn__resource *resource, tn_str alias)
     }
 }
 
+
+/* ---- idempotency ---- */
+
+/* What schema/queries/context.sql says of it holds here. */
+void
+tn__sql_idem(tn__buf *sql)
+{
+    LIT(sql, "idem as materialized (select (:idem_key::bytea is null or "
+             "current_setting('tenon.go', true) = 'true') as go, "
+             "p.fingerprint, p.outcome from (values (1)) always "
+             "left join tenon.idempotency p on p.tenant_id = :tenant::uuid "
+             "and p.key = :idem_key::bytea "
+             "and p.at > now() - interval '24 hours')");
+}
+
+
+/* The columns that `done` returns; of a row that goes only its id. */
+static unsigned
+returned(const tn__resource *resource, tn__change change)
+{
+    return change == TN__CHANGE_REMOVE ? 1 : resource->nfields;
+}
+
+
+void
+tn__sql_kept(tn__buf *sql, const tn__resource *resource, tn__change change)
+{
+    unsigned i, n;
+
+    n = returned(resource, change);
+
+    LIT(sql, ",\nkept as (insert into tenon.idempotency (tenant_id, key, "
+             "fingerprint, outcome) select :tenant::uuid, :idem_key::bytea, "
+             ":idem_hash::bytea, jsonb_object(array[");
+
+    for (i = 0; i < n; i++) {
+        if (i) {
+            LIT(sql, ", ");
+        }
+        tn__sql_text(sql, resource->fields[i].name);
+    }
+
+    LIT(sql, "], array[");
+
+    for (i = 0; i < n; i++) {
+        if (i) {
+            LIT(sql, ", ");
+        }
+        tn__sql_column(sql, TN_STR("done"), resource->fields[i].name);
+        LIT(sql, "::text");
+    }
+
+    LIT(sql, "]) from done where :idem_key::bytea is not null "
+             "on conflict (tenant_id, key) do update "
+             "set fingerprint = excluded.fingerprint, "
+             "outcome = excluded.outcome, at = now())");
+}
+
+
+void
+tn__sql_outcome(tn__buf *sql, const tn__resource *resource, tn__change change)
+{
+    unsigned i, n;
+
+    n = returned(resource, change);
+
+    for (i = 0; i < n; i++) {
+        LIT(sql, ", coalesce(");
+        tn__sql_column(sql, TN_STR("done"), resource->fields[i].name);
+        LIT(sql, "::text, idem.outcome ->> ");
+        tn__sql_text(sql, resource->fields[i].name);
+        LIT(sql, ") as ");
+        tn__sql_name(sql, resource->fields[i].name);
+    }
+
+    LIT(sql, ", idem.go as idem_go, idem.fingerprint as idem_fingerprint");
+}
+
+
+/* ---- events ---- */
 
 /* A function takes 100 arguments: so many fields an object. */
 #define IMAGE_FIELDS 50
@@ -133,9 +217,8 @@ image(tn_str *out, const tn__resource *resource, tn_str alias, tn_mem *mem)
                         : TN_STR("jsonb_build_object("));
         }
 
-        tn__buf_char(&sql, '\'');
-        ADD(&sql, field->name);
-        LIT(&sql, "', ");
+        tn__sql_text(&sql, field->name);
+        LIT(&sql, ", ");
 
         if (field->type == TN__TYPE_TIME) {
             LIT(&sql, "to_char(");
@@ -153,28 +236,40 @@ image(tn_str *out, const tn__resource *resource, tn_str alias, tn_mem *mem)
 }
 
 
-static tn_err
-event_ctes(tn__buf *sql, const tn__resource *resource, const char *verb,
-           int before, int after, tn_mem *mem)
+tn_err
+tn__sql_event(tn__buf *sql, const tn__resource *resource, tn__change change)
 {
     tn_err err;
     tn_str parts[2];
     tn__event_sql event;
+    static const tn_str verbs[] = {
+        [TN__CHANGE_CREATE] = TN_STR_C(".created"),
+        [TN__CHANGE_UPDATE] = TN_STR_C(".updated"),
+        [TN__CHANGE_ROLLBACK] = TN_STR_C(".rolled_back"),
+        [TN__CHANGE_RESTORE] = TN_STR_C(".restored"),
+        [TN__CHANGE_REMOVE] = TN_STR_C(".deleted"),
+    };
 
     memset(&event, 0, sizeof(event));
     parts[0] = resource->name;
-    parts[1] = (tn_str){ verb, strlen(verb) };
+    parts[1] = verbs[change];
 
-    err = tn__cat(&event.action, parts, 2, mem);
+    err = tn__cat(&event.action, parts, 2, sql->mem);
     event.resource = resource->full_name;
-    event.from = before ? TN_STR("done, old") : TN_STR("done");
+    event.from =
+        change == TN__CHANGE_CREATE ? TN_STR("done") : TN_STR("done, old");
 
-    if (err == TN_OK && before) {
-        err = image(&event.before, resource, TN_STR("old"), mem);
+    if (change == TN__CHANGE_ROLLBACK) {
+        event.metadata =
+            TN_STR("jsonb_build_object('version', :version::bigint)");
     }
 
-    if (err == TN_OK && after) {
-        err = image(&event.after, resource, TN_STR("done"), mem);
+    if (err == TN_OK && change != TN__CHANGE_CREATE) {
+        err = image(&event.before, resource, TN_STR("old"), sql->mem);
+    }
+
+    if (err == TN_OK && change != TN__CHANGE_REMOVE) {
+        err = image(&event.after, resource, TN_STR("done"), sql->mem);
     }
 
     if (err == TN_OK) {
@@ -185,8 +280,10 @@ event_ctes(tn__buf *sql, const tn__resource *resource, const char *verb,
 }
 
 
-static tn_err
-compile(tn__bound *out, tn__buf *sql, const tn__resource *resource)
+/* ---- statements that read ---- */
+
+tn_err
+tn__sql_end(tn__bound *out, tn__buf *sql, const tn__resource *resource)
 {
     tn_err err;
     tn_str text;
@@ -201,385 +298,44 @@ compile(tn__bound *out, tn__buf *sql, const tn__resource *resource)
 }
 
 
-static void
-where_row(tn__buf *sql, const tn__resource *resource)
-{
-    LIT(sql, " from ");
-    ADD(sql, resource->relation);
-    LIT(sql, " t where t.tenant_id = :tenant::uuid and t.id = :id::uuid");
-
-    if (resource->soft_delete) {
-        LIT(sql, " and t.deleted_at is null");
-    }
-}
-
-
-static tn_err
-compile_read(tn__resource *resource, tn_mem *mem)
+tn_err
+tn__resource_compile_read(tn__resource *resource, tn_mem *mem)
 {
     tn__buf sql;
 
     tn__buf_init(&sql, mem, 512);
     LIT(&sql, "select ");
     tn__resource_columns(&sql, resource, TN_STR("t"));
-    where_row(&sql, resource);
-
-    return compile(&resource->read, &sql, resource);
-}
-
-
-/* exists (select from x p where p.tenant_id = … and p."id" = VALUE …) */
-static void
-exists_open(tn__buf *sql, const tn__reference *reference)
-{
-    LIT(sql, "exists (select from ");
-    ADD(sql, reference->relation);
-    LIT(sql, " p where p.tenant_id = :tenant::uuid");
-
-    if (reference->living) {
-        LIT(sql, " and p.deleted_at is null");
-    }
-
-    LIT(sql, " and ");
-    tn__sql_column(sql, TN_STR("p"), reference->column);
-    LIT(sql, " = ");
-}
-
-
-int
-tn__field_checked(const tn__field *field, int update)
-{
-    if (field->reference == NULL) {
-        return 0;
-    }
-
-    return update ? field->update || field->reference->parent : field->create;
-}
-
-
-/* ref: a boolean r<i> per referencing field: what the body names is there.
- * In an update also alive<i>: a parent that it doesn't name still lives. */
-static unsigned
-reference_cte(tn__buf *sql, const tn__resource *resource, int update)
-{
-    unsigned i, n;
-    const tn__field *field;
-
-    for (i = 0, n = 0; i < resource->nfields; i++) {
-        field = &resource->fields[i];
-
-        if (!tn__field_checked(field, update)) {
-            continue;
-        }
-
-        ADD(sql, n++ ? TN_STR(", ") : TN_STR(" ref as (select "));
-
-        if (update && !field->update) {
-            LIT(sql, "true");
-        } else {
-            LIT(sql, "(not (");
-            masked(sql, i);
-            LIT(sql, ") or ");
-            tn__sql_value(sql, field);
-            LIT(sql, " is null or ");
-            exists_open(sql, field->reference);
-            tn__sql_value(sql, field);
-            LIT(sql, "))");
-        }
-
-        LIT(sql, " as r");
-        tn__buf_int(sql, i);
-
-        if (!update || !field->reference->parent) {
-            continue;
-        }
-
-        LIT(sql, ", (");
-        if (field->update) {
-            masked(sql, i);
-            LIT(sql, " or ");
-        }
-        tn__sql_column(sql, TN_STR("old"), field->name);
-        LIT(sql, " is null or ");
-        exists_open(sql, field->reference);
-        tn__sql_column(sql, TN_STR("old"), field->name);
-        LIT(sql, ")) as alive");
-        tn__buf_int(sql, i);
-    }
-
-    if (n) {
-        ADD(sql, update ? TN_STR(" from old),\n") : TN_STR("),\n"));
-    }
-
-    return n;
-}
-
-
-/* The names of reference_cte's columns, each behind `before`: " and ref.r3 and
- * ref.alive3", ", ref.r3, ref.alive3". */
-static void
-reference_names(tn__buf *sql, const tn__resource *resource, int update,
-                tn_str before)
-{
-    unsigned i;
-    const tn__field *field;
-
-    for (i = 0; i < resource->nfields; i++) {
-        field = &resource->fields[i];
-
-        if (!tn__field_checked(field, update)) {
-            continue;
-        }
-
-        ADD(sql, before);
-        LIT(sql, "ref.r");
-        tn__buf_int(sql, i);
-
-        if (update && field->reference->parent) {
-            ADD(sql, before);
-            LIT(sql, "ref.alive");
-            tn__buf_int(sql, i);
-        }
-    }
-}
-
-
-static tn_err
-compile_create(tn__resource *resource, tn_mem *mem)
-{
-    tn_err err;
-    unsigned i, refs;
-    tn__buf sql;
-    const tn__field *field;
-
-    tn__buf_init(&sql, mem, 2048);
-    LIT(&sql, "with");
-    refs = reference_cte(&sql, resource, 0);
-
-    LIT(&sql, " done as (insert into ");
+    LIT(&sql, " from ");
     ADD(&sql, resource->relation);
-    LIT(&sql, " as t (tenant_id, id, created_by");
-
-    for (i = 0; i < resource->nfields; i++) {
-        if (resource->fields[i].create) {
-            LIT(&sql, ", ");
-            quoted(&sql, resource->fields[i].name);
-        }
-    }
-
-    LIT(&sql, ") select :tenant::uuid, :id::uuid, :actor::uuid");
-
-    for (i = 0; i < resource->nfields; i++) {
-        field = &resource->fields[i];
-
-        if (!field->create) {
-            continue;
-        }
-
-        LIT(&sql, ", ");
-
-        if (field->default_sql.p == NULL) {
-            tn__sql_value(&sql, field);
-            continue;
-        }
-
-        LIT(&sql, "case when ");
-        masked(&sql, i);
-        LIT(&sql, " then ");
-        tn__sql_value(&sql, field);
-        LIT(&sql, " else ");
-        ADD(&sql, field->default_sql);
-        LIT(&sql, " end");
-    }
-
-    if (refs) {
-        LIT(&sql, " from ref where true");
-        reference_names(&sql, resource, 0, TN_STR(" and "));
-    }
-
-    LIT(&sql, " returning ");
-    tn__resource_columns(&sql, resource, TN_STR("t"));
-    LIT(&sql, ")");
-
-    err = event_ctes(&sql, resource, ".created", 0, 1, mem);
-    if (err != TN_OK) {
-        return err;
-    }
-
-    LIT(&sql, "\nselect true as tried");
-    reference_names(&sql, resource, 0, TN_STR(", "));
-    LIT(&sql, ", ");
-    tn__resource_columns(&sql, resource, TN_STR("done"));
-    ADD(&sql, refs ? TN_STR(" from ref left join done on true")
-                   : TN_STR(" from done"));
-
-    return compile(&resource->create, &sql, resource);
-}
-
-
-/* old: the row as it is, locked, with what decides whether to go on. */
-static void
-old_cte(tn__buf *sql, const tn__resource *resource)
-{
-    LIT(sql, "with old as materialized (select ");
-    tn__resource_columns(sql, resource, TN_STR("t"));
-    where_row(sql, resource);
-    LIT(sql, " for no key update),\n");
-}
-
-
-/* The conditions every change of a row shares. */
-static void
-where_old(tn__buf *sql, const tn__resource *resource)
-{
-    LIT(sql,
-        " where t.tenant_id = :tenant::uuid and t.id = old.id"
-        " and (:match::bigint[] is null or old.version = any(:match::bigint[]))"
-        " and (:own::uuid is null or ");
-    tn__sql_column(sql, TN_STR("old"), resource->owner);
-    LIT(sql, " = :own::uuid)");
-}
-
-
-/* What tells a step why nothing was done. */
-static void
-select_old(tn__buf *sql, const tn__resource *resource)
-{
-    LIT(sql, "\nselect old.version as old_version, ");
-    tn__sql_column(sql, TN_STR("old"), resource->owner);
-    LIT(sql, " as old_owner");
-}
-
-
-static tn_err
-compile_update(tn__resource *resource, tn_mem *mem)
-{
-    tn_err err;
-    unsigned i, refs;
-    tn__buf sql;
-    const tn__field *field;
-
-    tn__buf_init(&sql, mem, 4096);
-    old_cte(&sql, resource);
-    refs = reference_cte(&sql, resource, 1);
-
-    LIT(&sql, " done as (update ");
-    ADD(&sql, resource->relation);
-    LIT(&sql, " t set version = old.version + 1, updated_at = now()");
-
-    for (i = 0; i < resource->nfields; i++) {
-        field = &resource->fields[i];
-
-        if (!field->update) {
-            continue;
-        }
-
-        LIT(&sql, ", ");
-        quoted(&sql, field->name);
-        LIT(&sql, " = case when ");
-        masked(&sql, i);
-        LIT(&sql, " then ");
-        tn__sql_value(&sql, field);
-        LIT(&sql, " else ");
-        tn__sql_column(&sql, TN_STR("t"), field->name);
-        LIT(&sql, " end");
-    }
-
-    ADD(&sql, refs ? TN_STR(" from old, ref") : TN_STR(" from old"));
-    where_old(&sql, resource);
-    reference_names(&sql, resource, 1, TN_STR(" and "));
-
-    for (i = 0; i < resource->nfields; i++) {
-        field = &resource->fields[i];
-
-        if (field->nedges) {
-            LIT(&sql, " and (:from_");
-            ADD(&sql, field->name);
-            LIT(&sql, "::text[] is null or ");
-            tn__sql_column(&sql, TN_STR("old"), field->name);
-            LIT(&sql, " = any(:from_");
-            ADD(&sql, field->name);
-            LIT(&sql, "::text[]))");
-        }
-    }
-
-    LIT(&sql, " returning ");
-    tn__resource_columns(&sql, resource, TN_STR("t"));
-    LIT(&sql, ")");
-
-    err = event_ctes(&sql, resource, ".updated", 1, 1, mem);
-    if (err != TN_OK) {
-        return err;
-    }
-
-    select_old(&sql, resource);
-    reference_names(&sql, resource, 1, TN_STR(", "));
-    LIT(&sql, ", ");
-    tn__resource_columns(&sql, resource, TN_STR("done"));
-    LIT(&sql, " from (values (1)) x left join old on true ");
-    if (refs) {
-        LIT(&sql, "left join ref on true ");
-    }
-    LIT(&sql, "left join done on true");
-
-    return compile(&resource->update, &sql, resource);
-}
-
-
-static tn_err
-compile_remove(tn__resource *resource, tn_mem *mem)
-{
-    tn_err err;
-    tn__buf sql;
-
-    tn__buf_init(&sql, mem, 2048);
-    old_cte(&sql, resource);
+    LIT(&sql, " t where t.tenant_id = :tenant::uuid and t.id = :id::uuid");
 
     if (resource->soft_delete) {
-        LIT(&sql, " done as (update ");
-        ADD(&sql, resource->relation);
-        LIT(&sql, " t set version = old.version + 1, updated_at = now(), "
-                  "deleted_at = now() from old");
-    } else {
-        LIT(&sql, " done as (delete from ");
-        ADD(&sql, resource->relation);
-        LIT(&sql, " t using old");
+        LIT(&sql, " and t.deleted_at is null");
     }
 
-    where_old(&sql, resource);
-    LIT(&sql, " returning t.id, t.version)");
-
-    err = event_ctes(&sql, resource, ".deleted", 1, 0, mem);
-    if (err != TN_OK) {
-        return err;
-    }
-
-    select_old(&sql, resource);
-    LIT(&sql, ", done.id from (values (1)) x left join old on true"
-              " left join done on true");
-
-    return compile(&resource->remove, &sql, resource);
+    return tn__sql_end(&resource->read, &sql, resource);
 }
 
 
+/* A row that was deleted has a history as well; for one whose grant is for
+ * own rows only as long as the row says whose it was. */
 tn_err
-tn__resource_compile(tn__resource *resource, tn_mem *mem)
+tn__resource_compile_known(tn__resource *resource, tn_mem *mem)
 {
-    tn_err err;
+    tn__buf sql;
 
-    err = compile_read(resource, mem);
+    tn__buf_init(&sql, mem, 512);
+    LIT(&sql, "select exists (select from ");
+    ADD(&sql, resource->relation);
+    LIT(&sql, " t where t.tenant_id = :tenant::uuid and t.id = :id::uuid "
+              "and (:own::uuid is null or ");
+    tn__sql_column(&sql, TN_STR("t"), resource->owner);
+    LIT(&sql, " = :own::uuid)) or (:own::uuid is null and exists "
+              "(select from tenon.event e where e.tenant_id = :tenant::uuid "
+              "and e.resource_id = :id::uuid and e.resource = ");
+    tn__sql_text(&sql, resource->full_name);
+    LIT(&sql, " and e.outcome = 'success')) as known");
 
-    if (err == TN_OK) {
-        err = compile_create(resource, mem);
-    }
-
-    if (err == TN_OK) {
-        err = compile_update(resource, mem);
-    }
-
-    if (err == TN_OK) {
-        err = compile_remove(resource, mem);
-    }
-
-    return err;
+    return tn__sql_end(&resource->known, &sql, resource);
 }

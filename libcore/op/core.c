@@ -75,6 +75,10 @@ setup(tn_core *core)
     mem = tn__arena_mem(core->arena);
     err = tn__dup(&core->base_domain, core->conf.base_domain, mem);
 
+    if (err == TN_OK && core->conf.cors_origins.p) {
+        err = tn__dup(&core->cors_origins, core->conf.cors_origins, mem);
+    }
+
     if (err == TN_OK) {
         parts[0] = TN_STR("https://");
         parts[1] = core->base_domain;

@@ -1,6 +1,6 @@
 /*
- * op.c: the life of an op: route, resolve, admit, body, step, done. The order
- * of checks that clients see is the order of the phases: 404/405, tenant,
+ * op.c: the life of an op: route, resolve, admit, body, step, after, done. The
+ * order of checks that clients see is the order of the phases: 404/405, tenant,
  * authentication, role, body, database.
  */
 
@@ -38,7 +38,11 @@ tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 
     err = tn__route_find(op, op->catalogue->routes);
 
-    if (err == TN_E_NOT_FOUND && !tn_core_ready(core)) {
+    if (err == TN_E_METHOD_NOT_ALLOWED &&
+        tn__eq(request->method, TN_STR("OPTIONS"))) {
+        tn__respond_options(op);
+
+    } else if (err == TN_E_NOT_FOUND && !tn_core_ready(core)) {
         tn__fail(op, TN_E_UNAVAILABLE, "The server is starting.");
 
     } else if (err != TN_OK) {
@@ -61,28 +65,44 @@ tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 static int
 authorize(tn_op *op)
 {
-    unsigned i;
+    const tn__role *role;
     const tn__endpoint *endpoint;
 
     endpoint = op->endpoint;
-    op->scope = tn__role_scope(op->principal.role, endpoint->permission);
+    role = op->principal.role;
 
-    if (op->scope == TN__SCOPE_NONE) {
+    op->scope = tn__role_scope(role, endpoint->permission);
+    op->also_scope = endpoint->also ? tn__role_scope(role, endpoint->also)
+                                    : TN__SCOPE_TENANT;
+
+    if (op->scope == TN__SCOPE_NONE || op->also_scope == TN__SCOPE_NONE) {
         tn__fail(op, TN_E_FORBIDDEN, "Your role doesn't allow this.");
         return 0;
     }
 
-    /* who may see a row is told "not allowed", who may not "not found" */
-    for (i = 0; op->scope == TN__SCOPE_OWN && i < op->route->nendpoints; i++) {
-        if (op->route->endpoints[i]->kind == TN__KIND_READ) {
-            op->read_scope_tenant =
-                tn__role_scope(op->principal.role,
-                               op->route->endpoints[i]->permission) ==
-                TN__SCOPE_TENANT;
-        }
+    /* a change that needs two permissions has the narrower's scope; a nested
+     * list is of the child's scope, in a parent of the parent's */
+    if (endpoint->kind != TN__KIND_NESTED && op->also_scope == TN__SCOPE_OWN) {
+        op->scope = TN__SCOPE_OWN;
     }
 
+    /* who may see a row is told "not allowed", who may not "not found" */
+    op->read_scope_tenant =
+        endpoint->resource &&
+        tn__role_scope(role, endpoint->resource->read_permission) ==
+            TN__SCOPE_TENANT;
+
     return 1;
+}
+
+
+/* Lists know parameters, and say themselves which. */
+static int
+takes_params(const tn__endpoint *endpoint)
+{
+    return endpoint->kind == TN__KIND_LIST ||
+           endpoint->kind == TN__KIND_NESTED ||
+           endpoint->kind == TN__KIND_HISTORY;
 }
 
 
@@ -96,13 +116,14 @@ admitted(tn_op *op)
         return;
     }
 
-    if (op->endpoint->kind != TN__KIND_LIST && !tn__request_no_params(op)) {
+    if (!takes_params(op->endpoint) && !tn__request_no_params(op)) {
         return;
     }
 
-    op->phase = TN__PHASE_STEP;
-
     if (op->endpoint->ninput == 0) {
+        if (tn__idempotency_begin(op, TN_STR(""))) {
+            op->phase = TN__PHASE_STEP;
+        }
         return;
     }
 
@@ -141,7 +162,8 @@ body(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (tn__request_body(op, input->body)) {
+    if (tn__idempotency_begin(op, input->body) &&
+        tn__request_body(op, input->body)) {
         op->phase = TN__PHASE_STEP;
     }
 }
@@ -152,10 +174,15 @@ step(tn_op *op, const tn_input *input)
 {
     static const tn__step steps[] = {
         [TN__KIND_LIST] = tn__step_list,
+        [TN__KIND_NESTED] = tn__step_list,
+        [TN__KIND_HISTORY] = tn__step_list,
         [TN__KIND_READ] = tn__step_read,
         [TN__KIND_CREATE] = tn__step_create,
         [TN__KIND_UPDATE] = tn__step_update,
         [TN__KIND_DELETE] = tn__step_delete,
+        [TN__KIND_RESTORE] = tn__step_restore,
+        [TN__KIND_ROLLBACK] = tn__step_rollback,
+        [TN__KIND_WRITE] = tn__step_write,
     };
 
     if (op->state && input == NULL) {
@@ -197,17 +224,16 @@ take_facts(tn_op *op)
 }
 
 
-const tn_want *
-tn_op_step(tn_op *op, const tn_input *input)
+/* Runs the phases up to the answer, or up to the next wish. */
+static void
+answer(tn_op *op, const tn_input *input)
 {
-    op->want.kind = TN_WANT_NONE;
-
     if (op->phase == TN__PHASE_RESOLVE && tn__resolve(op, input)) {
         op->phase = TN__PHASE_ADMIT;
         op->settled = 1;
         op->want.kind = TN_WANT_ADMIT;
         take_facts(op);
-        return &op->want;
+        return;
     }
 
     if (op->phase == TN__PHASE_ADMIT) {
@@ -223,6 +249,29 @@ tn_op_step(tn_op *op, const tn_input *input)
     }
 
     take_facts(op);
+
+    if (op->phase == TN__PHASE_DONE && tn__after_begin(op)) {
+        op->phase = TN__PHASE_AFTER;
+    }
+}
+
+
+const tn_want *
+tn_op_step(tn_op *op, const tn_input *input)
+{
+    int answered;
+
+    answered = op->phase == TN__PHASE_DONE;
+    op->want.kind = TN_WANT_NONE;
+
+    if (op->phase != TN__PHASE_AFTER && !answered) {
+        answer(op, input);
+        input = NULL;
+    }
+
+    if (op->phase == TN__PHASE_AFTER) {
+        tn__after(op, input);
+    }
 
     return &op->want;
 }

@@ -1,7 +1,11 @@
 /*
- * list.c: a page of a resource: filters, one sort field, keyset cursors. The
- * statement's shape follows from which parameters are there; values are always
- * parameters of the statement.
+ * list.c: a page of a resource: filters, search, one sort field, keyset
+ * cursors. The statement's shape follows from which parameters are there;
+ * values are always parameters of the statement.
+ *
+ * A nested list is one of those that belong to {id}, a history one of the
+ * events of {id}: in the same batch, a statement before it tells whether
+ * there is such a row to be seen at all.
  */
 
 #include "libcore/resource/resource.h"
@@ -10,9 +14,12 @@
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX     100
 #define PAGE_BYTES    (1024 * 1024)
+#define SEARCH_MAX    200 /* characters */
 
 typedef struct tn__list {
+    const tn__resource *resource; /* what is listed: a history lists events */
     int64_t limit;
+    tn_str q;
     tn__list_shape shape;
     tn_str after_value; /* of the cursor; absent on the first page */
     tn_str after_id;
@@ -43,7 +50,7 @@ read_sort(tn_op *op, tn__list *list)
     tn_str value;
     const tn__resource *resource;
 
-    resource = op->endpoint->resource;
+    resource = list->resource;
     value = tn__request_param(op, TN_STR("sort"));
 
     if (value.p == NULL) {
@@ -65,6 +72,27 @@ read_sort(tn_op *op, tn__list *list)
     if (list->shape.sort == NULL || !list->shape.sort->sort) {
         tn__fault(op, TN_STR("sort"), TN_F_NOT_IN_SET,
                   "names no field that this list can be sorted by");
+    }
+}
+
+
+static void
+read_search(tn_op *op, tn__list *list)
+{
+    size_t n;
+
+    list->q = tn__request_param(op, TN_STR("q"));
+
+    if (list->q.p == NULL || list->resource->search.p == NULL) {
+        return; /* read_filters says so */
+    }
+
+    n = tn__utf8_length(list->q);
+    list->shape.search = 1;
+
+    if (n == 0 || n > SEARCH_MAX) {
+        tn__fault(op, TN_STR("q"), TN_F_OUT_OF_RANGE,
+                  "must be 1 to 200 characters");
     }
 }
 
@@ -220,6 +248,26 @@ read_filter(tn_op *op, tn__list *list, const tn__field *field,
 }
 
 
+/* The field that a parameter filters by; its name there may be another. */
+static const tn__field *
+filter_field(const tn__resource *resource, tn_str param)
+{
+    unsigned i;
+    const tn__field *field;
+
+    for (i = 0; i < resource->nfields; i++) {
+        field = &resource->fields[i];
+
+        if (field->filter &&
+            tn__eq(field->param.p ? field->param : field->name, param)) {
+            return field;
+        }
+    }
+
+    return NULL;
+}
+
+
 /* Unknown parameters are faults, never ignored. */
 static void
 read_filters(tn_op *op, tn__list *list, int *unknown)
@@ -229,9 +277,6 @@ read_filters(tn_op *op, tn__list *list, int *unknown)
     tn__param *param;
     tn__compare compare;
     const tn__field *field;
-    const tn__resource *resource;
-
-    resource = op->endpoint->resource;
 
     for (i = 0; i < op->nparams; i++) {
         param = &op->params[i];
@@ -239,17 +284,18 @@ read_filters(tn_op *op, tn__list *list, int *unknown)
         if (tn__eq(param->name, TN_STR("limit")) ||
             tn__eq(param->name, TN_STR("sort")) ||
             tn__eq(param->name, TN_STR("fields")) ||
-            tn__eq(param->name, TN_STR("cursor"))) {
+            tn__eq(param->name, TN_STR("cursor")) ||
+            (list->shape.search && tn__eq(param->name, TN_STR("q")))) {
             continue;
         }
 
         field = NULL;
 
         if (split_name(&name, &compare, param->name)) {
-            field = tn__field_find(resource->fields, resource->nfields, name);
+            field = filter_field(list->resource, name);
         }
 
-        if (field == NULL || !field->filter) {
+        if (field == NULL) {
             *unknown = 1;
             tn__fault(op, param->name, TN_F_UNKNOWN_FIELD,
                       "is no parameter of this list");
@@ -270,6 +316,15 @@ bind_cursor(tn_op *op, tn__list *list)
     tn__buf buf;
 
     tn__buf_init(&buf, op->mem, 128);
+
+    if (list->shape.nested || list->shape.history) {
+        tn__buf_add(&buf, op->path_id);
+    }
+
+    if (list->shape.search) {
+        tn__buf_lit(&buf, "?");
+        tn__buf_json(&buf, list->q);
+    }
 
     for (i = 0; i < list->shape.nfilters; i++) {
         tn__buf_json(&buf, list->shape.filters[i].field->name);
@@ -298,6 +353,7 @@ read_params(tn_op *op, tn__list *list)
     unknown = 0;
     read_limit(op, list);
     read_sort(op, list);
+    read_search(op, list);
     read_filters(op, list, &unknown);
     tn__request_fields(op);
 
@@ -334,22 +390,23 @@ read_params(tn_op *op, tn__list *list)
 /* The statement of this shape: the one compiled with the catalogue for a
  * plain first page, else one made now. */
 static const tn__bound *
-statement(tn_op *op, const tn__list_shape *shape)
+statement(tn_op *op, const tn__list *list)
 {
     tn_err err;
     tn__bound *bound;
-    const tn__resource *resource;
+    const tn__list_shape *shape;
 
-    resource = op->endpoint->resource;
+    shape = &list->shape;
 
     if (shape->nfilters == 0 && !shape->own && !shape->after &&
-        !shape->ascending && tn__eq(shape->sort->name, resource->order)) {
+        !shape->search && !shape->ascending &&
+        tn__eq(shape->sort->name, list->resource->order)) {
         return op->endpoint->stmt;
     }
 
     bound = tn__zalloc(op->mem, sizeof(tn__bound));
-    err =
-        bound ? tn__list_compile(bound, resource, shape, op->mem) : TN_E_NOMEM;
+    err = bound ? tn__list_compile(bound, list->resource, shape, op->mem)
+                : TN_E_NOMEM;
 
     if (err != TN_OK) {
         tn__fail(op, err, NULL);
@@ -360,38 +417,48 @@ statement(tn_op *op, const tn__list_shape *shape)
 }
 
 
-static void
-begin(tn_op *op)
+/* What the list is of. */
+static tn__list *
+make_list(tn_op *op)
 {
-    tn_str limit;
-    tn__buf text;
-    unsigned i;
     tn__list *list;
-    const tn__bound *bound;
-    static const tn_str names[TN__FILTERS_MAX] = {
-        TN_STR_C("v0"), TN_STR_C("v1"), TN_STR_C("v2"), TN_STR_C("v3"),
-        TN_STR_C("v4"), TN_STR_C("v5"), TN_STR_C("v6"), TN_STR_C("v7"),
-    };
+    const tn__endpoint *e;
 
     list = tn__zalloc(op->mem, sizeof(tn__list));
     if (list == NULL) {
         tn__fail(op, TN_E_NOMEM, NULL);
-        return;
+        return NULL;
+    }
+
+    e = op->endpoint;
+    list->resource = e->resource;
+    list->shape.nested = e->kind == TN__KIND_NESTED;
+    list->shape.history = e->kind == TN__KIND_HISTORY;
+
+    if (list->shape.history) {
+        list->resource = op->catalogue->events;
+
+    } else {
+        list->shape.own = op->scope == TN__SCOPE_OWN;
     }
 
     op->step_data = list;
 
-    if (!read_params(op, list)) {
-        return;
-    }
+    return list;
+}
 
-    list->shape.own = op->scope == TN__SCOPE_OWN;
-    list->shape.after = list->after_id.p != NULL;
 
-    bound = statement(op, &list->shape);
-    if (bound == NULL) {
-        return;
-    }
+/* The values of the statement's parameters. */
+static int
+bind_values(tn_op *op, const tn__list *list)
+{
+    unsigned i;
+    tn_str limit;
+    tn__buf text;
+    static const tn_str names[TN__FILTERS_MAX] = {
+        TN_STR_C("v0"), TN_STR_C("v1"), TN_STR_C("v2"), TN_STR_C("v3"),
+        TN_STR_C("v4"), TN_STR_C("v5"), TN_STR_C("v6"), TN_STR_C("v7"),
+    };
 
     /* one more than shown tells whether there is a next page */
     tn__buf_init(&text, op->mem, 24);
@@ -399,7 +466,7 @@ begin(tn_op *op)
 
     if (tn__buf_str(&limit, &text) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
-        return;
+        return 0;
     }
 
     for (i = 0; i < list->shape.nfilters; i++) {
@@ -409,10 +476,92 @@ begin(tn_op *op)
     tn__local(op, TN_STR("limit"), limit);
     tn__local(op, TN_STR("after_value"), list->after_value);
     tn__local(op, TN_STR("after_id"), list->after_id);
+    tn__local(op, TN_STR("q"), list->q);
+    tn__local(op, TN_STR("history"), op->endpoint->resource->full_name);
+    tn__local(op, TN_STR("own"),
+              op->scope == TN__SCOPE_OWN ? op->principal.user : TN_NULL);
+
+    return op->phase != TN__PHASE_DONE;
+}
+
+
+static void
+begin(tn_op *op)
+{
+    tn__list *list;
+    const tn__bound *bound;
+
+    list = make_list(op);
+
+    if (list == NULL || !read_params(op, list)) {
+        return;
+    }
+
+    /* a malformed id is one that no row has */
+    if ((list->shape.nested || list->shape.history) && op->path_id.p == NULL) {
+        tn__fail(op, TN_E_NOT_FOUND, NULL);
+        return;
+    }
+
+    list->shape.after = list->after_id.p != NULL;
+
+    bound = statement(op, list);
+    if (bound == NULL || !bind_values(op, list)) {
+        return;
+    }
 
     tn__batch_begin(op, 1, 0);
+
+    if (list->shape.nested) {
+        tn__batch_add(op, &op->endpoint->resource->parent_resource->read);
+    } else if (list->shape.history) {
+        tn__batch_add(op, &op->endpoint->resource->known);
+    }
+
     tn__batch_add(op, bound);
     tn__want_db(op);
+}
+
+
+/* Whether {id} is there to be seen, by the statement in front of the list's. */
+static int
+there(tn_op *op, const tn__list *list, const tn_rows *rows)
+{
+    tn_str owner;
+    const tn__field *field;
+    const tn__resource *parent;
+
+    if (list->shape.history) {
+        return tn__cell(rows, 0, 0).n && tn__cell(rows, 0, 0).p[0] == 't';
+    }
+
+    if (rows->nrows == 0 || op->also_scope == TN__SCOPE_TENANT) {
+        return rows->nrows != 0;
+    }
+
+    parent = op->endpoint->resource->parent_resource;
+    field = tn__field_find(parent->fields, parent->nfields, parent->owner);
+    owner = tn__cell(rows, 0, (unsigned) (field - parent->fields));
+
+    return tn__eq(owner, op->principal.user);
+}
+
+
+/* The endpoint's path with the id in its place. */
+static void
+list_path(tn__buf *buf, const tn_op *op)
+{
+    tn_str rest, path;
+
+    path = op->endpoint->path;
+    rest = path;
+    tn__buf_add(buf, tn__split(&rest, '{'));
+
+    if (rest.p) {
+        tn__buf_add(buf, op->path_id);
+        tn__split(&rest, '}');
+        tn__buf_add(buf, rest);
+    }
 }
 
 
@@ -428,7 +577,7 @@ link_next(tn_op *op, tn_str cursor)
     tn__buf_init(&buf, op->mem, 256);
     tn__buf_char(&buf, '<');
     tn__buf_add(&buf, op->request->prefix);
-    tn__buf_add(&buf, op->endpoint->path);
+    list_path(&buf, op);
     tn__buf_char(&buf, '?');
 
     for (i = 0; i < op->nparams; i++) {
@@ -529,6 +678,7 @@ finish(tn_op *op, const tn_rows *rows)
 void
 tn__step_list(tn_op *op, const tn_input *input)
 {
+    tn__list *list;
     const tn_rows *rows;
 
     if (op->state++ == 0) {
@@ -536,7 +686,18 @@ tn__step_list(tn_op *op, const tn_input *input)
         return;
     }
 
+    list = op->step_data;
     rows = tn__rows(op, input, 1);
+
+    if (rows && (list->shape.nested || list->shape.history)) {
+        if (!there(op, list, rows)) {
+            tn__fail(op, TN_E_NOT_FOUND, NULL);
+            return;
+        }
+
+        rows = tn__rows(op, input, 2);
+    }
+
     if (rows) {
         finish(op, rows);
     }

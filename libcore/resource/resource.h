@@ -16,10 +16,17 @@ extern const tn__slice tn__audit_slice;
  * columns; absent when there is no such field or row. */
 tn_str tn__cell_named(const tn_op *op, const tn_rows *rows, tn_str name);
 
+/* Binds :match and :own; 0 when the op has failed: no such id, or no If-Match
+ * where one is needed. */
+int tn__bind_conditions(tn_op *op);
+
 void tn__step_list(tn_op *op, const tn_input *input);
 void tn__step_read(tn_op *op, const tn_input *input);
 void tn__step_create(tn_op *op, const tn_input *input);
 void tn__step_update(tn_op *op, const tn_input *input);
 void tn__step_delete(tn_op *op, const tn_input *input);
+void tn__step_restore(tn_op *op, const tn_input *input);
+void tn__step_rollback(tn_op *op, const tn_input *input);
+void tn__step_write(tn_op *op, const tn_input *input);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * write.c: create, update, delete. Each is one statement; its answer tells
- * what happened (model/sql.c says which columns).
+ * write.c: create, update, roll back, restore, delete. Each is one statement;
+ * its answer tells what happened (model/sql_write.c says which columns).
  */
 
 #include "libcore/resource/resource.h"
@@ -61,9 +61,8 @@ bind_states(tn_op *op)
 }
 
 
-/* Binds If-Match and the owner; 0 when the op has failed. */
-static int
-bind_conditions(tn_op *op)
+int
+tn__bind_conditions(tn_op *op)
 {
     tn_err err;
     tn_str versions;
@@ -71,6 +70,12 @@ bind_conditions(tn_op *op)
     /* a malformed id is one that no row has, whatever the conditions */
     if (op->path_id.p == NULL) {
         tn__fail(op, TN_E_NOT_FOUND, NULL);
+        return 0;
+    }
+
+    if (op->endpoint->resource && op->endpoint->resource->require_match &&
+        op->if_match.n == 0) {
+        tn__fail(op, TN_E_PRECONDITION_REQUIRED, NULL);
         return 0;
     }
 
@@ -136,6 +141,7 @@ refused(tn_op *op, tn_str version, tn_str owner)
     }
 
     if (op->scope == TN__SCOPE_OWN && !tn__eq(owner, op->principal.user)) {
+        op->refused_row = op->read_scope_tenant ? op->path_id : TN_NULL;
         tn__fail(op, op->read_scope_tenant ? TN_E_FORBIDDEN : TN_E_NOT_FOUND,
                  op->read_scope_tenant
                      ? "Your role may do this only to what you created."
@@ -152,25 +158,78 @@ refused(tn_op *op, tn_str version, tn_str owner)
 }
 
 
-void
-tn__step_create(tn_op *op, const tn_input *input)
+/* The changed row, from `col` on; as it was when it was changed first, where
+ * the request comes again. */
+static void
+changed(tn_op *op, const tn_rows *rows, unsigned col)
 {
-    unsigned col;
+    tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput,
+                    rows->cells + col, TN_NULL);
+}
+
+
+/* The rows of a write's answer; `replayed` tells whether they are of an earlier
+ * request with this key. NULL when the op has failed. */
+static const tn_rows *
+answer(tn_op *op, const tn_input *input, int *replayed)
+{
     const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
+        return NULL;
+    }
+
+    *replayed = tn__replay(op, rows);
+
+    return *replayed < 0 ? NULL : rows;
+}
+
+
+static void
+begin_write(tn_op *op)
+{
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, op->endpoint->stmt);
+    tn__want_db(op);
+}
+
+
+/* Behind a create's references come the columns, the id first. */
+static void
+created(tn_op *op, const tn_rows *rows, unsigned col)
+{
     tn_str location, parts[4];
-    const tn__endpoint *endpoint;
 
-    endpoint = op->endpoint;
+    parts[0] = op->request->prefix;
+    parts[1] = op->endpoint->path;
+    parts[2] = TN_STR("/");
+    parts[3] = tn__cell(rows, 0, col);
 
-    if (op->state++ == 0) {
-        op->path_id = tn__new_id(op);
-        tn__batch_begin(op, 1, 1);
-        tn__batch_add(op, endpoint->stmt);
-        tn__want_db(op);
+    if (tn__cat(&location, parts, 4, op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
         return;
     }
 
-    rows = tn__rows(op, input, 1);
+    tn__respond_row(op, 201, op->endpoint->output, op->endpoint->noutput,
+                    rows->cells + col, location);
+}
+
+
+void
+tn__step_create(tn_op *op, const tn_input *input)
+{
+    int replayed;
+    unsigned col;
+    const tn_rows *rows;
+
+    if (op->state++ == 0) {
+        op->path_id = tn__new_id(op);
+        begin_write(op);
+        return;
+    }
+
+    rows = answer(op, input, &replayed);
     if (rows == NULL) {
         return;
     }
@@ -178,7 +237,7 @@ tn__step_create(tn_op *op, const tn_input *input)
     col = 1;
     missing_references(op, rows, &col, 0);
 
-    if (op->nfaults) {
+    if (op->nfaults && !replayed) {
         tn__fail(op, TN_E_INVALID_FIELDS, NULL);
         return;
     }
@@ -189,69 +248,51 @@ tn__step_create(tn_op *op, const tn_input *input)
         return;
     }
 
-    parts[0] = op->request->prefix;
-    parts[1] = endpoint->path;
-    parts[2] = TN_STR("/");
-    parts[3] = op->path_id;
-
-    if (tn__cat(&location, parts, 4, op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return;
-    }
-
-    tn__respond_row(op, 201, endpoint->output, endpoint->noutput,
-                    rows->cells + col, location);
+    created(op, rows, col);
 }
 
 
 static void
 begin_update(tn_op *op)
 {
-    if (!bind_conditions(op) || !bind_states(op)) {
+    if (!tn__bind_conditions(op) || !bind_states(op)) {
+        return;
+    }
+
+    if (op->mask) {
+        begin_write(op);
         return;
     }
 
     /* an empty patch changes nothing, and writes no event */
-    tn__batch_begin(op, 1, op->mask != 0);
-    tn__batch_add(op, op->mask ? op->endpoint->stmt
-                               : &op->endpoint->resource->read);
+    tn__batch_begin(op, 1, 0);
+    tn__batch_add(op, &op->endpoint->resource->read);
     tn__want_db(op);
 }
 
 
-void
-tn__step_update(tn_op *op, const tn_input *input)
+/* What an empty patch answers: the row as it is. */
+static void
+unchanged(tn_op *op, const tn_input *input)
 {
-    unsigned col;
     const tn_rows *rows;
-    const tn__endpoint *endpoint;
-
-    endpoint = op->endpoint;
-
-    if (op->state++ == 0) {
-        begin_update(op);
-        return;
-    }
 
     rows = tn__rows(op, input, 1);
-    if (rows == NULL) {
-        return;
-    }
 
-    if (op->mask == 0) {
-        if (!refused(op, tn__cell_named(op, rows, TN_STR("version")),
-                     tn__cell_named(op, rows, endpoint->resource->owner))) {
-            tn__respond_row(op, 200, endpoint->output, endpoint->noutput,
-                            rows->cells, TN_NULL);
-        }
-        return;
+    if (rows &&
+        !refused(op, tn__cell_named(op, rows, TN_STR("version")),
+                 tn__cell_named(op, rows, op->endpoint->resource->owner))) {
+        changed(op, rows, 0);
     }
+}
 
-    if (refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
-        return;
-    }
 
-    col = 2;
+/* Answers a change of a row, whose columns begin at `col` behind what tells of
+ * references. */
+static void
+finish_change(tn_op *op, const tn_rows *rows, unsigned col,
+              const char *conflict)
+{
     missing_references(op, rows, &col, 1);
 
     if (op->nfaults) {
@@ -261,36 +302,163 @@ tn__step_update(tn_op *op, const tn_input *input)
 
     /* id is the first column and never null in a row that was changed */
     if (tn__cell(rows, 0, col).p == NULL) {
-        tn__fail(op, TN_E_STATE_CONFLICT,
-                 "The current state doesn't allow this change, or what it "
-                 "belongs to was deleted.");
+        tn__fail(op, TN_E_STATE_CONFLICT, conflict);
         return;
     }
 
-    tn__respond_row(op, 200, endpoint->output, endpoint->noutput,
-                    rows->cells + col, TN_NULL);
+    changed(op, rows, col);
+}
+
+
+/* Where the columns of an answer begin: they and the two of the key are its
+ * end. */
+static unsigned
+columns_at(const tn_op *op, const tn_rows *rows)
+{
+    return rows->ncols - 2 - op->endpoint->noutput;
+}
+
+
+void
+tn__step_update(tn_op *op, const tn_input *input)
+{
+    int replayed;
+    const tn_rows *rows;
+
+    if (op->state++ == 0) {
+        begin_update(op);
+        return;
+    }
+
+    if (op->mask == 0) {
+        unchanged(op, input);
+        return;
+    }
+
+    rows = answer(op, input, &replayed);
+    if (rows == NULL) {
+        return;
+    }
+
+    if (replayed) {
+        changed(op, rows, columns_at(op, rows));
+        return;
+    }
+
+    if (!refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+        finish_change(op, rows, 2,
+                      "The current state doesn't allow this change, or what it "
+                      "belongs to was deleted.");
+    }
+}
+
+
+static int
+is_true(tn_str cell)
+{
+    return cell.n && cell.p[0] == 't';
+}
+
+
+void
+tn__step_rollback(tn_op *op, const tn_input *input)
+{
+    int replayed;
+    const tn_rows *rows;
+
+    if (op->state++ == 0) {
+        if (tn__bind_conditions(op)) {
+            tn__local(op, TN_STR("version"), op->values[0]);
+            begin_write(op);
+        }
+        return;
+    }
+
+    rows = answer(op, input, &replayed);
+    if (rows == NULL) {
+        return;
+    }
+
+    if (replayed) {
+        changed(op, rows, columns_at(op, rows));
+        return;
+    }
+
+    if (refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+        return;
+    }
+
+    if (!is_true(tn__cell(rows, 0, 2))) {
+        tn__fault_field(op, TN_STR("version"), TN_F_NOT_FOUND,
+                        "is no version to go back to: there was none, or what "
+                        "it said was erased");
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return;
+    }
+
+    finish_change(op, rows, 3,
+                  "The state of then can't follow the current one, or what "
+                  "this belongs to was deleted.");
+}
+
+
+void
+tn__step_restore(tn_op *op, const tn_input *input)
+{
+    int replayed;
+    const tn_rows *rows;
+
+    if (op->state++ == 0) {
+        if (tn__bind_conditions(op)) {
+            begin_write(op);
+        }
+        return;
+    }
+
+    rows = answer(op, input, &replayed);
+    if (rows == NULL) {
+        return;
+    }
+
+    if (replayed) {
+        changed(op, rows, columns_at(op, rows));
+        return;
+    }
+
+    if (refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+        return;
+    }
+
+    if (!is_true(tn__cell(rows, 0, 2))) {
+        tn__fail(op, TN_E_STATE_CONFLICT, "It isn't deleted.");
+        return;
+    }
+
+    finish_change(op, rows, 3,
+                  "What it belongs to is deleted: restore that "
+                  "first.");
 }
 
 
 void
 tn__step_delete(tn_op *op, const tn_input *input)
 {
+    int replayed;
     const tn_rows *rows;
 
     if (op->state++ == 0) {
-        if (!bind_conditions(op)) {
-            return;
+        if (tn__bind_conditions(op)) {
+            begin_write(op);
         }
-
-        tn__batch_begin(op, 1, 1);
-        tn__batch_add(op, op->endpoint->stmt);
-        tn__want_db(op);
         return;
     }
 
-    rows = tn__rows(op, input, 1);
-    if (rows == NULL ||
-        refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+    rows = answer(op, input, &replayed);
+    if (rows == NULL) {
+        return;
+    }
+
+    if (!replayed && refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
         return;
     }
 

@@ -1,0 +1,58 @@
+/*
+ * model/sql.h: the pieces that statements are put together from. Private to
+ * this folder.
+ */
+
+#ifndef TN__SQL_H
+#define TN__SQL_H
+
+#include "libcore/model/compile.h"
+
+
+/* What a statement does to a row. */
+typedef enum tn__change {
+    TN__CHANGE_CREATE,
+    TN__CHANGE_UPDATE,
+    TN__CHANGE_ROLLBACK,
+    TN__CHANGE_RESTORE,
+    TN__CHANGE_REMOVE,
+} tn__change;
+
+
+/* ---- pieces (sql.c) ---- */
+
+/* 'text' */
+void tn__sql_text(tn__buf *sql, tn_str s);
+/* "name" */
+void tn__sql_name(tn__buf *sql, tn_str name);
+/* :mask::bigint & 4 <> 0: the body holds the field */
+void tn__sql_masked(tn__buf *sql, unsigned field);
+/* idem as (…): whether there is something to do under the Idempotency-Key */
+void tn__sql_idem(tn__buf *sql);
+#define TN__SQL_GO "idem.go and idem.fingerprint is null"
+/* , kept as (…): what `done` answers, for the next request with this key */
+void
+tn__sql_kept(tn__buf *sql, const tn__resource *resource, tn__change change);
+/* The resource's columns out of `done`, or as they were kept; then idem_go,
+ * idem_fingerprint. */
+void
+tn__sql_outcome(tn__buf *sql, const tn__resource *resource, tn__change change);
+/* image, logged, bodied: the event of a change (audit/audit.h). */
+tn_err
+tn__sql_event(tn__buf *sql, const tn__resource *resource, tn__change change);
+/* Ends a statement of the resource's. */
+tn_err tn__sql_end(tn__bound *out, tn__buf *sql, const tn__resource *resource);
+
+
+/* ---- references (sql_refs.c) ---- */
+
+/* , ref as (select … as r3, … as alive3): whether what is referred to is there.
+ * Returns how many fields are looked at. */
+unsigned
+tn__sql_refs(tn__buf *sql, const tn__resource *resource, tn__change change);
+/* The names of those columns, each behind `before`: " and ref.r3 and
+ * ref.alive3", ", ref.r3, ref.alive3". */
+void tn__sql_ref_names(tn__buf *sql, const tn__resource *resource,
+                       tn__change change, tn_str before);
+
+#endif

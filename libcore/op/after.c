@@ -1,0 +1,204 @@
+/*
+ * after.c: what follows from an answer, before it leaves.
+ *
+ *   ACCESS   members, roles or the tenant changed: what the node knows of the
+ *            tenant's sessions is void, on every worker, from the next request
+ *   COUNT    a member was refused: how often within the last minute?
+ *   EVENT    the refusal is written down, if it is worth it (tn__notable)
+ *
+ * The answer stands: what fails here changes nothing about it.
+ */
+
+#include "libcore/op/op.h"
+#include "libcore/identity/identity.h"
+#include "gen/queries.h"
+
+#define WINDOW 60000 /* ms */
+
+enum {
+    ACCESS,
+    COUNT,
+    EVENT,
+    END,
+};
+
+
+static int
+access_changed(const tn_op *op)
+{
+    return op->endpoint && op->endpoint->changes_access && op->settled &&
+           (op->error == TN_E_OUTCOME_UNKNOWN ||
+            (op->error == TN_OK && op->response.status < 300));
+}
+
+
+/* A stranger's refusal is no member's: only who is signed in is written down. */
+static int
+member_refused(const tn_op *op)
+{
+    if (op->error == TN_E_TENANT_MISMATCH) {
+        return op->audit_actor.p != NULL;
+    }
+
+    return op->error == TN_E_FORBIDDEN && op->settled &&
+           op->principal.user.p != NULL;
+}
+
+
+int
+tn__after_begin(tn_op *op)
+{
+    if (!access_changed(op) && !member_refused(op)) {
+        return 0;
+    }
+
+    op->state = ACCESS;
+
+    return 1;
+}
+
+
+static void
+void_access(tn_op *op)
+{
+    unsigned n;
+
+    n = 1;
+    tn__access_changed(op, &op->zone[0], op->tenant.id);
+
+    if (op->endpoint->ends_tenant) {
+        tn__tenant_gone(op, &op->zone[1]);
+        n = 3;
+    }
+
+    tn__want_zone(op, n);
+}
+
+
+/* A mismatch is told to the tenant whose member it was, under its own name. */
+static void
+swap_principal(tn_op *op, tn__tenant *tenant, tn_str *user)
+{
+    tn_str actor;
+    tn__tenant other;
+
+    other = op->tenant;
+    actor = op->principal.user;
+    op->tenant = *tenant;
+    op->principal.user = *user;
+    *tenant = other;
+    *user = actor;
+}
+
+
+static void
+count_attempt(tn_op *op)
+{
+    tn_str parts[3];
+    tn_zone_cmd *cmd;
+
+    cmd = &op->zone[0];
+    cmd->verb = TN_ZONE_COUNT;
+    cmd->value = TN_NULL;
+    cmd->ttl_ms = WINDOW;
+
+    parts[0] = TN_STR("refused");
+    parts[1] = op->tenant.id;
+    parts[2] = op->principal.user;
+    tn__mac(cmd->key, TN_ZONE_KEY_LEN, op->core->conf.secret, parts, 3);
+
+    tn__want_zone(op, 1);
+}
+
+
+static void
+write_event(tn_op *op, const tn_input *input)
+{
+    int64_t n;
+    tn__buf buf;
+    tn_str metadata, none;
+    const tn__resource *resource;
+
+    none = TN_NULL;
+
+    if (input == NULL || input->failed ||
+        !tn__int_parse(&n, input->values[0]) || !tn__notable(n)) {
+        return;
+    }
+
+    tn__buf_init(&buf, op->mem, 48);
+    tn__buf_lit(&buf, "{\"attempts\":");
+    tn__buf_int(&buf, n);
+    tn__buf_lit(&buf, ",\"code\":");
+    tn__buf_json(&buf, tn_err_code(op->error));
+    tn__buf_char(&buf, '}');
+
+    if (tn__buf_str(&metadata, &buf) != TN_OK) {
+        return;
+    }
+
+    resource = op->endpoint->resource;
+    op->nlocals = 0;
+    op->event_id = tn__new_id(op);
+    op->salt = tn__new_salt(op);
+    op->idem_key = TN_NULL;
+
+    tn__local(op, TN_STR("action"),
+              op->error == TN_E_TENANT_MISMATCH ? TN_STR("auth.tenant_mismatch")
+              : op->endpoint->action.p          ? op->endpoint->action
+                                                : op->endpoint->operation);
+    tn__local(op, TN_STR("resource"), resource ? resource->full_name : none);
+    tn__local(op, TN_STR("resource_id"), op->refused_row);
+    tn__local(op, TN_STR("metadata"), metadata);
+
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, &tn__q_refused);
+
+    if (op->batch.n == 2) {
+        tn__want_db(op);
+    }
+}
+
+
+void
+tn__after(tn_op *op, const tn_input *input)
+{
+    int mismatch;
+
+    mismatch = op->error == TN_E_TENANT_MISMATCH;
+
+    while (op->want.kind == TN_WANT_NONE && op->phase == TN__PHASE_AFTER) {
+        switch (op->state++) {
+
+        case ACCESS:
+            if (access_changed(op)) {
+                void_access(op);
+            }
+            break;
+
+        case COUNT:
+            if (!member_refused(op)) {
+                op->phase = TN__PHASE_DONE;
+                break;
+            }
+
+            if (mismatch) {
+                swap_principal(op, &op->audit_tenant, &op->audit_actor);
+            }
+
+            count_attempt(op);
+            break;
+
+        case EVENT:
+            write_event(op, input);
+            break;
+
+        default:
+            if (mismatch) {
+                swap_principal(op, &op->audit_tenant, &op->audit_actor);
+            }
+
+            op->phase = TN__PHASE_DONE;
+        }
+    }
+}

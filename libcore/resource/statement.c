@@ -1,0 +1,163 @@
+/*
+ * statement.c: the platform's writes: one statement of schema/queries/ each,
+ * that decides, changes and logs, and says why where it did nothing
+ * (TN__KIND_WRITE in model/model.h).
+ */
+
+#include "libcore/resource/resource.h"
+
+
+/* "invalid_fields /role not_in_set;/email duplicate": notes the faults. */
+static void
+field_faults(tn_op *op, tn_str rest)
+{
+    unsigned i;
+    tn_str pointer, fault;
+    static const tn_str codes[] = {
+#define TN_X(name, code, text) TN_STR_C(code),
+        TN_FIELD_FAULT_MAP(TN_X)
+#undef TN_X
+    };
+
+    while (rest.p) {
+        fault = tn__split(&rest, ';');
+        pointer = tn__split(&fault, ' ');
+
+        for (i = 0; i < TN_F_COUNT; i++) {
+            if (tn__eq(codes[i], fault)) {
+                tn__fault(op, pointer, (tn_fault) i, NULL);
+            }
+        }
+    }
+}
+
+
+static void
+fail_refused(tn_op *op, tn_str refused)
+{
+    unsigned err;
+    tn_str code;
+
+    code = tn__split(&refused, ' ');
+
+    for (err = TN_E_NOMEM + 1; err < TN_E_COUNT; err++) {
+        if (tn__eq(tn_err_code((tn_err) err), code)) {
+            break;
+        }
+    }
+
+    if (err == TN_E_COUNT) {
+        tn__log(op, TN_STR("a statement refuses with a code that is none"));
+        err = TN_E_INTERNAL;
+    }
+
+    /* the statement says "forbidden" of a row that may be seen, or it would
+     * say "not_found" */
+    if (err == TN_E_FORBIDDEN && op->endpoint->status != 201) {
+        op->refused_row = op->path_id;
+    }
+
+    field_faults(op, refused);
+    tn__fail(op, (tn_err) err, NULL);
+}
+
+
+static void
+begin(tn_op *op)
+{
+    unsigned i;
+    tn_str rest;
+    const tn__endpoint *e;
+
+    e = op->endpoint;
+    rest = e->path;
+    tn__split(&rest, '{');
+
+    /* without {id} in the path there is a row all the same: the tenant's, or a
+     * new one */
+    if (rest.p == NULL) {
+        op->path_id = tn__new_id(op);
+    }
+
+    if (!tn__bind_conditions(op)) {
+        return;
+    }
+
+    for (i = 0; i < e->ninput; i++) {
+        tn__local(op, e->input[i].name, op->values[i]);
+    }
+
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, e->stmt);
+    tn__want_db(op);
+}
+
+
+/* The path of the new row. */
+static tn_err
+location_of(tn_str *out, tn_op *op, const tn_rows *rows)
+{
+    tn_str parts[4];
+    const tn__endpoint *e;
+
+    e = op->endpoint;
+    parts[0] = op->request->prefix;
+    parts[1] = e->location.p ? e->location : e->path;
+    parts[2] = e->location.p ? TN_STR("") : TN_STR("/");
+    parts[3] = e->location.p ? TN_STR("") : tn__cell(rows, 0, 1);
+
+    return tn__cat(out, parts, 4, op->mem);
+}
+
+
+void
+tn__step_write(tn_op *op, const tn_input *input)
+{
+    int replayed;
+    tn_str location;
+    const tn_rows *rows;
+    const tn__endpoint *e;
+
+    e = op->endpoint;
+
+    if (op->state++ == 0) {
+        begin(op);
+        return;
+    }
+
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
+        return;
+    }
+
+    replayed = tn__replay(op, rows);
+    if (replayed < 0) {
+        return;
+    }
+
+    if (!replayed && tn__cell(rows, 0, 0).p) {
+        fail_refused(op, tn__cell(rows, 0, 0));
+        return;
+    }
+
+    if (rows->nrows == 0 || rows->ncols < e->noutput + 3) {
+        tn__log(op, TN_STR("a statement answered no row, or not its columns"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
+        return;
+    }
+
+    if (e->noutput == 0) {
+        tn__respond(op, 204, TN_NULL);
+        return;
+    }
+
+    location = TN_NULL;
+
+    if (e->status == 201 && location_of(&location, op, rows) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__respond_row(op, e->status ? e->status : 200, e->output, e->noutput,
+                    rows->cells + 1, location);
+}
