@@ -49,6 +49,7 @@ typedef struct {
     ngx_shm_zone_t *zone;
     ngx_str_t database; /* NUL-terminated */
     ngx_str_t base_domain;
+    ngx_str_t cors_origins; /* with blanks between; not set: none */
     u_char *signing_key;
     u_char *secret;
 
@@ -114,6 +115,13 @@ char *
 ngx_http_tenon_base_domain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_check_time(ngx_conf_t *cf, void *post, void *data);
+
+
+/* ngx_http_tenon_cors.c */
+
+char *
+ngx_http_tenon_cors_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_uint_t ngx_http_tenon_cors_headers(ngx_http_request_t *r, tn_header *out);
 
 
 /* ngx_http_tenon_variables.c */

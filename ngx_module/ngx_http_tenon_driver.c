@@ -61,6 +61,15 @@ ngx_http_tenon_preaccess_handler(ngx_http_request_t *r)
         return NGX_AGAIN;
     }
 
+    if (rc == NGX_OK && r->method == NGX_HTTP_OPTIONS &&
+        ctx->response->status == NGX_HTTP_NO_CONTENT) {
+        /*
+         * On to the access phase, past the limits: a browser asks before it
+         * sends a request, and a page can't read why that is refused.
+         */
+        return NGX_OK;
+    }
+
     /*
      * A response that is ready is sent by the content handler: limits count
      * refused requests too.

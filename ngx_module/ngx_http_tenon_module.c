@@ -74,6 +74,13 @@ static ngx_command_t  ngx_http_tenon_commands[] = {
       0,
       NULL },
 
+    { ngx_string("tenon_cors_origins"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_tenon_cors_origins,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("tenon_signing_key"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_tenon_key,
@@ -190,6 +197,7 @@ ngx_http_tenon_create_main_conf(ngx_conf_t *cf)
      *     conf->zone = NULL;
      *     conf->database = { 0, NULL };
      *     conf->base_domain = { 0, NULL };
+     *     conf->cors_origins = { 0, NULL };
      *     conf->signing_key = NULL;
      *     conf->secret = NULL;
      *     conf->thread_pool = NULL;
@@ -324,6 +332,8 @@ ngx_http_tenon_create_core(ngx_http_tenon_main_conf_t *tmcf, ngx_log_t *log)
 
     conf.base_domain.p = (char *) tmcf->base_domain.data;
     conf.base_domain.n = tmcf->base_domain.len;
+    conf.cors_origins.p = (char *) tmcf->cors_origins.data;
+    conf.cors_origins.n = tmcf->cors_origins.len;
     ngx_memcpy(conf.signing_seed, tmcf->signing_key, TN_KEY_LEN);
     ngx_memcpy(conf.secret, tmcf->secret, TN_KEY_LEN);
 

@@ -11,9 +11,13 @@ static void ngx_http_tenon_path(ngx_http_request_t *r, tn_request *head);
 static ngx_int_t
 ngx_http_tenon_headers_in(ngx_http_request_t *r, tn_request *head);
 static ngx_int_t
+ngx_http_tenon_output_own(ngx_http_request_t *r, const tn_response *response);
+static ngx_int_t
 ngx_http_tenon_output(ngx_http_request_t *r, const tn_response *response);
 static ngx_int_t
 ngx_http_tenon_header_out(ngx_http_request_t *r, const tn_header *header);
+static ngx_int_t
+ngx_http_tenon_has_header(ngx_http_request_t *r, const tn_header *header);
 
 
 #define ngx_http_tenon_str(s) ((tn_str){ (char *) (s)->data, (s)->len })
@@ -162,15 +166,16 @@ ngx_http_tenon_send(ngx_http_tenon_ctx_t *ctx)
 
     r = ctx->request;
 
-    if (ctx->op) {
-        facts = tn_op_facts(ctx->op);
+    if (ctx->op == NULL) {
+        return ngx_http_tenon_output_own(r, ctx->response);
+    }
 
-        if (facts->log.n) {
-            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                          "tenon: %*s, request id: %*s", facts->log.n,
-                          facts->log.p, facts->request_id.n,
-                          facts->request_id.p);
-        }
+    facts = tn_op_facts(ctx->op);
+
+    if (facts->log.n) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "tenon: %*s, request id: %*s", facts->log.n, facts->log.p,
+                      facts->request_id.n, facts->request_id.p);
     }
 
     return ngx_http_tenon_output(r, ctx->response);
@@ -180,7 +185,44 @@ ngx_http_tenon_send(ngx_http_tenon_ctx_t *ctx)
 ngx_int_t
 ngx_http_tenon_send_static(ngx_http_request_t *r, tn_err err)
 {
-    return ngx_http_tenon_output(r, tn_response_static(err));
+    return ngx_http_tenon_output_own(r, tn_response_static(err));
+}
+
+
+/*
+ * A response that no op has made: with the headers that an op would have
+ * added, and without those that are there already.
+ */
+static ngx_int_t
+ngx_http_tenon_output_own(ngx_http_request_t *r, const tn_response *response)
+{
+    unsigned i, n;
+    tn_header *headers;
+    tn_response own;
+
+    headers = ngx_palloc(r->pool, (TN_CORS_HEADERS_MAX + response->nheaders) *
+                                      sizeof(tn_header));
+    if (headers == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    n = ngx_http_tenon_cors_headers(r, headers);
+
+    for (i = 0; i < response->nheaders; i++) {
+        headers[n++] = response->headers[i];
+    }
+
+    own = *response;
+    own.headers = headers;
+    own.nheaders = 0;
+
+    for (i = 0; i < n; i++) {
+        if (!ngx_http_tenon_has_header(r, &headers[i])) {
+            headers[own.nheaders++] = headers[i];
+        }
+    }
+
+    return ngx_http_tenon_output(r, &own);
 }
 
 
@@ -323,10 +365,7 @@ ngx_http_tenon_problem_handler(ngx_http_request_t *r)
 {
     tn_mem mem;
     tn_str request_id;
-    unsigned i, n;
     ngx_uint_t status;
-    tn_header *headers;
-    tn_response problem;
     const tn_response *response;
 
     status = r->err_status ? r->err_status : r->headers_out.status;
@@ -349,21 +388,6 @@ ngx_http_tenon_problem_handler(ngx_http_request_t *r)
         response = tn_response_static(TN_E_INTERNAL);
     }
 
-    headers = ngx_palloc(r->pool, (response->nheaders + 1) * sizeof(tn_header));
-    if (headers == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    for (i = 0, n = 0; i < response->nheaders; i++) {
-        if (!ngx_http_tenon_has_header(r, &response->headers[i])) {
-            headers[n++] = response->headers[i];
-        }
-    }
-
-    problem = *response;
-    problem.headers = headers;
-    problem.nheaders = n;
-
     r->err_status = response->status;
 
     ngx_http_clear_accept_ranges(r);
@@ -371,5 +395,5 @@ ngx_http_tenon_problem_handler(ngx_http_request_t *r)
     ngx_http_clear_etag(r);
     ngx_http_clear_content_length(r);
 
-    return ngx_http_tenon_output(r, &problem);
+    return ngx_http_tenon_output_own(r, response);
 }

@@ -37,6 +37,9 @@ static ngx_http_variable_t  ngx_http_tenon_vars[] = {
     { ngx_string("tenon_operation"), NULL, ngx_http_tenon_variable,
       offsetof(tn_facts, operation), NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("tenon_trace_id"), NULL, ngx_http_tenon_variable,
+      offsetof(tn_facts, trace_id), NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("tenon_error"), NULL, ngx_http_tenon_variable_error,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 

@@ -39,8 +39,17 @@ ngx_http_tenon_zone_find(ngx_http_tenon_set_t *set, const u_char *key);
 static ngx_uint_t
 ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
                            ngx_http_tenon_set_t *set, ngx_shm_zone_t *zone);
+static ngx_int_t
+ngx_http_tenon_zone_change(ngx_http_tenon_shctx_t *sh,
+                           ngx_http_tenon_set_t *set, ngx_int_t found,
+                           const tn_zone_cmd *cmd, ngx_shm_zone_t *zone);
 static void ngx_http_tenon_zone_store(ngx_http_tenon_set_t *set, ngx_uint_t i,
                                       const tn_zone_cmd *cmd);
+static void ngx_http_tenon_zone_count(ngx_http_tenon_set_t *set, ngx_uint_t i);
+
+
+#define ngx_http_tenon_zone_answers(cmd) \
+    ((cmd)->verb == TN_ZONE_GET || (cmd)->verb == TN_ZONE_COUNT)
 
 
 ngx_int_t
@@ -114,7 +123,7 @@ ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx, const tn_zone_cmd *cmds,
     copy = NULL;
 
     for (i = 0; i < n; i++) {
-        if (cmds[i].verb == TN_ZONE_GET && copy == NULL) {
+        if (ngx_http_tenon_zone_answers(&cmds[i]) && copy == NULL) {
             copy = ngx_pnalloc(ctx->request->pool,
                                TN_ZONE_CMDS_MAX * TN_ZONE_VALUE_MAX);
             if (copy == NULL) {
@@ -130,27 +139,18 @@ ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx, const tn_zone_cmd *cmds,
         set = ngx_http_tenon_zone_set(sh, cmds[i].key);
         found = ngx_http_tenon_zone_find(set, cmds[i].key);
 
-        if (cmds[i].verb == TN_ZONE_GET) {
+        if (cmds[i].verb != TN_ZONE_GET) {
+            found = ngx_http_tenon_zone_change(sh, set, found, &cmds[i], zone);
+        }
 
-            if (found != NGX_DECLINED) {
-                set->used[found] = ngx_current_msec;
-                ctx->input.values[i].p = (char *) copy;
-                ctx->input.values[i].n = set->len[found];
-                copy = ngx_cpymem(copy, set->value[found], set->len[found]);
-            }
-
+        if (found == NGX_DECLINED || !ngx_http_tenon_zone_answers(&cmds[i])) {
             continue;
         }
 
-        if (found != NGX_DECLINED && cmds[i].verb == TN_ZONE_ADD) {
-            continue;
-        }
-
-        if (found == NGX_DECLINED) {
-            found = ngx_http_tenon_zone_victim(sh, set, zone);
-        }
-
-        ngx_http_tenon_zone_store(set, found, &cmds[i]);
+        set->used[found] = ngx_current_msec;
+        ctx->input.values[i].p = (char *) copy;
+        ctx->input.values[i].n = set->len[found];
+        copy = ngx_cpymem(copy, set->value[found], set->len[found]);
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
@@ -225,11 +225,32 @@ ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
 }
 
 
+static ngx_int_t
+ngx_http_tenon_zone_change(ngx_http_tenon_shctx_t *sh,
+                           ngx_http_tenon_set_t *set, ngx_int_t found,
+                           const tn_zone_cmd *cmd, ngx_shm_zone_t *zone)
+{
+    if (found == NGX_DECLINED) {
+        found = ngx_http_tenon_zone_victim(sh, set, zone);
+        ngx_http_tenon_zone_store(set, found, cmd);
+
+    } else if (cmd->verb == TN_ZONE_SET) {
+        ngx_http_tenon_zone_store(set, found, cmd);
+
+    } else if (cmd->verb == TN_ZONE_COUNT) {
+        ngx_http_tenon_zone_count(set, found);
+    }
+
+    return found;
+}
+
+
 static void
 ngx_http_tenon_zone_store(ngx_http_tenon_set_t *set, ngx_uint_t i,
                           const tn_zone_cmd *cmd)
 {
     size_t n;
+    tn_str value;
     ngx_msec_t expires;
 
     /* out of use while it is being written: the writer may be killed */
@@ -237,10 +258,11 @@ ngx_http_tenon_zone_store(ngx_http_tenon_set_t *set, ngx_uint_t i,
     set->expires[i] = 0;
     ngx_memory_barrier();
 
-    n = ngx_min(cmd->value.n, TN_ZONE_VALUE_MAX);
+    value = (cmd->verb == TN_ZONE_COUNT) ? TN_STR("1") : cmd->value;
+    n = ngx_min(value.n, TN_ZONE_VALUE_MAX);
 
     ngx_memcpy(set->key[i], cmd->key, TN_ZONE_KEY_LEN);
-    ngx_memcpy(set->value[i], cmd->value.p, n);
+    ngx_memcpy(set->value[i], value.p, n);
     set->len[i] = (uint16_t) n;
     set->used[i] = ngx_current_msec;
 
@@ -248,6 +270,37 @@ ngx_http_tenon_zone_store(ngx_http_tenon_set_t *set, ngx_uint_t i,
 
     expires = ngx_current_msec + cmd->ttl_ms;
     set->expires[i] = expires ? expires : 1;
+}
+
+
+/* One more; it expires when it would have. */
+static void
+ngx_http_tenon_zone_count(ngx_http_tenon_set_t *set, ngx_uint_t i)
+{
+    u_char *last;
+    ngx_int_t n;
+    ngx_msec_t expires;
+
+    n = ngx_atoi(set->value[i], set->len[i]);
+
+    if (n == NGX_ERROR) {
+        /* no counter until now */
+        n = 0;
+    }
+
+    if (n < NGX_MAX_INT_T_VALUE) {
+        n++;
+    }
+
+    expires = set->expires[i];
+    set->expires[i] = 0;
+    ngx_memory_barrier();
+
+    last = ngx_sprintf(set->value[i], "%i", n);
+    set->len[i] = (uint16_t) (last - set->value[i]);
+
+    ngx_memory_barrier();
+    set->expires[i] = expires;
 }
 
 

@@ -26,6 +26,8 @@ begin
                  'Tenon: owner of the functions that apps define'),
                 ('tenon_lookup', 'nologin',
                  'Tenon: owner of look-ups made before the tenant is known'),
+                ('tenon_search', 'nologin',
+                 'Tenon: owner of the functions that search an app''s table'),
                 ('tenon_feed',   'login',
                  'Tenon: reads the event feed of all tenants, nothing else'),
                 ('tenon_worker', 'login',
@@ -45,12 +47,17 @@ end
 $$;
 
 
--- The owner gives functions to these two, so it must be a member of them; but
--- NOINHERIT, or the look-ups' policies (`using (true)`) would be the owner's
--- as well, and the owner shall see one tenant at a time like everybody else.
+-- The owner gives functions to these, so it must be a member of them; but
+-- NOINHERIT, or their policies (`using (true)`) would be the owner's as well,
+-- and the owner shall see one tenant at a time like everybody else.
 alter role tenon_owner noinherit;
 
-grant tenon_app, tenon_lookup to tenon_owner;
+grant tenon_app, tenon_lookup, tenon_search to tenon_owner;
+
+
+-- What an index for ?q= is made of: trigrams, behind a tenant's id.
+create extension if not exists pg_trgm   schema public;
+create extension if not exists btree_gin schema public;
 
 
 -- Statements are fully qualified: a search_path is only a way to be tricked.

@@ -15,6 +15,7 @@ static const struct {
 } commands[] = {
     { "migrate", ctl_migrate, "bring the database schema up to date" },
     { "app", ctl_app, "load an app's tables and declarations" },
+    { "purge", ctl_purge, "remove what has run out; once a day" },
     { "doctor", ctl_doctor, "check a live database against this version" },
 };
 

@@ -92,13 +92,14 @@ struct tn_op {
     tn__tenant tenant;
     tn__principal principal;
     int settled;           /* tenant and principal agree: both may be told */
-    /* whose log a tenant_mismatch belongs in, and who made it: the living
-     * session that the token names; absent: nothing to log */
-    tn__tenant audit_tenant;
-    tn_str audit_actor;
     tn__scope scope;       /* of endpoint->permission */
     tn__scope also_scope;  /* of endpoint->also */
     int read_scope_tenant; /* may read what others made */
+
+    /* a living session that asked for another tenant than its own: that one,
+     * and its user; else absent */
+    tn__tenant audit_tenant;
+    tn_str audit_actor;
 
     /* body */
     cJSON *body;
@@ -128,6 +129,7 @@ struct tn_op {
     tn_batch batch;
     tn_query queries[TN__BATCH_MAX];
     tn_zone_cmd zone[TN_ZONE_CMDS_MAX];
+    unsigned char access_stamp[16]; /* of a command (identity/session.c) */
     tn_job *job;
 
     /* the answer */

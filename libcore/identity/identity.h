@@ -29,10 +29,11 @@ tn_err tn__token_verify(tn__claims *out, const tn_op *op, tn_str token);
 int tn__resolve(tn_op *op, const tn_input *input);
 /* A zone command that makes the principal's session dead on this node. */
 void tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd);
-
-/* A zone command that voids what the node knows of a tenant's sessions. */
+/* One that has every session of the tenant looked up anew on this node: run it
+ * behind a change of members, roles or the tenant, before it is answered. One
+ * for each op at a time: the command's value lies in the op. */
 void tn__access_changed(tn_op *op, tn_zone_cmd *cmd, tn_str tenant_id);
-/* Zone commands by which the op's tenant is no longer found on this node. */
+/* Two by which the op's tenant is found no more on this node. */
 void tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2]);
 
 void tn__step_signup(tn_op *op, const tn_input *input);

@@ -1,15 +1,34 @@
 /*
  * login.c: password to session and access token; and the way out.
  *
+ *   state    does                                  then
+ *   FIND     looks the person up                   VERIFY
+ *   VERIFY   checks the password                   SETTLE
+ *   SETTLE   good: opens a session                 ANSWER
+ *            else: counts the failure              RECORD
+ *   RECORD   writes the attempt, and the event     ANSWER
+ *            where this many are notable
+ *   ANSWER
+ *
  * Unknown address, wrong password, not a member, disabled: the same steps,
  * the same statements, the same answer. Who isn't known is checked against a
  * decoy hash, and the attempt row is written for known and unknown alike;
- * otherwise the extra work is the leak.
+ * otherwise the extra work is the leak. Failures are counted for the tenant as
+ * a whole: what an attack may write into its log has a bound.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/identity/zone.h"
 #include "gen/queries.h"
 
+#define WINDOW 60000 /* ms, in which failures are counted together */
+
+enum {
+    FIND,
+    VERIFY,
+    SETTLE,
+    RECORD,
+    ANSWER,
+};
 
 /* The input's rows, in the order of login_input (endpoints.c). */
 enum {
@@ -99,7 +118,7 @@ verify(tn_op *op, const tn_input *input)
 
 
 static void
-record(tn_op *op, const tn_input *input)
+settle(tn_op *op, const tn_input *input)
 {
     login *l;
     tn__buf ttl;
@@ -110,14 +129,14 @@ record(tn_op *op, const tn_input *input)
 
     if (input->job == NULL || !input->job->ok ||
         l->found[FOUND_ROLE].p == NULL) {
-        /* the tenant's log names the user only if it is one of its own */
-        tn__local(op, TN_STR("user_id"),
-                  l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL);
-        tn__batch_begin(op, 1, 1);
-        tn__batch_add(op, &tn__q_login_failed);
-        tn__want_db(op);
+        tn__zone_key(&op->zone[0], TN_ZONE_COUNT, op, TN_STR("login_failed"),
+                     op->tenant.id, TN_STR(""));
+        op->zone[0].ttl_ms = WINDOW;
+        tn__want_zone(op, 1);
         return;
     }
+
+    op->state = ANSWER;
 
     tn__buf_init(&ttl, op->mem, 24);
     tn__buf_int(&ttl, op->core->conf.session_ttl);
@@ -134,6 +153,54 @@ record(tn_op *op, const tn_input *input)
     tn__local(op, TN_STR("session_ttl"), text);
     tn__batch_begin(op, 1, 1);
     tn__batch_add(op, &tn__q_login_done);
+    tn__want_db(op);
+}
+
+
+/* How many there were, or absent where that is not worth an event. */
+static tn_str
+metadata(tn_op *op, tn_str count)
+{
+    int64_t n;
+    tn__buf buf;
+    tn_str out;
+
+    /* a count that was lost begins anew */
+    if (!tn__int_parse(&n, count)) {
+        n = 1;
+    }
+
+    if (!tn__notable(n)) {
+        return TN_NULL;
+    }
+
+    tn__buf_init(&buf, op->mem, 32);
+    tn__buf_lit(&buf, "{\"attempts\":");
+    tn__buf_int(&buf, n);
+    tn__buf_char(&buf, '}');
+
+    if (tn__buf_str(&out, &buf) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return TN_NULL;
+    }
+
+    return out;
+}
+
+
+static void
+record(tn_op *op, const tn_input *input)
+{
+    login *l;
+
+    l = op->step_data;
+
+    /* the tenant's log names the user only if it is one of its own */
+    tn__local(op, TN_STR("user_id"),
+              l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL);
+    tn__local(op, TN_STR("metadata"), metadata(op, input->values[0]));
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, &tn__q_login_failed);
     tn__want_db(op);
 }
 
@@ -199,15 +266,19 @@ tn__step_login(tn_op *op, const tn_input *input)
 {
     switch (op->state++) {
 
-    case 0:
+    case FIND:
         find(op);
         return;
 
-    case 1:
+    case VERIFY:
         verify(op, input);
         return;
 
-    case 2:
+    case SETTLE:
+        settle(op, input);
+        return;
+
+    case RECORD:
         record(op, input);
         return;
 

@@ -5,53 +5,34 @@
  *   START        names the tenant (host, header), looks
  *                both tenant and token up in the zone     CACHED
  *   CACHED       verifies a token the zone doesn't know;
- *                looks its session up                     SESSION
- *   SESSION      what is missing comes from the database  DATABASE
+ *                looks up its session, and the stamp of
+ *                its tenant's access                      SESSION
+ *   SESSION      an entry of another stamp is none; then
+ *                there may be one beside it               BESIDE
+ *   BESIDE       what is missing comes from the database  DATABASE
  *   DATABASE     keeps what came for the next request     SETTLE
  *   SETTLE       everything that names a tenant must agree
  *
- * A warm request passes START, CACHED, SESSION, SETTLE without leaving the
- * process. Entries of tenants and sessions live for seconds: what is revoked
- * on this node dies at once (a tombstone that ADD can't overwrite), what is
- * revoked elsewhere within SESSION_TTL.
+ * A warm request passes all of them without leaving the process, in two looks
+ * into the zone. What lies there of sessions is session.c's.
  */
 
-#include "libcore/identity/zone.h"
+#include "libcore/identity/resolve.h"
 #include "gen/queries.h"
 
-#define SESSION_TTL 5000 /* ms */
 #define TENANT_TTL  5000
 #define UNKNOWN_TTL 1000
 #define TOKEN_TTL   300000
+#define GONE_TTL    60000 /* longer than any reader may be late */
 
 enum {
     START,
     CACHED,
     SESSION,
+    BESIDE,
     DATABASE,
     SETTLE,
 };
-
-/* What is found out on the way; dropped once settled. */
-typedef struct resolver {
-    tn_str tenant_ref; /* slug or id as the request names it; absent: none */
-    int by_id;
-    int tenant_known; /* looked up: op->tenant.id absent means unknown */
-    tn_str token;
-    tn_err token_err;
-    tn__claims claims;
-    int has_claims;
-    int session_known;
-    tn__tenant session_tenant;
-    int slot_tenant, slot_token; /* which zone answer is whose; -1 none */
-} resolver;
-
-
-static tn_str
-text(const char *uuid)
-{
-    return (tn_str){ uuid, TN__UUID_TEXT };
-}
 
 
 /* The label in front of the base domain; absent when there is none. */
@@ -98,32 +79,48 @@ slug_like(tn_str s)
 
 /* A slug may look like another tenant's id: they are kept apart. */
 static tn_str
-tenant_kind(const resolver *r)
+tenant_kind(const tn__resolver *r)
 {
     return r->by_id ? TN_STR("tenant_id") : TN_STR("tenant");
 }
 
 
-/* What looks like an id is one: never some tenant's slug. */
-static int
-header_is_id(const tn_op *op)
+static void
+read_tenant_header(tn_op *op, tn__resolver *r)
 {
     unsigned char uuid[16];
 
-    return tn__uuid_parse(uuid, op->tenant_header);
+    r->tenant_ref = op->tenant_header;
+
+    /* what looks like an id is one: never some tenant's slug */
+    if (tn__uuid_parse(uuid, op->tenant_header)) {
+        tn__uuid_text(r->id, uuid);
+        r->tenant_ref = tn__uuid_str(r->id);
+        r->by_id = 1;
+    }
+}
+
+
+static int
+header_names(const tn_op *op, const tn__tenant *tenant)
+{
+    unsigned char uuid[16];
+
+    return tn__uuid_parse(uuid, op->tenant_header)
+               ? tn__eqi(op->tenant_header, tenant->id)
+               : tn__eq(op->tenant_header, tenant->slug);
 }
 
 
 static void
-read_names(tn_op *op, resolver *r)
+read_names(tn_op *op, tn__resolver *r)
 {
     tn_str scheme, value;
 
     r->tenant_ref = host_slug(op);
 
     if (r->tenant_ref.p == NULL && op->tenant_header.n) {
-        r->tenant_ref = op->tenant_header;
-        r->by_id = header_is_id(op);
+        read_tenant_header(op, r);
     }
 
     r->tenant_known = r->tenant_ref.p && !r->by_id && !slug_like(r->tenant_ref);
@@ -143,7 +140,7 @@ read_names(tn_op *op, resolver *r)
 
 
 static void
-start(tn_op *op, resolver *r)
+start(tn_op *op, tn__resolver *r)
 {
     unsigned n;
 
@@ -170,7 +167,7 @@ start(tn_op *op, resolver *r)
 
 
 static void
-tenant_cached(tn_op *op, resolver *r, tn_str value)
+tenant_cached(tn_op *op, tn__resolver *r, tn_str value)
 {
     tn_str rest;
 
@@ -195,7 +192,7 @@ tenant_cached(tn_op *op, resolver *r, tn_str value)
 /* Claims are plain data and go into the zone as they lie in memory: the zone
  * lives no longer than the binary that laid them so. */
 static int
-claims_cached(tn_op *op, resolver *r, tn_str value)
+claims_cached(tn_op *op, tn__resolver *r, tn_str value)
 {
     if (value.p == NULL || value.n != sizeof(tn__claims)) {
         return 0;
@@ -211,7 +208,7 @@ claims_cached(tn_op *op, resolver *r, tn_str value)
 
 
 static void
-cached(tn_op *op, resolver *r, const tn_input *input)
+cached(tn_op *op, tn__resolver *r, const tn_input *input)
 {
     unsigned n;
     int64_t left;
@@ -245,52 +242,14 @@ cached(tn_op *op, resolver *r, const tn_input *input)
         }
     }
 
-    if (r->token_err != TN_OK) {
-        return;
-    }
-
-    r->has_claims = 1;
-    r->slot_token = (int) n;
-    tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("session"),
-                 text(r->claims.tenant), text(r->claims.session));
-    tn__want_zone(op, n);
-}
-
-
-/* "user SEP role SEP tenant…"; "-" is a tombstone: known, and nobody. */
-static void
-session_cached(tn_op *op, resolver *r, tn_str value)
-{
-    tn_str rest;
-
-    if (value.p == NULL) {
-        return;
-    }
-
-    r->session_known = 1;
-
-    if (tn__eq(value, TN__ZONE_NOBODY)) {
-        return;
-    }
-
-    if (tn__dup(&rest, value, op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return;
-    }
-
-    op->principal.user = tn__split(&rest, TN__ZONE_SEPARATOR);
-    op->principal.role_name =
-        rest.p ? tn__split(&rest, TN__ZONE_SEPARATOR) : TN_NULL;
-
-    if (!rest.p || !tn__zone_tenant(&r->session_tenant, &rest)) {
-        op->principal.user = TN_NULL;
-        r->session_known = 0;
+    if (r->token_err == TN_OK) {
+        tn__session_find(op, r, n);
     }
 }
 
 
 static void
-ask_database(tn_op *op, resolver *r)
+ask_database(tn_op *op, tn__resolver *r)
 {
     tn__batch_begin(op, 0, 0);
 
@@ -302,8 +261,8 @@ ask_database(tn_op *op, resolver *r)
     }
 
     if (r->has_claims && !r->session_known) {
-        tn__local(op, TN_STR("token_tenant"), text(r->claims.tenant));
-        tn__local(op, TN_STR("token_session"), text(r->claims.session));
+        tn__local(op, TN_STR("token_tenant"), tn__uuid_str(r->claims.tenant));
+        tn__local(op, TN_STR("token_session"), tn__uuid_str(r->claims.session));
         tn__batch_add(op, &tn__q_find_session);
     }
 
@@ -314,8 +273,8 @@ ask_database(tn_op *op, resolver *r)
 
 
 /* Columns: tenant_id, realm_id, slug, name, status[, user_id, role]. */
-static tn_err
-tenant_from_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows)
+tn_err
+tn__tenant_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows)
 {
     tn_err err;
 
@@ -336,27 +295,7 @@ tenant_from_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows)
 
 
 static tn_err
-keep(tn_op *op, unsigned *n, tn_str kind, tn_str a, tn_str b,
-     const tn_str *parts, unsigned nparts, uint32_t ttl)
-{
-    tn_err err;
-    tn_zone_cmd *cmd;
-
-    cmd = &op->zone[*n];
-    tn__zone_key(cmd, TN_ZONE_ADD, op, kind, a, b);
-    cmd->ttl_ms = ttl;
-    err = tn__zone_value(&cmd->value, op, parts, nparts);
-
-    if (err == TN_OK && cmd->value.n <= TN_ZONE_VALUE_MAX) {
-        (*n)++;
-    }
-
-    return err;
-}
-
-
-static tn_err
-tenant_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
+tenant_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n)
 {
     tn_err err;
     tn_str parts[4];
@@ -365,11 +304,11 @@ tenant_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
 
     if (rows->nrows == 0) {
         parts[0] = TN__ZONE_NOBODY;
-        return keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""), parts, 1,
-                    UNKNOWN_TTL);
+        return tn__zone_keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""),
+                             parts, 1, UNKNOWN_TTL);
     }
 
-    err = tenant_from_row(&op->tenant, op, rows);
+    err = tn__tenant_row(&op->tenant, op, rows);
     if (err != TN_OK) {
         return err;
     }
@@ -379,51 +318,13 @@ tenant_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
     parts[2] = op->tenant.slug;
     parts[3] = tn__cell(rows, 0, 4);
 
-    return keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""), parts, 4,
-                TENANT_TTL);
-}
-
-
-static tn_err
-session_found(tn_op *op, resolver *r, const tn_rows *rows, unsigned *n)
-{
-    tn_err err;
-    tn_str parts[6];
-
-    r->session_known = 1;
-
-    if (rows->nrows == 0) {
-        return TN_OK;
-    }
-
-    err = tenant_from_row(&r->session_tenant, op, rows);
-
-    if (err == TN_OK) {
-        err = tn__dup(&op->principal.user, tn__cell(rows, 0, 5), op->mem);
-    }
-
-    if (err == TN_OK) {
-        err = tn__dup(&op->principal.role_name, tn__cell(rows, 0, 6), op->mem);
-    }
-
-    if (err != TN_OK) {
-        return err;
-    }
-
-    parts[0] = op->principal.user;
-    parts[1] = op->principal.role_name;
-    parts[2] = r->session_tenant.id;
-    parts[3] = r->session_tenant.realm;
-    parts[4] = r->session_tenant.slug;
-    parts[5] = tn__cell(rows, 0, 4);
-
-    return keep(op, n, TN_STR("session"), text(r->claims.tenant),
-                text(r->claims.session), parts, 6, SESSION_TTL);
+    return tn__zone_keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""),
+                         parts, 4, TENANT_TTL);
 }
 
 
 static void
-database(tn_op *op, resolver *r, const tn_input *input)
+database(tn_op *op, tn__resolver *r, const tn_input *input)
 {
     tn_err err;
     unsigned i, n;
@@ -445,7 +346,7 @@ database(tn_op *op, resolver *r, const tn_input *input)
         if (rows == NULL) {
             return;
         }
-        err = session_found(op, r, rows, &n);
+        err = tn__session_found(op, r, rows, &n);
     }
 
     if (err != TN_OK) {
@@ -459,8 +360,23 @@ database(tn_op *op, resolver *r, const tn_input *input)
 }
 
 
+/* Who has a living session is held to account where it belongs; here they are
+ * a stranger. */
 static void
-settle(tn_op *op, resolver *r)
+mismatch(tn_op *op, tn__resolver *r, const char *detail)
+{
+    if (op->principal.user.p) {
+        op->audit_tenant = r->session_tenant;
+        op->audit_actor = op->principal.user;
+        op->principal.user = TN_NULL;
+    }
+
+    tn__fail(op, TN_E_TENANT_MISMATCH, detail);
+}
+
+
+static void
+settle(tn_op *op, tn__resolver *r)
 {
     if (r->tenant_ref.p && op->tenant.id.p == NULL) {
         tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
@@ -477,9 +393,8 @@ settle(tn_op *op, resolver *r)
     }
 
     if (op->tenant_header.n && op->tenant.id.p &&
-        !(header_is_id(op) ? tn__eqi(op->tenant_header, op->tenant.id)
-                           : tn__eq(op->tenant_header, op->tenant.slug))) {
-        tn__fail(op, TN_E_TENANT_MISMATCH,
+        !header_names(op, &op->tenant)) {
+        mismatch(op, r,
                  "The host and the Tenon-Tenant header name different "
                  "tenants.");
         return;
@@ -502,10 +417,9 @@ settle(tn_op *op, resolver *r)
         return;
     }
 
-    if (op->tenant.id.p && !tn__eq(op->tenant.id, text(r->claims.tenant))) {
-        op->principal.user = TN_NULL;
-        tn__fail(op, TN_E_TENANT_MISMATCH,
-                 "The token belongs to another tenant.");
+    if (op->tenant.id.p &&
+        !tn__eq(op->tenant.id, tn__uuid_str(r->claims.tenant))) {
+        mismatch(op, r, "The token belongs to another tenant.");
         return;
     }
 
@@ -514,7 +428,7 @@ settle(tn_op *op, resolver *r)
         return;
     }
 
-    op->principal.session = text(r->claims.session);
+    op->principal.session = tn__uuid_str(r->claims.session);
     op->principal.role =
         tn__catalogue_role(op->catalogue, op->principal.role_name);
 }
@@ -523,14 +437,14 @@ settle(tn_op *op, resolver *r)
 int
 tn__resolve(tn_op *op, const tn_input *input)
 {
-    resolver *r;
+    tn__resolver *r;
 
     if (op->endpoint->tenantless) {
         return 1;
     }
 
     if (op->step_data == NULL) {
-        op->step_data = tn__zalloc(op->mem, sizeof(resolver));
+        op->step_data = tn__zalloc(op->mem, sizeof(tn__resolver));
         if (op->step_data == NULL) {
             tn__fail(op, TN_E_NOMEM, NULL);
             return 0;
@@ -552,8 +466,12 @@ tn__resolve(tn_op *op, const tn_input *input)
 
         case SESSION:
             if (r->has_claims) {
-                session_cached(op, r, input->values[r->slot_token]);
+                tn__session_cached(op, r, input);
             }
+            break;
+
+        case BESIDE:
+            tn__session_beside(op, r, input);
             ask_database(op, r);
             break;
 
@@ -573,4 +491,21 @@ tn__resolve(tn_op *op, const tn_input *input)
     }
 
     return 0;
+}
+
+
+void
+tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2])
+{
+    unsigned i;
+
+    tn__zone_key(&cmds[0], TN_ZONE_SET, op, TN_STR("tenant"), op->tenant.slug,
+                 TN_STR(""));
+    tn__zone_key(&cmds[1], TN_ZONE_SET, op, TN_STR("tenant_id"), op->tenant.id,
+                 TN_STR(""));
+
+    for (i = 0; i < 2; i++) {
+        cmds[i].value = TN__ZONE_NOBODY;
+        cmds[i].ttl_ms = GONE_TTL;
+    }
 }

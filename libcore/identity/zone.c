@@ -5,8 +5,6 @@
 
 #include "libcore/identity/zone.h"
 
-#define TOMBSTONE_TTL 60000 /* ms: longer than any reader may be late */
-
 
 void
 tn__zone_key(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op, tn_str kind,
@@ -59,38 +57,21 @@ tn__zone_tenant(tn__tenant *tenant, tn_str *rest)
 }
 
 
-void
-tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd)
+tn_err
+tn__zone_keep(tn_op *op, unsigned *n, tn_str kind, tn_str a, tn_str b,
+              const tn_str *parts, unsigned nparts, uint32_t ttl)
 {
-    tn__zone_key(cmd, TN_ZONE_SET, op, TN_STR("session"), op->tenant.id,
-                 op->principal.session);
-    cmd->value = TN__ZONE_NOBODY;
-    cmd->ttl_ms = TOMBSTONE_TTL;
-}
+    tn_err err;
+    tn_zone_cmd *cmd;
 
+    cmd = &op->zone[*n];
+    tn__zone_key(cmd, TN_ZONE_ADD, op, kind, a, b);
+    cmd->ttl_ms = ttl;
+    err = tn__zone_value(&cmd->value, op, parts, nparts);
 
-void
-tn__access_changed(tn_op *op, tn_zone_cmd *cmd, tn_str tenant_id)
-{
-    tn__zone_key(cmd, TN_ZONE_SET, op, TN_STR("access"), tenant_id,
-                 TN_STR(""));
-    cmd->value = tn__new_id(op);
-    cmd->ttl_ms = TOMBSTONE_TTL;
-}
-
-
-void
-tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2])
-{
-    unsigned i;
-
-    tn__zone_key(&cmds[0], TN_ZONE_SET, op, TN_STR("tenant"), op->tenant.slug,
-                 TN_STR(""));
-    tn__zone_key(&cmds[1], TN_ZONE_SET, op, TN_STR("tenant_id"), op->tenant.id,
-                 TN_STR(""));
-
-    for (i = 0; i < 2; i++) {
-        cmds[i].value = TN__ZONE_NOBODY;
-        cmds[i].ttl_ms = TOMBSTONE_TTL;
+    if (err == TN_OK && cmd->value.n <= TN_ZONE_VALUE_MAX) {
+        (*n)++;
     }
+
+    return err;
 }

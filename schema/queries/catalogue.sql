@@ -22,7 +22,7 @@ select role, permission, scope
 
 -- name: catalogue_resources
 select app, name, path, format('%I.%I', schema_name, table_name) as relation,
-       soft_delete, owner_column
+       soft_delete, owner_column, parent, parent_column, search, require_match
   from tenon.resource
  order by app, name;
 

@@ -39,16 +39,18 @@ select json_build_object('id', account.id, 'email', account.email,
                          'slug', organization.slug) as tenant
   from account, organization, logged;
 
--- One row for whoever asks: known or not, member or not.
+-- One row for whoever asks: known or not, member or not. A deleted tenant has
+-- no members.
 -- name: login_find
 select u.id, u.email, u.name, u.password_hash, m.role, t.name
   from (values (1)) always
-  left join tenon.tenant t on t.tenant_id = :tenant::uuid
+  left join tenon.tenant t
+         on t.tenant_id = :tenant::uuid and t.deleted_at is null
   left join tenon."user" u
          on u.realm_id = :realm::uuid and u.email = :email::text
         and u.deleted_at is null and u.status = 'active'
   left join tenon.member m
-         on m.tenant_id = :tenant::uuid and m.user_id = u.id;
+         on m.tenant_id = t.tenant_id and m.user_id = u.id;
 
 -- name: login_done
 with attempt as (
@@ -69,6 +71,7 @@ select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.session',
                        opened.id, null, null, null, null, :salt::bytea)
   from opened;
 
+-- The attempt is always counted, the event is for those that are notable.
 -- name: login_failed
 with attempt as (
        insert into tenon.login_attempt (realm_id, key, failures)
@@ -77,9 +80,10 @@ with attempt as (
        do update set failures = login_attempt.failures + 1, last_at = now()
        returning failures)
 select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.user',
-                       :user_id::uuid, null, null, null, null, :salt::bytea,
-                       'failure')
-  from attempt;
+                       :user_id::uuid, null, null, null, :metadata::jsonb,
+                       :salt::bytea, 'failure')
+  from attempt
+ where :metadata::jsonb is not null;
 
 -- name: logout
 with closed as (

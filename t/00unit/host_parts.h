@@ -286,6 +286,29 @@ host_zone_find(host *h, const unsigned char *key)
 }
 
 
+/* In the place of one that is over, if there is one. */
+static inline host_entry *
+host_zone_add(host *h, const tn_zone_cmd *cmd, tn_str value)
+{
+    unsigned i;
+    host_entry *entry;
+
+    for (i = 0; i < h->nzone && h->zone[i].until > h->now; i++) {
+    }
+
+    assert_true(i < HOST_ZONE_MAX);
+    h->nzone += i == h->nzone;
+    entry = &h->zone[i];
+    memset(entry, 0, sizeof(*entry));
+    memcpy(entry->key, cmd->key, TN_ZONE_KEY_LEN);
+    memcpy(entry->value, value.p, value.n);
+    entry->n = value.n;
+    entry->until = h->now + (int64_t) cmd->ttl_ms * 1000;
+
+    return entry;
+}
+
+
 static inline void
 host_zone(host *h, const tn_want *want, tn_input *input)
 {
@@ -305,22 +328,30 @@ host_zone(host *h, const tn_want *want, tn_input *input)
             continue;
         }
 
-        assert_in_range(cmd->value.n, 1, TN_ZONE_VALUE_MAX);
         assert_true(cmd->ttl_ms > 0);
+
+        if (cmd->verb == TN_ZONE_COUNT) {
+            if (entry == NULL) {
+                entry = host_zone_add(h, cmd, TN_STR("0"));
+            }
+
+            entry->n = (size_t) snprintf(entry->value, sizeof(entry->value),
+                                         "%d", atoi(entry->value) + 1);
+            input->values[i] = (tn_str){ entry->value, entry->n };
+            continue;
+        }
+
+        assert_in_range(cmd->value.n, 1, TN_ZONE_VALUE_MAX);
 
         if (entry && cmd->verb == TN_ZONE_ADD) {
             continue;
         }
 
-        if (entry == NULL) {
-            assert_true(h->nzone < HOST_ZONE_MAX);
-            entry = &h->zone[h->nzone++];
+        if (entry) {
+            entry->until = 0;
         }
 
-        memcpy(entry->key, cmd->key, TN_ZONE_KEY_LEN);
-        memcpy(entry->value, cmd->value.p, cmd->value.n);
-        entry->n = cmd->value.n;
-        entry->until = h->now + (int64_t) cmd->ttl_ms * 1000;
+        host_zone_add(h, cmd, cmd->value);
     }
 }
 

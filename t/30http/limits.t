@@ -84,8 +84,10 @@ subtest 'a refused POST takes its body with it' => sub {
 
 subtest 'the access log tells who' => sub {
     my $id = $s->request(GET => 'me', as => 'dave')->json->{id};
+    my $trace = '0af7651916cd43dd8448eb211c80319c';
+    my @trace = (traceparent => "00-$trace-b7ad6b7169203331-01");
     my $r = $s->request(GET => 'tasks', as => 'dave', headers => [
-                            'X-Request-Id' => 'find-me']);
+                            'X-Request-Id' => 'find-me', @trace]);
     my $seek = sub {
         my ($request_id) = @_;
         open my $in, '<', $s->access_log or die "access log: $!\n";
@@ -99,6 +101,7 @@ subtest 'the access log tells who' => sub {
     is $row->{user}, $id, 'user';
     is "$row->{status} $row->{method} $row->{path}", '200 GET /api/v1/tasks',
         'status, method, path';
+    is $row->{trace_id}, $trace, 'trace';
     like $row->{duration}, qr{\A\d+(?:\.\d+)?\z}, 'duration';
 
     $s->request(GET => 'tasks', at => 'acme', token => 'garbage',
@@ -107,12 +110,20 @@ subtest 'the access log tells who' => sub {
     $row = $seek->('a-refusal');
     is "$row->{status} $row->{tenant} [$row->{user}]", '401 acme []',
         'refused: the tenant, and nobody';
+    is $row->{trace_id}, '', 'of no trace';
 
     $s->request(GET => '/few/v1/me', as => 'alice',
-                headers => ['X-Request-Id' => 'too-many']);
+                headers => ['X-Request-Id' => 'too-many', @trace]);
     $s->wait_until(2, sub { %{ $seek->('too-many') } });
     $row = $seek->('too-many');
     is "$row->{status} $row->{tenant}", '429 acme', 'limited: the tenant';
+    is $row->{trace_id}, $trace, 'and the trace';
+
+    $s->request(GET => 'me', as => 'dave', headers => [
+                    'X-Request-Id' => 'no-trace',
+                    traceparent => "00-$trace\"x-b7ad6b7169203331-01"]);
+    $s->wait_until(2, sub { %{ $seek->('no-trace') } });
+    is $seek->('no-trace')->{trace_id}, '', 'one that is none is not logged';
 };
 
 done_testing;

@@ -50,6 +50,7 @@ accepted('the module without a directive', '');
 accepted('everything that it needs', $all, 'location /api/ { tenon; }');
 accepted('all directives', "$all
     tenon_base_domain Tenon.Localhost; tenon_pool_size 100;
+    tenon_cors_origins https://app.example.com http://localhost:5173;
     tenon_queue_size 1; tenon_queue_timeout 500ms; tenon_connect_timeout 1s;
     tenon_timeout 1m; tenon_hash_jobs 64; tenon_hash_queue 1;",
     'location /api/ { tenon; } location = /p { internal; tenon_problem; }');
@@ -113,6 +114,7 @@ my %value = (
     tenon_zone            => 'other:1m',
     tenon_database        => 'dbname=x',
     tenon_base_domain     => 'example.com',
+    tenon_cors_origins    => '*',
     tenon_signing_key     => "$dir/good.key",
     tenon_secret          => "$dir/good.key",
     tenon_pool_size       => '4',
@@ -153,6 +155,32 @@ for my $domain ('""', '.example.com', 'example.com.', 'a..b', 'a_b', 'a/b') {
     refused("base domain $domain", "tenon_base_domain $domain;", '',
         qr/invalid domain name/);
 }
+
+accepted("origin $_", "tenon_cors_origins $_;")
+    for 'http://localhost', 'http://localhost:443', 'https://a.example:80',
+        'http://127.0.0.1:65535', 'https://[::1]:8443', 'https://xn--bcher-kva.example';
+
+for my $origin ('""', 'example.com', '//example.com', 'null', '**',
+                'ftp://example.com', 'HTTPS://example.com',
+                'https://', 'http:///', 'https://example.com/',
+                'https://example.com/app', 'https://example.com?x',
+                'https://Example.com', 'https://*.example.com',
+                'https://example.com.', 'https://.example.com', 'https://a..b',
+                'https://me@example.com', '"https://a.example b.example"',
+                'https://example.com:', 'https://example.com:0',
+                'https://example.com:443', 'http://example.com:80',
+                'https://example.com:08443', 'https://example.com:65536',
+                'https://example.com:x', 'https://:443', 'https://[::1',
+                'https://[]', 'https://[::1]8443', 'https://[g]') {
+    refused("origin $origin", "tenon_cors_origins http://fine.example $origin;",
+        '', qr/invalid origin "\Q${\($origin =~ tr,",,dr)}\E", it must be/);
+}
+refused("origins $_", "tenon_cors_origins $_;", '',
+    qr/"\*" is all origins: no other .* in "tenon_cors_origins" directive/)
+    for '* https://a.example', 'https://a.example *', '* *';
+refused('an origin twice', 'tenon_cors_origins https://a.example
+    https://b.example https://a.example;', '',
+    qr/duplicate origin "https:\/\/a\.example"/);
 
 my %bounds = (
     tenon_pool_size  => [1, 100],

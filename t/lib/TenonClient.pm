@@ -167,10 +167,15 @@ sub _chunks {
     my ($self) = @_;
     my $body = '';
     for (;;) {
-        until ($self->{buffer} =~ s/\A([0-9a-fA-F]+)\r\n//) {
+        my $size;
+        until (defined $size) {
+            if ($self->{buffer} =~ s/\A([0-9a-fA-F]+)\r\n//) {
+                $size = hex $1;
+                next;
+            }
             $self->_fill or die "half a chunk\n";
         }
-        my $chunk = $self->_take(hex($1) + 2);
+        my $chunk = $self->_take($size + 2);
         return $body if $chunk eq "\r\n";
         $body .= substr $chunk, 0, -2;
     }

@@ -1,4 +1,4 @@
--- TeamOS: projects and their tasks.
+-- TeamOS: projects, their tasks, and what is said about them.
 --
 -- Plain tables; what the API makes of them is said in 20_declarations.sql.
 -- Safe to run again: a change to a table that holds data is an ALTER of its
@@ -7,7 +7,7 @@
 create schema if not exists teamos;
 
 comment on schema teamos is
-    'TeamOS: projects and tasks of a team';
+    'TeamOS: projects and tasks of a team, with comments';
 
 
 create table if not exists teamos.project (
@@ -55,3 +55,23 @@ comment on table teamos.task is
     'One piece of work in a project';
 comment on column teamos.task.assignee_id is
     'A member''s user_id';
+
+
+create table if not exists teamos.comment (
+    tenant_id   uuid        not null references tenon.tenant,
+    id          uuid        not null default tenon.uuid7(),
+    task_id     uuid        not null,
+    content     text        not null,
+    version     bigint      not null default 1,
+    created_at  timestamptz not null default now(),
+    created_by  uuid,
+    updated_at  timestamptz not null default now(),
+    deleted_at  timestamptz,
+
+    primary key (tenant_id, id),
+
+    foreign key (tenant_id, task_id) references teamos.task
+);
+
+comment on table teamos.comment is
+    'What somebody says about a task';

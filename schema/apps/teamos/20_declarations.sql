@@ -6,7 +6,7 @@ select tenon.app_begin('teamos');
 -- Projects
 
 select tenon.resource('teamos.project', path => 'projects',
-                      soft_delete => true);
+                      soft_delete => true, search => '{name}');
 
 select tenon.field('teamos.project', 'name', min => 1, max => 200);
 
@@ -19,7 +19,7 @@ select tenon.allow('member', 'project', '{update,delete}', scope => 'own');
 -- Tasks
 
 select tenon.resource('teamos.task', path => 'tasks', parent => 'project',
-                      soft_delete => true);
+                      soft_delete => true, search => '{title}');
 
 select tenon.field('teamos.task', 'project_id',  filter => true);
 select tenon.field('teamos.task', 'title',       min => 1, max => 200);
@@ -35,6 +35,20 @@ select tenon.allow('owner',  'task', '{read,create,update,delete,restore,history
 select tenon.allow('admin',  'task', '{read,create,update,delete,restore,history}');
 select tenon.allow('member', 'task', '{read,create}');
 select tenon.allow('member', 'task', '{update,delete}', scope => 'own');
+
+
+-- Comments
+
+select tenon.resource('teamos.comment', path => 'comments', parent => 'task',
+                      soft_delete => true, search => '{content}');
+
+select tenon.field('teamos.comment', 'task_id', filter => true);
+select tenon.field('teamos.comment', 'content', min => 1, max => 10000);
+
+select tenon.allow('owner',  'comment', '{read,create,update,delete,restore,history}');
+select tenon.allow('admin',  'comment', '{read,create,update,delete,restore,history}');
+select tenon.allow('member', 'comment', '{read,create}');
+select tenon.allow('member', 'comment', '{update,delete}', scope => 'own');
 
 
 select tenon.app_end('teamos');

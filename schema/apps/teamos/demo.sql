@@ -11,8 +11,8 @@
 --
 -- Does nothing when the slug acme is taken, so that it never touches what
 -- somebody has made of it. Ids are UUIDv7 in shape, and readable: the last
--- group tells what it is (1 tenant, 2 user, 3 member, 4 project, 5 task), the
--- second whose (000a acme, 000b globex).
+-- group tells what it is (1 tenant, 2 user, 3 member, 4 project, 5 task, 7
+-- comment), the second whose (000a acme, 000b globex).
 
 do $$
 declare
@@ -106,6 +106,21 @@ begin
            ) as t (id, project, title, priority, status, assignee, age, creator);
 
 
+    insert into teamos.comment
+           (tenant_id, id, task_id, content, created_at, created_by)
+    select acme,
+           ('01900000-000a-7000-8000-000000000' || c.id)::uuid,
+           ('01900000-000a-7000-8000-000000000' || c.task)::uuid,
+           c.content, now() - c.age::interval, c.creator
+      from (values
+            ('701', '502', 'The first draft is in the shared folder.',   '70 hours', alice),
+            ('702', '502', 'Looks good. The headline could be shorter.', '69 hours', bob),
+            ('703', '506', 'Happens on every third start here.',         '58 hours', carol),
+            ('704', '506', 'A trace is attached to the build log.',      '57 hours', bob),
+            ('705', '508', 'Two offers so far; a third one is coming.',  '30 hours', carol)
+           ) as c (id, task, content, age, creator);
+
+
     perform set_config('tenon.tenant', globex::text, true);
     perform set_config('tenon.actor',  dave::text, true);
 
@@ -132,6 +147,12 @@ begin
             'Find a launch site', 'urgent', dave),
            (globex, '01900000-000b-7000-8000-000000000502', rocket,
             'Hire an astronaut',  'medium', dave);
+
+    insert into teamos.comment
+           (tenant_id, id, task_id, content, created_by)
+    values (globex, '01900000-000b-7000-8000-000000000701',
+            '01900000-000b-7000-8000-000000000501',
+            'As close to the equator as we can get.', dave);
 
     perform set_config('tenon.tenant', '', true);
     perform set_config('tenon.realm',  '', true);
