@@ -129,7 +129,7 @@ sub script {
 sub create_values {
     my ($sql) = @_;
     my ($columns, $values) =
-        $sql =~ /insert into teamos\."?task"? as t \((.*?)\) select (.*?) from ref/
+        $sql =~ /insert into teamos\."?task"? as t \((.*?)\) select (.*?) from idem, ref/
         or die "createTask is not what this script knows\n";
     my @columns = map { s/["\s]//gr } split /,/, $columns;
     my %by_name;
@@ -152,7 +152,10 @@ sub create_values {
     my ($event) = $sql =~ /user_agent\) select '$acme'::uuid, \$(\d+)::uuid/
         or die "createTask writes no event body that this script knows\n";
     $sql =~ s/\$$event\b::uuid/(select id from done)/g;
-    $sql =~ s/\$\d+::bytea/'\\x00112233445566778899aabbccddeeff'::bytea/g;
+    my ($salt) = $sql =~ /tenon\.commitment\(\$(\d+)::bytea/
+        or die "createTask salts no event\n";
+    $sql =~ s/\$$salt\b/'\\x00112233445566778899aabbccddeeff'/g;
+    $sql =~ s/\$\d+::bytea/null::bytea/g; # no Idempotency-Key
     $sql =~ s/\$\d+::(text|uuid)/null::$1/g;
     return $sql;
 }
