@@ -61,8 +61,8 @@ TN_API tn_err tn_catalogue_new(tn_catalogue **cat, tn_core *core,
 
 /* What lets a page of another origin read an answer: headers to add to one
  * that the host makes itself (an op's responses have them). Returns how many,
- * at most TN_CORS_HEADERS_MAX; 0 where the origin is absent or not allowed.
- * The origin is borrowed. */
+ * at most TN_CORS_HEADERS_MAX: Vary alone where the origin is absent or not
+ * allowed, none where no origin is. The origin is borrowed. */
 #define TN_CORS_HEADERS_MAX 3
 TN_API unsigned tn_cors_headers(tn_header *out, const tn_core *core,
                                 tn_str origin);

@@ -41,20 +41,26 @@ tn_cors_headers(tn_header *out, const tn_core *core, tn_str origin)
 {
     tn_str answer;
 
-    answer = allowed(core, origin);
-    if (answer.p == NULL) {
+    if (core->cors_origins.p == NULL) {
         return 0;
     }
 
-    out[0] = (tn_header){ TN_STR("Access-Control-Allow-Origin"), answer };
-    out[1] = (tn_header){
+    /* also for nobody: what a cache keeps of one is not for another */
+    out[0] = (tn_header){ TN_STR("Vary"), TN_STR("Origin") };
+
+    answer = allowed(core, origin);
+    if (answer.p == NULL) {
+        return 1;
+    }
+
+    out[1] = (tn_header){ TN_STR("Access-Control-Allow-Origin"), answer };
+    out[2] = (tn_header){
         TN_STR("Access-Control-Expose-Headers"),
         TN_STR("ETag, Idempotency-Replayed, Link, Location, Retry-After, "
                "traceparent, X-Request-Id")
     };
-    out[2] = (tn_header){ TN_STR("Vary"), TN_STR("Origin") };
 
-    return tn__eq(answer, TN_STR("*")) ? 2 : 3;
+    return 3;
 }
 
 

@@ -7,14 +7,6 @@
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-/* ASCII on both sides of the @: what a mail server takes, and what folds to
- * lower case the same way everywhere. */
-#define EMAIL_PATTERN "^[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,189}\\z"
-/* A host's label: no UUID (Tenon-Tenant takes ids as well) and no "xn--". */
-#define SLUG_PATTERN                        \
-    "^(?![0-9a-f]{8}-[0-9a-f]{4}-)(?!..--)" \
-    "[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])\\z"
-
 /* What anybody may send without having signed in is read small. */
 #define PUBLIC_BODY_MAX 16384
 
@@ -37,7 +29,7 @@ static const tn__field organization_fields[] = {
       .min = 3,
       .has_max = 1,
       .max = 63,
-      .pattern = SLUG_PATTERN },
+      .pattern = TN__SLUG_PATTERN },
 };
 
 static const tn__field signup_input[] = {
@@ -46,7 +38,7 @@ static const tn__field signup_input[] = {
       .create = 1,
       .required = 1,
       .lower = 1,
-      .pattern = EMAIL_PATTERN },
+      .pattern = TN__EMAIL_PATTERN },
     { .name = TN_STR_C("password"),
       .type = TN__TYPE_TEXT,
       .create = 1,
@@ -68,6 +60,22 @@ static const tn__field signup_input[] = {
       .required = 1,
       .fields = organization_fields,
       .nfields = COUNT(organization_fields) },
+};
+
+static const tn__conflict signup_conflicts[] = {
+    { .constraint = TN_STR_C("user_email_key"),
+      .err = TN_E_EMAIL_TAKEN,
+      .pointer = TN_STR_C("/email"),
+      .fault = TN_F_DUPLICATE },
+    { .constraint = TN_STR_C("tenant_slug_pkey"),
+      .err = TN_E_SLUG_TAKEN,
+      .pointer = TN_STR_C("/organization/slug"),
+      .fault = TN_F_DUPLICATE },
+    { .constraint = TN_STR_C("tenant_slug_reserved"),
+      .err = TN_E_INVALID_FIELDS,
+      .pointer = TN_STR_C("/organization/slug"),
+      .fault = TN_F_NOT_IN_SET,
+      .detail = "is reserved" },
 };
 
 static const tn__field signup_output[] = {
@@ -99,17 +107,6 @@ static const tn__field me_output[] = {
     { .name = TN_STR_C("version"), .type = TN__TYPE_TEXT }, /* ETag only */
 };
 
-static const tn__field tenant_output[] = {
-    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
-    { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
-    { .name = TN_STR_C("slug"), .type = TN__TYPE_TEXT, .out = 1 },
-    { .name = TN_STR_C("status"), .type = TN__TYPE_TEXT, .out = 1 },
-    { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
-    { .name = TN_STR_C("created_at"), .type = TN__TYPE_TIME, .out = 1 },
-    { .name = TN_STR_C("created_by"), .type = TN__TYPE_UUID, .out = 1 },
-    { .name = TN_STR_C("updated_at"), .type = TN__TYPE_TIME, .out = 1 },
-};
-
 
 static const tn__endpoint endpoints[] = {
     { .operation = TN_STR_C("signUp"),
@@ -123,6 +120,10 @@ static const tn__endpoint endpoints[] = {
       .output = signup_output,
       .noutput = COUNT(signup_output),
       .stmt = &tn__q_signup,
+      .action = TN_STR_C("tenant.created"),
+      .conflicts = signup_conflicts,
+      .nconflicts = COUNT(signup_conflicts),
+      .unkeyed = 1,
       .tenantless = 1,
       .base_domain = 1,
       .body_max = PUBLIC_BODY_MAX,
@@ -133,6 +134,8 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "public",
       .kind = TN__KIND_STEP,
       .step = tn__step_login,
+      .action = TN_STR_C("user.login"),
+      .unkeyed = 1,
       .body_max = PUBLIC_BODY_MAX,
       .input = login_input,
       .ninput = COUNT(login_input),
@@ -143,6 +146,8 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "authenticated",
       .kind = TN__KIND_STEP,
       .step = tn__step_logout,
+      .action = TN_STR_C("user.logout"),
+      .unkeyed = 1,
       .cache_control = TN_STR_C("no-store") },
     { .operation = TN_STR_C("getMe"),
       .method = TN_STR_C("GET"),
@@ -152,14 +157,6 @@ static const tn__endpoint endpoints[] = {
       .stmt = &tn__q_me,
       .output = me_output,
       .noutput = COUNT(me_output) },
-    { .operation = TN_STR_C("getTenant"),
-      .method = TN_STR_C("GET"),
-      .path = TN_STR_C("/v1/tenant"),
-      .permission_name = "tenon.tenant:read",
-      .kind = TN__KIND_READ,
-      .stmt = &tn__q_tenant,
-      .output = tenant_output,
-      .noutput = COUNT(tenant_output) },
 };
 
 const tn__slice tn__identity_slice = { endpoints, COUNT(endpoints) };

@@ -9,6 +9,14 @@
 
 extern const tn__slice tn__identity_slice;
 
+/* ASCII on both sides of the @: what a mail server takes, and what folds to
+ * lower case the same way everywhere. */
+#define TN__EMAIL_PATTERN "^[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,189}\\z"
+/* A host's label: no UUID (Tenon-Tenant takes ids as well) and no "xn--". */
+#define TN__SLUG_PATTERN                    \
+    "^(?![0-9a-f]{8}-[0-9a-f]{4}-)(?!..--)" \
+    "[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])\\z"
+
 /* What a verified access token says. */
 typedef struct tn__claims {
     char user[TN__UUID_TEXT];
@@ -27,6 +35,10 @@ tn_err tn__token_verify(tn__claims *out, const tn_op *op, tn_str token);
 /* Finds tenant and principal. Called until it returns 1 (both are settled as
  * far as the endpoint needs them) or the op has failed or wishes. */
 int tn__resolve(tn_op *op, const tn_input *input);
+/* A tenant from a row that begins tenant_id, realm_id, slug, name, status. */
+tn_err tn__tenant_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows);
+/* Whether host and header name the op's tenant, or none at all. */
+int tn__tenant_agrees(const tn_op *op);
 /* A zone command that makes the principal's session dead on this node. */
 void tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd);
 /* One that has every session of the tenant looked up anew on this node: run it
@@ -39,6 +51,13 @@ void tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2]);
 void tn__step_signup(tn_op *op, const tn_input *input);
 void tn__step_login(tn_op *op, const tn_input *input);
 void tn__step_logout(tn_op *op, const tn_input *input);
+
+/* Binds :session_id and :session_ttl of a new session of the op's principal; 0
+ * when the op has failed. */
+int tn__open_session(tn_op *op);
+/* Finishes with what login answers: a token of that session. */
+void tn__respond_session(tn_op *op, tn_str email, tn_str name,
+                         tn_str tenant_name);
 
 /* A job for op->job; 0 when the op has failed. `hash` absent: HASH. */
 int tn__want_password(tn_op *op, tn_str password, tn_str hash);

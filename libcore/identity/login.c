@@ -121,8 +121,6 @@ static void
 settle(tn_op *op, const tn_input *input)
 {
     login *l;
-    tn__buf ttl;
-    tn_str text;
 
     l = op->step_data;
     tn__local(op, TN_STR("attempt_key"), attempt_key(op));
@@ -138,19 +136,13 @@ settle(tn_op *op, const tn_input *input)
 
     op->state = ANSWER;
 
-    tn__buf_init(&ttl, op->mem, 24);
-    tn__buf_int(&ttl, op->core->conf.session_ttl);
-    if (tn__buf_str(&text, &ttl) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
+    op->principal.user = l->found[FOUND_ID];
+    tn__local(op, TN_STR("user_id"), op->principal.user);
+
+    if (!tn__open_session(op)) {
         return;
     }
 
-    op->principal.user = l->found[FOUND_ID];
-    op->principal.session = tn__new_id(op);
-
-    tn__local(op, TN_STR("user_id"), op->principal.user);
-    tn__local(op, TN_STR("session_id"), op->principal.session);
-    tn__local(op, TN_STR("session_ttl"), text);
     tn__batch_begin(op, 1, 1);
     tn__batch_add(op, &tn__q_login_done);
     tn__want_db(op);
@@ -206,19 +198,9 @@ record(tn_op *op, const tn_input *input)
 
 
 static void
-member(tn__buf *out, const char *open, tn_str value)
-{
-    tn__buf_add(out, (tn_str){ open, strlen(open) });
-    tn__buf_json(out, value);
-}
-
-
-static void
 answer(tn_op *op, const tn_input *input)
 {
     login *l;
-    tn__buf out;
-    tn_str token, json;
 
     if (tn__rows(op, input, 1) == NULL) {
         return;
@@ -232,32 +214,8 @@ answer(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (tn__token_sign(&token, op,
-                       op->request->now / 1000000 + op->core->conf.token_ttl) !=
-        TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return;
-    }
-
-    tn__buf_init(&out, op->mem, 1024);
-    member(&out, "{\"access_token\":", token);
-    tn__buf_lit(&out, ",\"token_type\":\"Bearer\",\"expires_in\":");
-    tn__buf_int(&out, op->core->conf.token_ttl);
-    tn__buf_lit(&out, ",\"refresh_token\":null");
-    member(&out, ",\"user\":{\"id\":", op->principal.user);
-    member(&out, ",\"email\":", l->found[FOUND_EMAIL]);
-    member(&out, ",\"name\":", l->found[FOUND_NAME]);
-    member(&out, "},\"tenant\":{\"id\":", op->tenant.id);
-    member(&out, ",\"name\":", l->found[FOUND_TENANT_NAME]);
-    member(&out, ",\"slug\":", op->tenant.slug);
-    tn__buf_lit(&out, "}}");
-
-    if (tn__buf_str(&json, &out) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return;
-    }
-
-    tn__respond(op, 200, json);
+    tn__respond_session(op, l->found[FOUND_EMAIL], l->found[FOUND_NAME],
+                        l->found[FOUND_TENANT_NAME]);
 }
 
 

@@ -435,6 +435,18 @@ settle(tn_op *op, tn__resolver *r)
 
 
 int
+tn__tenant_agrees(const tn_op *op)
+{
+    tn_str slug;
+
+    slug = host_slug(op);
+
+    return (slug.p == NULL || tn__eq(slug, op->tenant.slug)) &&
+           (op->tenant_header.n == 0 || header_names(op, &op->tenant));
+}
+
+
+int
 tn__resolve(tn_op *op, const tn_input *input)
 {
     tn__resolver *r;

@@ -37,8 +37,6 @@ void tn__session_beside(tn_op *op, tn__resolver *r, const tn_input *input);
 /* Takes the directory's answer and adds a command that keeps it. */
 tn_err
 tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n);
-/* Columns: tenant_id, realm_id, slug, name, status. */
-tn_err tn__tenant_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows);
 
 /* A UUID as claims hold it. */
 static inline tn_str

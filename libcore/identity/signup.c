@@ -1,7 +1,8 @@
 /*
  * signup.c: a user and a first organization. Two steps: hash, write. Every id
  * is made up front, so the write is one statement and every conflict is a
- * unique violation that leaves nothing behind.
+ * unique violation that leaves nothing behind: its constraint tells which
+ * field to blame (signup_conflicts in endpoints.c).
  */
 
 #include "libcore/identity/identity.h"
@@ -65,39 +66,6 @@ write(tn_op *op, const tn_input *input)
 }
 
 
-/* What the tables refuse, by the name of the constraint; 1 if it was one. */
-static int
-conflict(tn_op *op, const tn_reply *reply)
-{
-    if (reply == NULL || reply->outcome != TN_DB_ERROR) {
-        return 0;
-    }
-
-    if (tn__eq(reply->constraint, TN_STR("user_email_key"))) {
-        tn__fault_field(op, TN_STR("email"), TN_F_DUPLICATE, NULL);
-        tn__fail(op, TN_E_EMAIL_TAKEN,
-                 "There is an account with this e-mail address.");
-        return 1;
-    }
-
-    if (tn__eq(reply->constraint, TN_STR("tenant_slug_pkey"))) {
-        tn__fault(op, TN_STR("/organization/slug"), TN_F_DUPLICATE, NULL);
-        tn__fail(op, TN_E_SLUG_TAKEN,
-                 "There is an organization with this slug.");
-        return 1;
-    }
-
-    if (tn__eq(reply->constraint, TN_STR("tenant_slug_reserved"))) {
-        tn__fault(op, TN_STR("/organization/slug"), TN_F_NOT_IN_SET,
-                  "is reserved");
-        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
-        return 1;
-    }
-
-    return 0;
-}
-
-
 void
 tn__step_signup(tn_op *op, const tn_input *input)
 {
@@ -118,10 +86,6 @@ tn__step_signup(tn_op *op, const tn_input *input)
         /* neither was born: no log may name them */
         memset(&op->tenant, 0, sizeof(op->tenant));
         memset(&op->principal, 0, sizeof(op->principal));
-    }
-
-    if (conflict(op, input->reply)) {
-        return;
     }
 
     rows = tn__rows(op, input, 1);

@@ -292,7 +292,8 @@ platform_endpoint(tn__compiler *c, tn__endpoint *e)
 
     err = copy_resource(c, &e->resource);
 
-    if (err == TN_OK && e->output == NULL && e->kind != TN__KIND_DELETE) {
+    if (err == TN_OK && e->output == NULL && e->kind != TN__KIND_DELETE &&
+        e->status != 204) {
         e->output = e->resource->fields;
         e->noutput = e->resource->nfields;
     }

@@ -6,6 +6,7 @@
 
 #include "libcore/op/op.h"
 #include "libcore/identity/identity.h"
+#include "libcore/people/people.h"
 #include "libcore/resource/resource.h"
 
 #include <sodium.h>
@@ -187,6 +188,9 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
         tn__service_slice,
         tn__identity_slice,
         tn__audit_slice,
+        tn__members_slice,
+        tn__invitations_slice,
+        tn__tenants_slice,
     };
 
     *cat = NULL;

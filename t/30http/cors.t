@@ -60,9 +60,12 @@ sub readable {
     push @wrong, 'cookies are asked for'
         if $r->header('Access-Control-Allow-Credentials');
 
+    push @wrong, 'Vary is given twice for Origin'
+        if 1 < grep { $_ eq 'origin' } words($r, 'Vary');
+
     my %exposed = map { $_ => 1 } words($r, 'Access-Control-Expose-Headers');
-    for my $header (qw(ETag Location X-Request-Id Retry-After Allow
-                       Idempotency-Replayed WWW-Authenticate)) {
+    for my $header (qw(ETag Location Link X-Request-Id Retry-After
+                       Idempotency-Replayed traceparent)) {
         next if !defined $r->header($header);
         push @wrong, "$header is not exposed" if !$exposed{ lc $header };
     }

@@ -10,6 +10,7 @@ use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
 use JSON::PP qw(decode_json);
+use POSIX ();
 use Test::More;
 use TenonCheck;
 use TenonServer ();
@@ -31,7 +32,7 @@ my $get = sub {
     return $s->request(GET => '/few/v1/me', as => $who, %o);
 };
 
-$s->token($_) for qw(alice bob dave);
+$s->token($_) for qw(alice bob carol dave);
 
 status_is $get->('alice'), 200, "request $_ of acme" for 1 .. $allowed;
 
@@ -80,6 +81,29 @@ subtest 'a refused POST takes its body with it' => sub {
     problem_is $c->response, 429, 'rate_limited', 'a 429';
     $c->write($s->bytes(GET => 'tenant', as => 'alice'));
     is $c->response->json->{slug}, 'acme', "the next request's own answer";
+};
+
+# A flood of what isn't allowed must not become a flood of events.
+subtest 'all workers count together what a member is refused' => sub {
+    my @children;
+    for (1 .. 4) {
+        my $pid = fork // die "fork: $!\n";
+        if ($pid == 0) {
+            $s->request(GET => 'audit/events', as => 'carol') for 1 .. 26;
+            POSIX::_exit(0);
+        }
+        push @children, $pid;
+    }
+    waitpid $_, 0 for @children;
+
+    is $s->psql("
+        select string_agg(n::text, ' ' order by n)
+          from (select (b.metadata->>'attempts')::int as n
+                  from tenon.event e
+                  join tenon.event_body b on b.event_id = e.id
+                 where e.outcome = 'refused'
+                   and b.metadata->>'code' = 'forbidden') x"),
+        '1 2 3 4 5 6 7 8 9 10 100', 'of 104 refusals 11 are written down';
 };
 
 subtest 'the access log tells who' => sub {

@@ -18,6 +18,9 @@ package TenonServer;
 #     $s->curl('-i', $s->https('acme', 'me'));
 #     $s->psql('select ...');               # as superuser; role => 'tenon_api'
 #     $s->shell('as_pg pg_ctl ...');        # with scripts/common.sh around it
+#     $s->tenonctl('purge');                # as tenon_owner; its output
+#     $s->mailed('erin@initech.test');      # the last secret sent there
+#     $s->endpoints;                        # rows of openapi.json: method, path
 #     $s->workers; $s->alone($pid, sub { }); # only this worker runs meanwhile
 #
 # TenonServer->new(main => '...', http => '...', server => '...') adds lines to
@@ -29,6 +32,7 @@ use warnings;
 
 use File::Temp ();
 use IO::Socket::INET ();
+use JSON::PP ();
 use POSIX ();
 use Scalar::Util ();
 use Time::HiRes qw(sleep time);
@@ -214,6 +218,74 @@ sub shell {
     local @ENV{ keys %{ $self->{env} } } = values %{ $self->{env} };
     return _output('bash', '-c', ". \"\$0/scripts/common.sh\"\n$text", $root,
                    @arg);
+}
+
+sub tenonctl {
+    my ($self, $command, @arg) = @_;
+    return $self->shell('
+        command=$1
+        shift
+        tenonctl_as "$pg_user" $command --database "$owner_db" "$@"',
+        $command, @arg);
+}
+
+# The secret that was last mailed to an address: `tenonctl outbox --json`
+# prints a line for each, oldest first.
+sub mailed {
+    my ($self, $address) = @_;
+    my @mail = grep { $_->{email} eq $address }
+        map { JSON::PP::decode_json($_) }
+        grep { /\S/ } split /\n/, $self->tenonctl('outbox', '--json');
+    die "nothing was mailed to $address\n" if !@mail;
+    return $mail[-1]{token};
+}
+
+
+# ---- what is served ----
+
+sub openapi {
+    my ($self) = @_;
+    return $self->{openapi} //= $self->request(
+        GET => 'openapi.json', host => 'tenon.localhost')->json;
+}
+
+# Every operation: { name => "GET /v1/tasks", method, path, operation =>
+# "listTasks" }, by name.
+sub endpoints {
+    my ($self) = @_;
+    my $paths = $self->openapi->{paths};
+    my @rows;
+    for my $path (sort keys %$paths) {
+        for my $method (qw(get post put patch delete)) {
+            my $operation = $paths->{$path}{$method} or next;
+            push @rows, { name => uc($method) . " $path", path => $path,
+                          method => uc $method,
+                          operation => $operation->{operationId},
+                          description => $operation };
+        }
+    }
+    return sort { $a->{name} cmp $b->{name} } @rows;
+}
+
+# A JSON schema of openapi.json with its $refs replaced, all of its members in
+# one place.
+sub schema {
+    my ($self, $schema) = @_;
+    while (my $ref = $schema->{'$ref'}) {
+        my $at = $self->openapi;
+        $at = $at->{$_} // die "openapi.json: no $ref\n"
+            for grep { $_ ne '#' } split m{/}, $ref;
+        $schema = $at;
+    }
+    return $schema if !$schema->{allOf};
+    my %all = %$schema;
+    for my $part (map { $self->schema($_) } @{ delete $all{allOf} }) {
+        $all{properties} = { %{ $all{properties} || {} },
+                             %{ $part->{properties} || {} } };
+        $all{required} = [@{ $all{required} || [] },
+                          @{ $part->{required} || [] }];
+    }
+    return \%all;
 }
 
 

@@ -1,0 +1,304 @@
+/*
+ * tenants.c: the tenant itself, further ones, and the way from one to another.
+ */
+
+#include "libcore/identity/identity.h"
+#include "libcore/people/people.h"
+#include "gen/queries.h"
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+
+static const tn__field tenant_fields[] = {
+    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
+    { .name = TN_STR_C("name"),
+      .type = TN__TYPE_TEXT,
+      .out = 1,
+      .create = 1,
+      .update = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 1,
+      .has_max = 1,
+      .max = 200 },
+    { .name = TN_STR_C("slug"),
+      .type = TN__TYPE_TEXT,
+      .out = 1,
+      .create = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 3,
+      .has_max = 1,
+      .max = 63,
+      .pattern = TN__SLUG_PATTERN,
+      .about = TN_STR_C("The host's label; it never changes") },
+    { .name = TN_STR_C("status"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
+    { .name = TN_STR_C("created_at"), .type = TN__TYPE_TIME, .out = 1 },
+    { .name = TN_STR_C("created_by"),
+      .type = TN__TYPE_UUID,
+      .out = 1,
+      .nullable = 1 },
+    { .name = TN_STR_C("updated_at"), .type = TN__TYPE_TIME, .out = 1 },
+};
+
+static const tn__conflict create_conflicts[] = {
+    { .constraint = TN_STR_C("tenant_slug_pkey"),
+      .err = TN_E_SLUG_TAKEN,
+      .pointer = TN_STR_C("/slug"),
+      .fault = TN_F_DUPLICATE },
+    { .constraint = TN_STR_C("tenant_slug_reserved"),
+      .err = TN_E_INVALID_FIELDS,
+      .pointer = TN_STR_C("/slug"),
+      .fault = TN_F_NOT_IN_SET,
+      .detail = "is reserved" },
+};
+
+
+static const tn__field mine_fields[] = {
+    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
+    { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("slug"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("status"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("role"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("created_at"),
+      .type = TN__TYPE_TIME,
+      .out = 1,
+      .filter = 1,
+      .sort = 1,
+      .about = TN_STR_C("When you joined") },
+};
+
+/* The one list that isn't of one tenant: of those of who asks. */
+static const tn__resource mine = {
+    .app = TN_STR_C("tenon"),
+    .name = TN_STR_C("tenant"),
+    .full_name = TN_STR_C("tenon.tenant"),
+    .relation =
+        TN_STR_C("(select :tenant::uuid as tenant_id, m.*"
+                 " from tenon.find_memberships(:realm::uuid, :actor::uuid) m)"),
+    .order = TN_STR_C("created_at"),
+    .owner = TN_STR_C("id"),
+    .fields = mine_fields,
+    .nfields = COUNT(mine_fields),
+};
+
+
+static const tn__field switch_input[] = {
+    { .name = TN_STR_C("tenant"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .has_min = 1,
+      .min = 1,
+      .has_max = 1,
+      .max = 63,
+      .about = TN_STR_C("Slug or id of an organization of yours") },
+};
+
+/* What switch_find answers, behind the tenant's id, realm and slug. */
+enum {
+    FOUND_TENANT_NAME = 3,
+    FOUND_STATUS,
+    FOUND_EMAIL,
+    FOUND_NAME,
+};
+
+typedef struct journey {
+    tn__tenant from;
+    tn_str tenant_name;
+    tn_str email;
+    tn_str name;
+} journey;
+
+
+static void
+no_such_tenant(tn_op *op)
+{
+    tn__fault_field(op, TN_STR("tenant"), TN_F_NOT_FOUND, NULL);
+    tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+}
+
+
+static journey *
+prepare(tn_op *op, const tn_rows *rows)
+{
+    journey *j;
+
+    j = tn__zalloc(op->mem, sizeof(journey));
+
+    if (j == NULL ||
+        tn__dup(&j->tenant_name, tn__cell(rows, 0, FOUND_TENANT_NAME),
+                op->mem) != TN_OK ||
+        tn__dup(&j->email, tn__cell(rows, 0, FOUND_EMAIL), op->mem) != TN_OK ||
+        tn__dup(&j->name, tn__cell(rows, 0, FOUND_NAME), op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return NULL;
+    }
+
+    j->from = op->tenant;
+
+    return j;
+}
+
+
+static void
+depart(tn_op *op, const tn_input *input)
+{
+    const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
+        return;
+    }
+
+    if (rows->nrows == 0) {
+        no_such_tenant(op);
+        return;
+    }
+
+    if (!tn__eq(tn__cell(rows, 0, FOUND_STATUS), TN_STR("active"))) {
+        tn__fail(op, TN_E_TENANT_INACTIVE, NULL);
+        return;
+    }
+
+    op->step_data = prepare(op, rows);
+    if (op->step_data == NULL) {
+        return;
+    }
+
+    if (tn__tenant_row(&op->tenant, op, rows) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    if (tn__open_session(op)) {
+        tn__batch_begin(op, 1, 1);
+        tn__batch_add(op, &tn__q_switch_done);
+        tn__want_db(op);
+    }
+}
+
+
+static void
+arrive(tn_op *op, const tn_input *input)
+{
+    journey *j;
+    const tn_reply *reply;
+
+    j = op->step_data;
+    reply = input->reply;
+
+    if (reply && reply->outcome == TN_DB_OK) {
+        tn__respond_session(op, j->email, j->name, j->tenant_name);
+        return;
+    }
+
+    op->tenant = j->from;
+
+    /* a session hangs on the membership, which ended just now */
+    if (reply && reply->outcome == TN_DB_ERROR &&
+        memcmp(reply->sqlstate, "23503", 5) == 0) {
+        no_such_tenant(op);
+        return;
+    }
+
+    tn__fail_db(op, reply);
+}
+
+
+static void
+switch_tenant(tn_op *op, const tn_input *input)
+{
+    switch (op->state++) {
+
+    case 0:
+        tn__local(op, TN_STR("tenant_ref"), op->values[0]);
+        tn__batch_begin(op, 1, 0);
+        tn__batch_add(op, &tn__q_switch_find);
+        tn__want_db(op);
+        return;
+
+    case 1:
+        depart(op, input);
+        return;
+
+    default:
+        arrive(op, input);
+    }
+}
+
+
+static const tn__endpoint endpoints[] = {
+    { .operation = TN_STR_C("getTenant"),
+      .method = TN_STR_C("GET"),
+      .path = TN_STR_C("/v1/tenant"),
+      .permission_name = "tenon.tenant:read",
+      .action = TN_STR_C("tenant.read"),
+      .summary = TN_STR_C("Read the organization"),
+      .kind = TN__KIND_READ,
+      .stmt = &tn__q_tenant,
+      .output = tenant_fields,
+      .noutput = COUNT(tenant_fields) },
+    { .operation = TN_STR_C("updateTenant"),
+      .method = TN_STR_C("PATCH"),
+      .path = TN_STR_C("/v1/tenant"),
+      .permission_name = "tenon.tenant:update",
+      .action = TN_STR_C("tenant.updated"),
+      .summary = TN_STR_C("Rename the organization"),
+      .kind = TN__KIND_WRITE,
+      .stmt = &tn__q_tenant_update,
+      .input = tenant_fields,
+      .ninput = COUNT(tenant_fields),
+      .output = tenant_fields,
+      .noutput = COUNT(tenant_fields) },
+    { .operation = TN_STR_C("deleteTenant"),
+      .method = TN_STR_C("DELETE"),
+      .path = TN_STR_C("/v1/tenant"),
+      .permission_name = "tenon.tenant:delete",
+      .action = TN_STR_C("tenant.deleted"),
+      .summary = TN_STR_C("Delete the organization and end its sessions"),
+      .kind = TN__KIND_WRITE,
+      .stmt = &tn__q_tenant_delete,
+      .status = 204,
+      .changes_access = 1,
+      .ends_tenant = 1 },
+    { .operation = TN_STR_C("createTenant"),
+      .method = TN_STR_C("POST"),
+      .path = TN_STR_C("/v1/tenants"),
+      .permission_name = "authenticated",
+      .action = TN_STR_C("tenant.created"),
+      .summary = TN_STR_C("Make a further organization, as its owner"),
+      .kind = TN__KIND_WRITE,
+      .stmt = &tn__q_tenant_create,
+      .input = tenant_fields,
+      .ninput = COUNT(tenant_fields),
+      .output = tenant_fields,
+      .noutput = COUNT(tenant_fields),
+      .conflicts = create_conflicts,
+      .nconflicts = COUNT(create_conflicts),
+      .status = 201,
+      .location = TN_STR_C("/v1/tenant") },
+    { .operation = TN_STR_C("listMyTenants"),
+      .method = TN_STR_C("GET"),
+      .path = TN_STR_C("/v1/me/tenants"),
+      .permission_name = "authenticated",
+      .action = TN_STR_C("tenant.listed"),
+      .summary = TN_STR_C("List the organizations that you belong to"),
+      .kind = TN__KIND_LIST,
+      .resource = &mine },
+    { .operation = TN_STR_C("switchTenant"),
+      .method = TN_STR_C("POST"),
+      .path = TN_STR_C("/v1/auth/tenant"),
+      .permission_name = "authenticated",
+      .action = TN_STR_C("user.switched_tenant"),
+      .summary = TN_STR_C("Sign in to another organization of yours"),
+      .kind = TN__KIND_STEP,
+      .step = switch_tenant,
+      .unkeyed = 1,
+      .input = switch_input,
+      .ninput = COUNT(switch_input),
+      .cache_control = TN_STR_C("no-store") },
+};
+
+const tn__slice tn__tenants_slice = { endpoints, COUNT(endpoints) };
