@@ -12,9 +12,10 @@ wanted=$(awk -v sections=" $* " '
     /^\[/ { on = index(sections, " " substr($0, 2, length($0) - 2) " ") }
     /^[a-z0-9]/ && on { print $1 }' packages.txt)
 
-# db:Status-Status is "installed" for what is there, virtual names included.
-present=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted \
-              2>/dev/null | awk '$2 == "installed" { print $1 }' || true)
+# A name counts that an installed package has or provides: another vendor's
+# nodejs brings npm with it and conflicts with Debian's.
+present=$(dpkg-query -W -f '${db:Status-Status} ${Package}, ${Provides}\n' |
+              sed -n 's/^installed //p' | tr ',' '\n' | awk '{ print $1 }')
 missing=$(comm -23 <(sort -u <<< "$wanted") <(sort -u <<< "$present"))
 if [ -z "$missing" ]; then
     exit 0

@@ -119,6 +119,7 @@ CONF
 tenon "$pg_user" postgres
 tenon "$pg_user" tenon_owner
 tenon "$web_user" tenon_api
+$([ "$me" = "$pg_user" ] || echo "tenon \"$me\" tenon_owner")
 CONF
 
     if ! pg_running; then
@@ -264,6 +265,9 @@ Try:
        -d '{"email":"alice@acme.test","password":"$password"}'
   curl --cacert $var/tls/cert.pem $base/tasks \\
        -H "Authorization: Bearer ACCESS_TOKEN"
+
+Invitations are not mailed yet; their tokens, to accept them with:
+  TENON_VAR=$var build/bin/tenonctl outbox
 
 Logs: $nginx/error.log, access.log; database: $var/pg/log
 TEXT

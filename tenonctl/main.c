@@ -16,6 +16,7 @@ static const struct {
     { "migrate", ctl_migrate, "bring the database schema up to date" },
     { "app", ctl_app, "load an app's tables and declarations" },
     { "purge", ctl_purge, "remove what has run out; once a day" },
+    { "outbox", ctl_outbox, "print the tokens of pending invitations" },
     { "doctor", ctl_doctor, "check a live database against this version" },
 };
 

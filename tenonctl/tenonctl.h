@@ -86,6 +86,7 @@ char *ctl_format(const char *format, ...)
 int ctl_migrate(int argc, char **argv);
 int ctl_app(int argc, char **argv);
 int ctl_purge(int argc, char **argv);
+int ctl_outbox(int argc, char **argv);
 int ctl_doctor(int argc, char **argv);
 
 #endif

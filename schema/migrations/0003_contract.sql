@@ -136,7 +136,7 @@ create trigger tenon_log
     execute function tenon.log_change('tenon.invitation');
 
 
--- People as the API shows them -------------------------------------------------
+-- People as the API shows them ------------------------------------------------
 --
 -- Read under the policies of who asks: the context names tenant and realm.
 
@@ -466,17 +466,17 @@ create policy purge on tenon.login_attempt to tenon_worker
 create policy purge on tenon.session to tenon_worker
  using (least(expires_at, revoked_at) < now() - interval '30 days');
 
-grant select (at),
+grant select (ctid, at),
       delete
    on tenon.idempotency
    to tenon_worker;
 
-grant select (last_at),
+grant select (ctid, last_at),
       delete
    on tenon.login_attempt
    to tenon_worker;
 
-grant select (expires_at, revoked_at),
+grant select (ctid, expires_at, revoked_at),
       delete
    on tenon.session
    to tenon_worker;
@@ -577,7 +577,8 @@ returns void
 language plpgsql stable
 as $$
 declare
-    rel   regclass := format('%I.%I', res.schema_name, res.table_name)::regclass;
+    rel   regclass := format('%I.%I', res.schema_name,
+                             res.table_name)::regclass;
     name  text;
 begin
     if (select count(*) from pg_extension
@@ -631,21 +632,21 @@ language plpgsql
 set client_min_messages = warning
 as $$
 declare
-    rel     regclass := format('%I.%I', res.schema_name, res.table_name)::regclass;
+    rel     regclass := format('%I.%I', res.schema_name,
+                               res.table_name)::regclass;
     what    text     := tenon.search_text(columns);
     living  text     := case when res.soft_delete
                              then 'deleted_at is null' end;
     note    text     := concat_ws(' where ', 'declared: ' || what, living);
     index   text     := tenon.object_name(res.table_name, 'search');
-    known   text     := obj_description(
-                            to_regclass(format('%I.%I', res.schema_name, index)),
-                            'pg_class');
+    -- One name for both: indexes and functions have spaces of their own.
     fun     text     := format('%I.%I', res.schema_name, index);
+    known   text     := obj_description(to_regclass(fun), 'pg_class');
     me      text     := current_setting('role');
     trgm    text;
 begin
     if (known is null or known not like 'declared: %')
-       and to_regclass(format('%I.%I', res.schema_name, index)) is not null
+       and to_regclass(fun) is not null
        or exists (select from pg_proc p
                    where p.pronamespace = quote_ident(
                                             res.schema_name)::regnamespace
@@ -660,7 +661,7 @@ begin
 
     -- Unchanged: making it anew would read all of the table.
     if known is distinct from note then
-        execute format('drop index if exists %I.%I', res.schema_name, index);
+        execute format('drop index if exists %s', fun);
 
         select format('%I.gin_trgm_ops', n.nspname) into trgm
           from pg_opclass   o
@@ -670,8 +671,7 @@ begin
         execute format('create index %I on %s using gin '
                        '(tenant_id, (%s) %s)%s',
                        index, rel, what, trgm, ' where ' || living);
-        execute format('comment on index %I.%I is %L', res.schema_name, index,
-                       note);
+        execute format('comment on index %s is %L', fun, note);
     end if;
 
     execute format('drop policy if exists search on %s', rel);

@@ -105,9 +105,3 @@ select u.id, u.email, u.name, m.role,
   join tenon."user" u on u.realm_id = m.realm_id and u.id = m.user_id
   join tenon.tenant t on t.tenant_id = m.tenant_id
  where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid;
-
--- name: tenant
-select t.tenant_id as id, t.name, t.slug, t.status, t.version, t.created_at,
-       t.created_by, t.updated_at
-  from tenon.tenant t
- where t.tenant_id = :tenant::uuid and t.deleted_at is null;

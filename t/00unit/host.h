@@ -17,6 +17,7 @@
  *
  *     Z zone   A admit   B body   C cpu
  *     d a look-up in the directory   D a batch that reads   W one that writes
+ *     r the event of a refusal, which needs no reply
  */
 
 #ifndef TENON_HOST_H
@@ -74,6 +75,14 @@ host_head(host *h, const host_request *r)
     host_header(h, "If-None-Match", r->if_none_match);
     host_header(h, "X-Request-Id", r->request_id);
     host_header(h, "User-Agent", r->user_agent);
+    host_header(h, "Idempotency-Key", r->key);
+    host_header(h, "Origin", r->origin);
+    host_header(h, "Access-Control-Request-Method", r->preflight);
+    host_header(h, "traceparent", r->traceparent);
+
+    if (r->header[0]) {
+        host_header(h, r->header[0], r->header[1]);
+    }
 }
 
 
@@ -120,7 +129,12 @@ host_send(host *h, const host_request *r, const host_reply *replies,
     h->sql = TN_NULL;
     h->params = NULL;
     h->nparams = 0;
+    h->context = h->before = TN_NULL;
+    h->context_params = NULL;
+    h->context_nparams = 0;
     h->response = NULL;
+    memset(&h->refused, 0, sizeof(h->refused));
+    h->unlogged = r->unlogged;
 
     if (tn_op_new(&h->op, h->core, &h->request, &h->arena.mem) != TN_OK) {
         assert_null(h->op);
@@ -154,6 +168,9 @@ host_send(host *h, const host_request *r, const host_reply *replies,
             host_context(want->batch, tn_op_facts(h->op));
             input.reply =
                 host_batch(h, want->batch, &replies, &nreplies, &letter);
+            if (letter == 'd' && r->meanwhile) {
+                r->meanwhile(h);
+            }
             break;
         case TN_WANT_CPU:
             letter = 'C';
@@ -172,7 +189,11 @@ host_send(host *h, const host_request *r, const host_reply *replies,
         h->trace[n++] = letter;
     }
 
-    assert_true(nreplies == 0 || r->fail_at != 0);
+    if (nreplies && r->fail_at == 0) {
+        fail_msg("%u replies are left: %s %.*s", nreplies, h->trace,
+                 (int) tn_op_response(h->op)->body.n,
+                 tn_op_response(h->op)->body.p);
+    }
     host_check_response(h);
 }
 
@@ -227,28 +248,48 @@ host_response_header(const host *h, const char *name)
 }
 
 
+static inline tn_str
+host_behind(tn_str sql, const tn_str *params, unsigned nparams,
+            const char *needle)
+{
+    unsigned n;
+    const char *p;
+
+    p = sql.p ? memmem(sql.p, sql.n, needle, strlen(needle)) : NULL;
+
+    if (p == NULL || p[strlen(needle)] != '$') {
+        fail_msg("no parameter behind \"%s\" in: %.*s", needle, (int) sql.n,
+                 sql.p ? sql.p : "");
+        return TN_NULL;
+    }
+
+    n = (unsigned) strtoul(p + strlen(needle) + 1, NULL, 10);
+    assert_in_range(n, 1, nparams);
+
+    return params[n - 1];
+}
+
+
 /* The parameter that stands behind `needle` in the step's last statement:
  * host_bound(&h, "t.id = ") where the SQL has "t.id = $3::uuid". */
 static inline tn_str
 host_bound(const host *h, const char *needle)
 {
-    unsigned n;
-    const char *p;
-
-    p = h->sql.p ? memmem(h->sql.p, h->sql.n, needle, strlen(needle)) : NULL;
-
-    if (p == NULL || p[strlen(needle)] != '$') {
-        fail_msg("no parameter behind \"%s\" in: %.*s", needle, (int) h->sql.n,
-                 h->sql.p ? h->sql.p : "");
-        return TN_NULL;
-    }
-
-    n = (unsigned) strtoul(p + strlen(needle) + 1, NULL, 10);
-    assert_in_range(n, 1, h->nparams);
-
-    return h->params[n - 1];
+    return host_behind(h->sql, h->params, h->nparams, needle);
 }
 
+
+/* The same of the context in front of it. */
+static inline tn_str
+host_context_bound(const host *h, const char *needle)
+{
+    return host_behind(h->context, h->context_params, h->context_nparams,
+                       needle);
+}
+
+
+/* idem_go and idem_fingerprint, at the end of a write's row. */
+#define FRESH "t", NULL
 
 /* A task as a row, and as JSON. */
 #define TASK_CELLS(id, title, status, version, by)                   \

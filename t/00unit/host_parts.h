@@ -7,6 +7,7 @@
 #define TENON_HOST_PARTS_H
 
 #include "libcore/base/base.h"
+#include "gen/queries.h"
 #include "t/00unit/teamos.h"
 #include <sodium.h>
 
@@ -24,7 +25,7 @@
 #define SESSION(n) "0192f0c0-0000-7000-8000-0000000005" n
 
 #define HOST_ZONE_MAX 64
-#define HOST_HEADERS  8
+#define HOST_HEADERS  16
 #define HOST_START    1763690000000000 /* 2025-11-21, microseconds */
 
 typedef struct host_rows {
@@ -52,6 +53,8 @@ typedef struct host_reply {
 #define ROWS(ncols, ...) .rows = { { (ncols), CELLS(__VA_ARGS__) } }
 #define NO_ROWS(ncols)   .rows = { { (ncols), 0, NULL } }
 
+struct host;
+
 /* Absent members take what a browser of acme would send. */
 typedef struct host_request {
     const char *method; /* GET */
@@ -67,7 +70,15 @@ typedef struct host_request {
     const char *if_none_match;
     const char *request_id;
     const char *user_agent;
+    const char *key; /* Idempotency-Key */
+    const char *origin;
+    const char *preflight; /* Access-Control-Request-Method */
+    const char *traceparent;
+    const char *header[2]; /* one more, name and value, whatever it is */
     const char *prefix;
+    tn_db_outcome unlogged; /* how writing down a refusal fails */
+    /* run when a look-up was answered, before the op hears of it */
+    void (*meanwhile)(struct host *h);
     int too_large;  /* the host finds the body over body_max */
     int no_permit;  /* no thread for a job */
     size_t fail_at; /* this call for memory fails */
@@ -88,6 +99,18 @@ typedef struct host_session {
     const char *role;
 } host_session;
 
+/* The event of a request that was refused. */
+typedef struct host_refused {
+    unsigned n; /* batches that wrote one: 0 or 1 */
+    tn_str tenant;
+    tn_str actor;
+    tn_str id;
+    tn_str action;
+    tn_str resource;
+    tn_str resource_id;
+    tn_str metadata;
+} host_refused;
+
 typedef struct host {
     tn_core *core;
     tn_catalogue *catalogue;
@@ -95,6 +118,7 @@ typedef struct host {
     int64_t now;
     host_entry zone[HOST_ZONE_MAX];
     unsigned nzone;
+    int lossy;                /* the zone keeps nothing */
     host_session sessions[6]; /* ends at an id that is NULL */
     int sleepy_active;
 
@@ -115,6 +139,12 @@ typedef struct host {
     tn_str sql;         /* of the step's last batch, behind the context */
     const tn_str *params;
     unsigned nparams;
+    tn_str context; /* the statement in front of it, and its parameters */
+    const tn_str *context_params;
+    unsigned context_nparams;
+    tn_str before; /* what stands between the two, if anything does */
+    host_refused refused;
+    tn_db_outcome unlogged;
     uint64_t requests;
 } host;
 
@@ -204,14 +234,15 @@ host_conf(tn_core_conf *conf)
 }
 
 
-/* A core that has read nothing yet. */
+/* A core that has read nothing yet; pages of these origins may read it. */
 static inline void
-host_init_bare(host *h)
+host_init_cors(host *h, const char *origins)
 {
     tn_core_conf conf;
 
     memset(h, 0, sizeof(*h));
     host_conf(&conf);
+    conf.cors_origins = origins ? unit_str(origins) : TN_NULL;
     assert_int_equal(tn_core_new(&h->core, &conf), TN_OK);
     h->now = HOST_START;
     unit_arena_init(&h->arena, 0);
@@ -225,6 +256,13 @@ host_init_bare(host *h)
     host_token(h->guest, sizeof(h->guest), h, &h->sessions[2]);
     host_token(h->eve, sizeof(h->eve), h, &h->sessions[3]);
     teamos_rows(&h->rows);
+}
+
+
+static inline void
+host_init_bare(host *h)
+{
+    host_init_cors(h, NULL);
 }
 
 
@@ -321,6 +359,10 @@ host_zone(host *h, const tn_want *want, tn_input *input)
     for (i = 0; i < want->zone.n; i++) {
         cmd = &want->zone.cmds[i];
         entry = host_zone_find(h, cmd->key);
+
+        if (h->lossy) {
+            continue;
+        }
 
         if (cmd->verb == TN_ZONE_GET) {
             input->values[i] =
@@ -450,8 +492,8 @@ host_lookup(host *h, const tn_query *query, tn_rows *out)
 }
 
 
-static inline void
-host_keep(host *h, const tn_query *query)
+static inline const tn_str *
+host_params(host *h, const tn_query *query)
 {
     unsigned i;
     tn_str *params;
@@ -471,9 +513,60 @@ host_keep(host *h, const tn_query *query)
                     memchr(params[i].p, 0, params[i].n) == NULL);
     }
 
-    h->sql = query->stmt->sql;
-    h->params = params;
-    h->nparams = query->stmt->nparams;
+    return params;
+}
+
+
+static inline void
+host_keep(host *h, const tn_batch *batch)
+{
+    const tn_query *last = &batch->queries[batch->n - 1];
+
+    h->sql = last->stmt->sql;
+    h->params = host_params(h, last);
+    h->nparams = last->stmt->nparams;
+    h->context = batch->queries[0].stmt->sql;
+    h->context_params = host_params(h, &batch->queries[0]);
+    h->context_nparams = batch->queries[0].stmt->nparams;
+    h->before = batch->n > 2 ? batch->queries[batch->n - 2].stmt->sql : TN_NULL;
+}
+
+
+/* The event of a refusal: written down, or not as the test has it. */
+static inline const tn_reply *
+host_event(host *h, const tn_batch *batch)
+{
+    tn_rows *rows;
+    tn_reply *reply;
+    const tn_str *params;
+
+    assert_int_equal(batch->n, 2);
+    assert_true(batch->writes);
+
+    params = host_params(h, &batch->queries[0]);
+    h->refused.n++;
+    h->refused.tenant = params[0];
+    h->refused.actor = params[2];
+
+    params = host_params(h, &batch->queries[1]);
+    h->refused.id = params[0];
+    h->refused.action = params[1];
+    h->refused.resource = params[2];
+    h->refused.resource_id = params[3];
+    h->refused.metadata = params[4];
+
+    rows = host_alloc(h, 2 * sizeof(tn_rows));
+    memset(rows, 0, 2 * sizeof(tn_rows));
+    reply = host_alloc(h, sizeof(tn_reply));
+    memset(reply, 0, sizeof(tn_reply));
+    reply->outcome = h->unlogged;
+
+    if (h->unlogged == TN_DB_OK) {
+        reply->rows = rows;
+        reply->n = 2;
+    }
+
+    return reply;
 }
 
 
@@ -497,6 +590,11 @@ host_batch(host *h, const tn_batch *batch, const host_reply **replies,
         }
     }
 
+    if (batch->queries[batch->n - 1].stmt == &tn__q_refused.stmt) {
+        *letter = 'r';
+        return host_event(h, batch);
+    }
+
     reply = host_alloc(h, sizeof(tn_reply));
     rows = host_alloc(h, batch->n * sizeof(tn_rows));
     memset(reply, 0, sizeof(tn_reply));
@@ -518,7 +616,7 @@ host_batch(host *h, const tn_batch *batch, const host_reply **replies,
 
     if (*letter != 'd') {
         *letter = batch->writes ? 'W' : 'D';
-        host_keep(h, &batch->queries[batch->n - 1]);
+        host_keep(h, batch);
     }
 
     if (*nreplies == 0) {
@@ -569,6 +667,12 @@ host_context(const tn_batch *batch, const tn_facts *facts)
     assert_true(host_has(first->stmt->sql,
                          "select set_config('tenon.tenant', $1::text, true)"));
     assert_int_equal(first->params[0].n, 36);
+
+    /* a stranger's refusal is told to its own tenant, not to the host */
+    if (facts->error == TN_E_TENANT_MISMATCH) {
+        assert_true(tn__eq(first->params[3], facts->request_id));
+        return;
+    }
 
     /* known to the host at last when it was asked to admit */
     if (facts->tenant_id.p) {

@@ -3,8 +3,10 @@
  * schema/queries/catalogue.sql answer. A test may change a cell of the copy
  * that teamos_rows() makes, to see what a worker makes of it.
  *
- * Member may read and create, and update and delete what it created; admin
- * and owner may do all; "guest" sees only projects, and only its own.
+ * Member may read and create, and change, delete and restore what it created;
+ * admin and owner may do all; "guest" sees only projects, and only its own.
+ * "note" belongs to the owner alone: no soft deletion, no parent, no search,
+ * and no change without If-Match.
  */
 
 #ifndef TENON_TEAMOS_H
@@ -25,7 +27,7 @@ enum {
     TEAMOS_READS
 };
 
-#define TEAMOS_ROWS_MAX 64
+#define TEAMOS_ROWS_MAX 128
 #define TEAMOS_COLS_MAX 14
 
 typedef const char *teamos_row[TEAMOS_COLS_MAX];
@@ -59,42 +61,86 @@ typedef struct teamos {
 
 /* clang-format off */
 static const teamos_table teamos_tables[TEAMOS_READS] = {
-    [TEAMOS_VERSION] = { 2, { { "7", "2" } } },
+    [TEAMOS_VERSION] = { 2, { { "7", "3" } } },
     [TEAMOS_ROLES] = { 1, {
         { "admin" }, { "guest" }, { "member" }, { "owner" } } },
     [TEAMOS_PERMISSIONS] = { 2, {
         { "1", "tenon.tenant:read" },
         { "2", "tenon.audit_event:read" },
+        { "3", "tenon.tenant:update" },
+        { "4", "tenon.tenant:delete" },
+        { "5", "tenon.member:read" },
+        { "6", "tenon.member:create" },
+        { "7", "tenon.member:update" },
+        { "8", "tenon.member:delete" },
+        { "9", "tenon.invitation:read" },
+        { "10", "tenon.invitation:create" },
+        { "11", "tenon.invitation:delete" },
         { "70", "teamos.project:read" },
         { "71", "teamos.project:create" },
         { "72", "teamos.project:update" },
         { "73", "teamos.project:delete" },
+        { "74", "teamos.project:history" },
+        { "75", "teamos.project:restore" },
+        { "90", "teamos.note:read" },
+        { "91", "teamos.note:create" },
+        { "92", "teamos.note:update" },
+        { "93", "teamos.note:delete" },
+        { "94", "teamos.note:history" },
         { "130", "teamos.task:read" },
         { "131", "teamos.task:create" },
         { "132", "teamos.task:update" },
+        { "133", "teamos.task:history" },
+        { "134", "teamos.task:restore" },
         { "1024", "teamos.task:delete" } } },
     [TEAMOS_GRANTS] = { 3, {
         { "owner", "1", "tenant" }, { "owner", "2", "tenant" },
+        { "owner", "3", "tenant" }, { "owner", "4", "tenant" },
+        { "owner", "5", "tenant" }, { "owner", "6", "tenant" },
+        { "owner", "7", "tenant" }, { "owner", "8", "tenant" },
+        { "owner", "9", "tenant" }, { "owner", "10", "tenant" },
+        { "owner", "11", "tenant" },
         { "owner", "70", "tenant" }, { "owner", "71", "tenant" },
         { "owner", "72", "tenant" }, { "owner", "73", "tenant" },
+        { "owner", "74", "tenant" }, { "owner", "75", "tenant" },
+        { "owner", "90", "tenant" }, { "owner", "91", "tenant" },
+        { "owner", "92", "tenant" }, { "owner", "93", "tenant" },
+        { "owner", "94", "tenant" },
         { "owner", "130", "tenant" }, { "owner", "131", "tenant" },
-        { "owner", "132", "tenant" }, { "owner", "1024", "tenant" },
-        { "admin", "1", "tenant" },
+        { "owner", "132", "tenant" }, { "owner", "133", "tenant" },
+        { "owner", "134", "tenant" }, { "owner", "1024", "tenant" },
+        { "admin", "1", "tenant" }, { "admin", "2", "tenant" },
+        { "admin", "5", "tenant" }, { "admin", "6", "tenant" },
+        { "admin", "7", "tenant" }, { "admin", "8", "tenant" },
+        { "admin", "9", "tenant" }, { "admin", "10", "tenant" },
+        { "admin", "11", "tenant" },
         { "admin", "70", "tenant" }, { "admin", "71", "tenant" },
         { "admin", "72", "tenant" }, { "admin", "73", "tenant" },
+        { "admin", "74", "tenant" }, { "admin", "75", "tenant" },
         { "admin", "130", "tenant" }, { "admin", "131", "tenant" },
-        { "admin", "132", "tenant" }, { "admin", "1024", "tenant" },
+        { "admin", "132", "tenant" }, { "admin", "133", "tenant" },
+        { "admin", "134", "tenant" }, { "admin", "1024", "tenant" },
+        { "member", "1", "tenant" }, { "member", "5", "tenant" },
+        { "member", "8", "own" },
         { "member", "70", "tenant" }, { "member", "71", "tenant" },
         { "member", "72", "own" }, { "member", "73", "own" },
+        { "member", "74", "tenant" }, { "member", "75", "own" },
         { "member", "130", "tenant" }, { "member", "131", "tenant" },
-        { "member", "132", "own" }, { "member", "1024", "own" },
+        { "member", "132", "own" }, { "member", "133", "tenant" },
+        { "member", "134", "own" }, { "member", "1024", "own" },
         { "guest", "70", "own" }, { "guest", "72", "own" },
-        { "guest", "73", "own" } } },
-    [TEAMOS_RESOURCES] = { 6, {
+        { "guest", "73", "own" }, { "guest", "74", "own" },
+        { "guest", "75", "own" } } },
+    [TEAMOS_RESOURCES] = { 10, {
+        { "teamos", "note", "notes", "teamos.note", "f", "created_by", NULL,
+          NULL, NULL, "t" },
         { "teamos", "project", "projects", "teamos.project", "t",
-          "created_by" },
-        { "teamos", "task", "tasks", "teamos.task", "t", "created_by" } } },
+          "created_by", NULL, NULL, NULL, "f" },
+        { "teamos", "task", "tasks", "teamos.task", "t", "created_by",
+          "project", "project_id", "teamos.task_search", "f" } } },
     [TEAMOS_FIELDS] = { 14, {
+        SYSTEM("note"),
+        { "teamos", "note", "text", "text", "t", NULL, "1", "200" },
         SYSTEM("project"),
         { "teamos", "project", "name", "text", "t", NULL, "1", "200" },
         { "teamos", "project", "code", "text", "f", NULL, NULL, NULL,

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(20);
+select plan(22);
 
 
 -- Classes --------------------------------------------------------------------
@@ -17,6 +17,8 @@ values ('tenon.realm',             'realm'),
        ('tenon.tenant',            'tenant'),
        ('tenon.member',            'tenant'),
        ('tenon.session',           'tenant'),
+       ('tenon.invitation',        'tenant'),
+       ('tenon.idempotency',       'tenant'),
        ('tenon.tenant_slug',       'directory'),
        ('tenon.event',             'feed'),
        ('tenon.event_body',        'feed'),
@@ -31,7 +33,8 @@ values ('tenon.realm',             'realm'),
        ('tenon.transition',        'global'),
        ('tenon.catalogue_version', 'global'),
        ('teamos.project',          'tenant'),
-       ('teamos.task',             'tenant');
+       ('teamos.task',             'tenant'),
+       ('teamos.comment',          'tenant');
 
 create temporary view ours as
 select c.oid, c.relname, n.nspname, c.relrowsecurity, c.relforcerowsecurity,
@@ -64,6 +67,20 @@ select is_empty(
         where p.pronamespace = 'tenon'::regnamespace
           and obj_description(p.oid, 'pg_proc') is null $$,
     'every function has a comment');
+
+select is_empty(
+    $$ select oid::regclass from pg_class
+        where relnamespace = 'tenon'::regnamespace
+          and relkind in ('v', 'm')
+          and reloptions is distinct from array['security_invoker=true'] $$,
+    'every view reads under the policies of who asks');
+
+select is_empty(
+    $$ select oid::regclass from pg_class
+        where relnamespace = 'tenon'::regnamespace
+          and relkind = 'v'
+          and obj_description(oid, 'pg_class') is null $$,
+    'and has a comment');
 
 select is_empty(
     $$ select name from ours left join class using (name)
@@ -99,7 +116,18 @@ select set_eq(
                                    'tenon."user"')
        union all
        select name, 'feed', 'r', '{tenon_feed}', 'true', '-'
-         from class where class = 'feed')
+         from class where class = 'feed'
+       union all
+       select name, 'search', 'r', '{tenon_search}', 'true', '-'
+         from class where name like 'teamos.%'
+       union all
+       values ('tenon.idempotency', 'purge', '*', '{tenon_worker}',
+               '(at < (now() - ''24:00:00''::interval))', '-'),
+              ('tenon.login_attempt', 'purge', '*', '{tenon_worker}',
+               '(last_at < (now() - ''30 days''::interval))', '-'),
+              ('tenon.session', 'purge', '*', '{tenon_worker}',
+               '(LEAST(expires_at, revoked_at) < '
+               '(now() - ''30 days''::interval))', '-'))
        select * from want $$,
     'policies are those of the class, and no others');
 
@@ -161,6 +189,7 @@ select set_eq(
               ('tenon_api',    true,  true,  false),
               ('tenon_app',    false, true,  false),
               ('tenon_lookup', false, true,  false),
+              ('tenon_search', false, true,  false),
               ('tenon_feed',   true,  true,  false),
               ('tenon_worker', true,  true,  false) $$,
     'roles are those of the design, none with a privilege of the cluster');
@@ -170,7 +199,9 @@ select set_eq(
          from pg_auth_members
         where roleid::regrole::text like 'tenon%'
            or member::regrole::text like 'tenon%' $$,
-    $$ values ('tenon_app', 'tenon_owner'), ('tenon_lookup', 'tenon_owner') $$,
+    $$ values ('tenon_app',    'tenon_owner'),
+              ('tenon_lookup', 'tenon_owner'),
+              ('tenon_search', 'tenon_owner') $$,
     'only the owner is a member of anything');
 
 select is_empty(
@@ -224,8 +255,13 @@ select set_eq(
     $$ values
     ('tenon_api', 'tenon."user"',            'insert, select'),
     ('tenon_api', 'tenon.login_attempt',     'insert, select, update failures last_at'),
-    ('tenon_api', 'tenon.tenant',            'insert, select'),
-    ('tenon_api', 'tenon.member',            'insert, select'),
+    ('tenon_api', 'tenon.tenant',            'insert, select, update deleted_at name updated_at version'),
+    ('tenon_api', 'tenon.member',            'delete, insert, select, update role updated_at version'),
+    ('tenon_api', 'tenon.invitation',        'insert, select, update accepted_at accepted_by deleted_at status updated_at version'),
+    ('tenon_api', 'tenon.idempotency',       'insert, select, update at fingerprint outcome'),
+    ('tenon_api', 'tenon.member_view',       'select'),
+    ('tenon_api', 'tenon.invitation_view',   'select'),
+    ('tenon_api', 'tenon.access_view',       'select'),
     ('tenon_api', 'tenon.session',           'insert, select, update revoked_at'),
     ('tenon_api', 'tenon.tenant_slug',       'insert'),
     ('tenon_api', 'tenon.event',             'insert action actor commitment id impersonator outcome request_id resource resource_id tenant_id version, select'),
@@ -243,11 +279,18 @@ select set_eq(
     ('tenon_api', 'tenon.catalogue_version', 'select'),
     ('tenon_api', 'teamos.project',          'insert, select, update deleted_at name updated_at version'),
     ('tenon_api', 'teamos.task',             'insert, select, update assignee_id deleted_at priority project_id status title updated_at version'),
+    ('tenon_api', 'teamos.comment',          'insert, select, update content deleted_at task_id updated_at version'),
+    ('tenon_search', 'teamos.project',       'select deleted_at id name tenant_id'),
+    ('tenon_search', 'teamos.task',          'select deleted_at id tenant_id title'),
+    ('tenon_search', 'teamos.comment',       'select content deleted_at id tenant_id'),
+    ('tenon_worker', 'tenon.idempotency',    'delete, select at ctid'),
+    ('tenon_worker', 'tenon.login_attempt',  'delete, select ctid last_at'),
+    ('tenon_worker', 'tenon.session',        'delete, select ctid expires_at revoked_at'),
     ('tenon_feed', 'tenon.event',            'select'),
     ('tenon_feed', 'tenon.event_body',       'select'),
     ('tenon_lookup', 'tenon.tenant_slug',    'select'),
     ('tenon_lookup', 'tenon.tenant',         'select'),
-    ('tenon_lookup', 'tenon.member',         'select realm_id role tenant_id user_id'),
+    ('tenon_lookup', 'tenon.member',         'select created_at realm_id role tenant_id user_id'),
     ('tenon_lookup', 'tenon.session',        'select expires_at id revoked_at tenant_id user_id'),
     ('tenon_lookup', 'tenon."user"',         'select deleted_at id realm_id status') $$,
     'table grants are exactly these');
@@ -259,7 +302,8 @@ select set_eq(
          from pg_proc p
         cross join aclexplode(coalesce(p.proacl,
                                        acldefault('f', p.proowner))) a
-        where p.pronamespace = 'tenon'::regnamespace
+        where p.pronamespace in ('tenon'::regnamespace,
+                                 'teamos'::regnamespace)
           and a.grantee <> p.proowner $$,
     $$ values ('tenon_api', 'uuid7'),
               ('tenon_api', 'commitment'),
@@ -268,8 +312,16 @@ select set_eq(
               ('tenon_api', 'find_tenant'),
               ('tenon_api', 'find_tenant_by_id'),
               ('tenon_api', 'find_session'),
+              ('tenon_api', 'find_memberships'),
+              ('tenon_api', 'find_membership'),
+              ('tenon_api', 'create_tenant'),
+              ('tenon_api', 'project_search'),
+              ('tenon_api', 'task_search'),
+              ('tenon_api', 'comment_search'),
+              ('tenon_worker', 'purge'),
               ('tenon_owner', 'find_user_tenants') $$,
-    'functions run for tenon_api and only these, but for the owner''s one');
+    'functions run for tenon_api and only these, but for the owner''s one and '
+    'the worker''s');
 
 select set_eq(
     $$ select case a.grantee when 0 then 'public'
@@ -283,7 +335,8 @@ select set_eq(
               ('tenon_lookup', 'tenon',  'usage'),
               ('tenon_feed',   'tenon',  'usage'),
               ('tenon_worker', 'tenon',  'usage'),
-              ('tenon_api',    'teamos', 'usage') $$,
+              ('tenon_api',    'teamos', 'usage'),
+              ('tenon_search', 'teamos', 'usage') $$,
     'schemas may be used, and nothing may be created in them');
 
 select ok(
@@ -293,11 +346,15 @@ select ok(
 select is(
     (select array_agg(p.oid::regprocedure::text order by p.proname)
        from pg_proc p
-      where p.pronamespace = 'tenon'::regnamespace and p.prosecdef),
-    array['tenon.find_session(uuid,uuid)', 'tenon.find_tenant(text)',
+       join pg_namespace n on n.oid = p.pronamespace
+      where n.nspname in ('tenon', 'teamos') and p.prosecdef),
+    array['teamos.comment_search(text)',
+          'tenon.find_membership(uuid,uuid,text)',
+          'tenon.find_memberships(uuid,uuid)', 'tenon.find_session(uuid,uuid)', 'tenon.find_tenant(text)',
           'tenon.find_tenant_by_id(uuid)',
-          'tenon.find_user_tenants(uuid,uuid)'],
-    'only the look-ups run as definer');
+          'tenon.find_user_tenants(uuid,uuid)',
+          'teamos.project_search(text)', 'teamos.task_search(text)'],
+    'only look-ups and searches run as definer');
 
 
 select * from finish();

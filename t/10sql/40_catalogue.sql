@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(62);
+select plan(64);
 
 create schema shop authorization tenon_owner;
 
@@ -105,6 +105,12 @@ values
 
 (item(), $$select tenon.resource('shop.item', path => 'members')$$,
  'resource item: path members belongs to the platform | %'),
+
+(item(), $$select tenon.resource('shop.item', path => 'history')$$,
+ 'resource item: path history belongs to the platform | %'),
+
+(item(), $$select tenon.resource('shop.item', path => 'items', name => 'event')$$,
+ 'table shop.item: ''event'' can''t be the name of a resource | %'),
 
 (item(), $$select tenon.resource('shop.item', path => 'Items')$$,
  'resource item: ''Items'' can''t be a path | %'),
@@ -323,7 +329,8 @@ select set_eq(
               ('teamos.task_project_id_filter',  false),
               ('teamos.task_priority_filter',    true),
               ('teamos.task_status_filter',      true),
-              ('teamos.task_assignee_id_filter', false) $$,
+              ('teamos.task_assignee_id_filter', false),
+              ('teamos.task_search',             true) $$,
     'indexes are over the living, those of foreign keys over all');
 
 savepoint whole;

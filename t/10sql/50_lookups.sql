@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(18);
+select plan(31);
 
 select results_eq(
     $$ select p.proname::text collate "default",
@@ -12,9 +12,11 @@ select results_eq(
               p.provolatile::text
          from pg_proc p
         where p.pronamespace = 'tenon'::regnamespace and p.prosecdef
-        order by p.proname $$,
+        order by p.proname collate "C" $$,
     $$ values
-       ('find_session',      'tenon_lookup', '{search_path=pg_catalog}'::text[], 's'),
+       ('find_membership',   'tenon_lookup', '{search_path=pg_catalog}'::text[], 's'),
+       ('find_memberships',  'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('find_session',      'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_tenant',       'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_tenant_by_id', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_user_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's') $$,
@@ -41,6 +43,61 @@ select is(run('tenon_api', '', $$ select tenant_id
 select is(run('tenon_api', '', $$ select slug from
                                   tenon.find_tenant_by_id(tap.globex()::uuid) $$),
           'globex', 'or by its id');
+
+
+-- Memberships
+
+insert into tenon.member (tenant_id, realm_id, user_id, role)
+values (globex()::uuid, realm()::uuid, '01900000-000a-7000-8000-000000000202',
+        'member');
+
+create function tap.tenants(who text)
+returns text
+language sql
+as $$
+    select run('tenon_api', globex(), format(
+        'select string_agg(slug || '' '' || role, '', '' order by slug)
+           from tenon.find_memberships(%L, %L)',
+        tap.realm(), '01900000-000a-7000-8000-000000000' || who))
+$$;
+
+create function tap.membership(who text, ref text, realm text default realm())
+returns text
+language sql
+as $$
+    select run('tenon_api', '', format(
+        'select slug || '' '' || status || '' '' || role
+           from tenon.find_membership(%L, %L, %L)',
+        realm, '01900000-000a-7000-8000-000000000' || who, ref))
+$$;
+
+select is(tap.tenants('202'), 'acme admin, globex member',
+          'a user''s tenants are found, whichever asks');
+select is(tap.tenants('203'), 'acme member', 'and of each user their own');
+
+select is(tap.membership('202', 'globex'), 'globex active member',
+          'one of them by its slug');
+select is(tap.membership('202', acme()), 'acme active admin', 'or by its id');
+select is(tap.membership('202', upper(acme())), 'acme active admin',
+          'however that is written');
+select is(tap.membership('203', 'globex'), null,
+          'not one that the user is no member of');
+select is(tap.membership('203', globex()), null, 'by its id neither');
+select is(tap.membership('202', 'nobody'), null, 'nor one that isn''t there');
+select is(tap.membership('202', 'acme', globex()), null,
+          'nor that of a user of another realm');
+select is(tap.membership('202', null), null, 'nor one that isn''t named');
+
+savepoint whole;
+update tenon.tenant set deleted_at = now() where slug = 'globex';
+select is(tap.tenants('202'), 'acme admin', 'a deleted one is no more');
+select is(tap.membership('202', 'globex'), null, 'named neither');
+rollback to whole;
+
+update tenon.tenant set status = 'suspended' where slug = 'globex';
+select is(tap.membership('202', 'globex'), 'globex suspended member',
+          'a suspended one says so');
+rollback to whole;
 
 
 -- Sessions

@@ -154,6 +154,37 @@ for my $side (values %side) {
               ->json->{next_cursor};
     }
     $side->{value}{'teamos.task.id'} = $side->{row}{tasks};
+    made($side, 'tenon.invitation.id');
+    for my $source (map { /=(\w+\.\w+\.\w+)$/ ? $1 : () }
+                    map { @$_ } values %platform) {
+        my ($table, $column) = $source =~ /^(.*)\.(\w+)$/;
+        $side->{value}{$source} //= a_value($side, $table, $column);
+    }
+}
+
+
+# A row of the platform's, for somebody to take away.
+sub made {
+    my ($side, $source) = @_;
+    my $who = "'isolation-' || gen_random_uuid() || '\@isolation.test'";
+    return $s->psql($source eq 'tenon.member.id' ? qq{
+        with realm as (
+               select realm_id from tenon.tenant
+                where tenant_id = '$side->{id}'),
+             person as (
+               insert into tenon."user" (realm_id, email, name)
+               select realm_id, $who, 'Isolation' from realm
+               returning realm_id, id)
+        insert into tenon.member (tenant_id, realm_id, user_id, role)
+        select '$side->{id}', realm_id, id, 'member' from person
+        returning id} : qq{
+        insert into tenon.invitation (tenant_id, realm_id, email, role,
+                                      invited_by, expires_at)
+        select t.tenant_id, t.realm_id, $who, 'member', t.created_by,
+               now() + interval '1 day'
+          from tenon.tenant t
+         where t.tenant_id = '$side->{id}'
+        returning id});
 }
 
 
@@ -280,11 +311,18 @@ sub try_platform {
         for my $position (@{ $platform{$row} }) {
             my ($where, $name, $source) = $position =~ /^(\w+):(\w+)=(.*)/;
             next if $source eq 'demo';
+            my %body = $method eq 'PATCH' ? (json => {}) : ();
             try_place "$who: $method $path, $name in the $where", sub {
-                $s->request($method, "/api$path?$name=$_[0]", as => $who,
+                my ($value) = @_;
+                my $target = "/api$path";
+                $target =~ s/\{$name\}/$value/ if $where eq 'path';
+                $target .= "?$name=$value" if $where eq 'query';
+                %body = (json => { $name => $value }) if $where eq 'body';
+                $s->request($method, $target, as => $who, %body,
                             headers => [fixed_id()]);
             },
-                own       => $side->{value}{$source},
+                own       => $method eq 'DELETE' ? made($side, $source)
+                                                 : $side->{value}{$source},
                 foreign   => $other->{value}{$source},
                 random    => $random,
                 malformed => $malformed;

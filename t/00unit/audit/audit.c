@@ -37,9 +37,12 @@ test_images(void **state)
     (void) state;
     unit_arena_init(&arena, 0);
     sql = sql_of(&arena,
-                 &(tn__event_sql){ TN_STR("task.updated"),
-                                   TN_STR("teamos.task"), TN_STR("B(old)"),
-                                   TN_STR("A(done)"), TN_STR("done, old") });
+                 &(tn__event_sql){ .action = TN_STR("task.updated"),
+                                   .resource = TN_STR("teamos.task"),
+                                   .before = TN_STR("B(old)"),
+                                   .after = TN_STR("A(done)"),
+                                   .metadata = TN_STR("M(old)"),
+                                   .from = TN_STR("done, old") });
     assert_true(has(sql, ", B(old) as before, A(done) as after from done, "
                          "old)"));
     assert_true(has(sql, "'task.updated', 'teamos.task', image.id"));
@@ -48,10 +51,20 @@ test_images(void **state)
     assert_true(has(sql, "from image),\nbodied as"));
     assert_true(has(sql, "from image)"));
 
-    sql = sql_of(&arena, &(tn__event_sql){ TN_STR("a"), TN_STR("b"), TN_NULL,
-                                           TN_NULL, TN_STR("done") });
+    /* the commitment is to the metadata that is stored */
+    assert_true(has(sql, "image.before, image.after, M(old), :ip::text, "
+                         ":user_agent::text) from image)"));
+    assert_true(has(sql, "salt, before, after, metadata, ip, user_agent)"));
+    assert_true(has(sql, ":salt::bytea, image.before, image.after, M(old), "
+                         ":ip::text, :user_agent::text from image)"));
+
+    sql = sql_of(&arena, &(tn__event_sql){ .action = TN_STR("a"),
+                                           .resource = TN_STR("b"),
+                                           .from = TN_STR("done") });
     assert_true(
         has(sql, "null::jsonb as before, null::jsonb as after from done)"));
+    assert_true(has(sql, "image.after, null::jsonb, :ip::text"));
+    assert_false(has(sql, "M(old)"));
     unit_arena_free(&arena);
 }
 
@@ -64,8 +77,9 @@ test_literals(void **state)
 
     (void) state;
     unit_arena_init(&arena, 0);
-    sql = sql_of(&arena, &(tn__event_sql){ TN_STR("it's"), TN_STR("'; drop --"),
-                                           TN_NULL, TN_NULL, TN_STR("done") });
+    sql = sql_of(&arena, &(tn__event_sql){ .action = TN_STR("it's"),
+                                           .resource = TN_STR("'; drop --"),
+                                           .from = TN_STR("done") });
     assert_true(has(sql, "'it''s', '''; drop --', image.id"));
     unit_arena_free(&arena);
 }

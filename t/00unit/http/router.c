@@ -53,14 +53,16 @@ test_methods(void **state)
         const char *path;
         const char *allow;
     } cases[] = {
-        { "PUT", "/v1/tasks", "GET, HEAD, POST" },
-        { "get", "/v1/tasks", "GET, HEAD, POST" },
-        { "", "/v1/tasks", "GET, HEAD, POST" },
-        { "POST", "/v1/tasks/" TASK, "GET, HEAD, PATCH, DELETE" },
-        { "POST", "/v1/tasks/nope", "GET, HEAD, PATCH, DELETE" },
-        { "GET", "/v1/auth/login", "POST" },
-        { "HEAD", "/v1/auth/login", "POST" },
-        { "DELETE", "/live", "GET, HEAD" },
+        { "PUT", "/v1/tasks", "GET, HEAD, POST, OPTIONS" },
+        { "get", "/v1/tasks", "GET, HEAD, POST, OPTIONS" },
+        { "", "/v1/tasks", "GET, HEAD, POST, OPTIONS" },
+        { "POST", "/v1/tasks/" TASK, "GET, HEAD, PATCH, DELETE, OPTIONS" },
+        { "POST", "/v1/tasks/nope", "GET, HEAD, PATCH, DELETE, OPTIONS" },
+        { "GET", "/v1/auth/login", "POST, OPTIONS" },
+        { "HEAD", "/v1/auth/login", "POST, OPTIONS" },
+        { "GET", "/v1/tasks/" TASK "/restore", "POST, OPTIONS" },
+        { "DELETE", "/v1/projects/" PROJECT "/tasks", "GET, HEAD, OPTIONS" },
+        { "DELETE", "/live", "GET, HEAD, OPTIONS" },
     };
 
     (void) state;

@@ -112,7 +112,7 @@ test_context_of_writes(void **state)
     SEND(&h,
          R(.method = "DELETE", .path = "/v1/tasks/" TASK, .token = h.owner,
            .user_agent = "cur\xffl", .request_id = "r1"),
-         { ROWS(3, "3", OWNER, TASK) });
+         { ROWS(5, "3", OWNER, TASK, FRESH) });
     host_assert(&h, 204, NULL);
     unit_assert_str(host_bound(&h, "null::jsonb, "), "192.0.2.1");
     unit_assert_str(host_bound(&h, "image.version, "), "r1");

@@ -10,6 +10,8 @@
       .body = "{\"email\":\"Ann@Example.org\",\"password\":\"secret\"}", \
       __VA_ARGS__)
 
+#define METADATA "null, null, null, "
+
 
 static void
 hash_of(char out[128], const char *password)
@@ -101,6 +103,7 @@ test_failures_are_one(void **state)
          { ROWS(6, MEMBER, "m", "M", "member", "{}", "1") });
 
     for (i = 0; i < 4; i++) {
+        char attempts[32];
         const char *id = i == 0 ? NULL : MEMBER;
         const char *kept = i == 0   ? NULL
                            : i == 1 ? other
@@ -115,12 +118,14 @@ test_failures_are_one(void **state)
 
         /* the tenant's log names none but its own */
         unit_assert_str(host_bound(&h, "'tenon.user', "), role ? MEMBER : NULL);
+        snprintf(attempts, sizeof(attempts), "{\"attempts\":%u}", i + 1);
+        unit_assert_str(host_bound(&h, METADATA), attempts);
 
         if (i == 0) {
             memcpy(trace, h.trace, sizeof(trace));
             memcpy(body, h.body, sizeof(body));
             sql = h.sql;
-            assert_string_equal(trace, "ZABDCW");
+            assert_string_equal(trace, "ZABDCZW");
         }
 
         assert_string_equal(h.trace, trace);
@@ -128,6 +133,54 @@ test_failures_are_one(void **state)
         assert_ptr_equal(h.sql.p, sql.p);
     }
 
+    host_free(&h);
+}
+
+
+/* Whoever is guessed at, a tenant's log grows by few events; every attempt is
+ * counted in its row. */
+static void
+test_events_are_bounded(void **state)
+{
+    unsigned i;
+    host h;
+    char hash[128], want[32];
+
+    (void) state;
+    host_init(&h);
+    hash_of(hash, "other");
+
+    for (i = 1; i <= 101; i++) {
+        const char *kept = i % 2 ? hash : NULL;
+
+        SEND(&h, LOGIN(.tenant = NULL),
+             { ROWS(6, kept ? MEMBER : NULL, "a", "A", kept,
+                    kept ? "member" : NULL, "Acme") },
+             { NO_ROWS(1) });
+        host_problem(&h, 401, "invalid_credentials");
+        snprintf(want, sizeof(want), "{\"attempts\":%u}", i);
+        unit_assert_str(host_bound(&h, METADATA),
+                        i <= 10 || i == 100 ? want : NULL);
+        assert_int_equal(host_bound(&h, "values ($1::uuid, ").n, 66);
+    }
+
+    /* another tenant has a count of its own */
+    SEND(&h, LOGIN(.host = "umbrella.tenon.localhost"),
+         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Umbrella") },
+         { ROWS(1, "") });
+    unit_assert_str(host_bound(&h, METADATA), "{\"attempts\":1}");
+
+    /* and a minute is a window */
+    h.now += 61 * 1000000;
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") }, { ROWS(1, "") });
+    unit_assert_str(host_bound(&h, METADATA), "{\"attempts\":1}");
+
+    /* what the zone can't count is written down */
+    h.lossy = 1;
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") }, { ROWS(1, "") });
+    unit_assert_str(host_bound(&h, METADATA), "{\"attempts\":1}");
     host_free(&h);
 }
 
@@ -237,5 +290,6 @@ test_logout(void **state)
 
 
 UNIT_MAIN(cmocka_unit_test(test_login), cmocka_unit_test(test_failures_are_one),
+          cmocka_unit_test(test_events_are_bounded),
           cmocka_unit_test(test_attempt_key),
           cmocka_unit_test(test_refused_early), cmocka_unit_test(test_logout))

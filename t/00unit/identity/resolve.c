@@ -3,6 +3,7 @@
  * name one must agree. A warm request costs two looks into the zone.
  */
 
+#include "libcore/identity/identity.h"
 #include "t/00unit/host.h"
 
 #define ROW                                                 \
@@ -55,6 +56,7 @@ test_named_by(void **state)
 static void
 test_refused(void **state)
 {
+    int stray;
     unsigned i;
     host h;
     static const struct {
@@ -92,6 +94,14 @@ test_refused(void **state)
                     .token = h.member));
         host_assert(&h, cases[i].status, cases[i].code);
         assert_null(strchr(h.trace, 'd'));
+
+        /* a member who looks elsewhere is held to account at home */
+        stray = strcmp(cases[i].code, "tenant_mismatch") == 0;
+        assert_int_equal(h.refused.n, stray);
+        unit_assert_str(h.op->audit_actor, stray ? MEMBER : NULL);
+        unit_assert_str(h.op->audit_tenant.id, stray ? ACME : NULL);
+        unit_assert_str(h.refused.tenant, stray ? ACME : NULL);
+        unit_assert_str(h.refused.actor, stray ? MEMBER : NULL);
 
         /* limits and logs must not take a stranger for a member */
         assert_null(tn_op_facts(h.op)->user_id.p);
@@ -205,6 +215,13 @@ test_session_gone(void **state)
     SEND0(&h, R(PATH, .token = h.member, .host = ""));
     host_problem(&h, 401, "unauthenticated");
     assert_string_equal(h.trace, "ZZd");
+
+    /* a mismatch of nobody is nobody's */
+    SEND0(&h, R(PATH, .token = h.member, .tenant = "umbrella"));
+    host_problem(&h, 403, "tenant_mismatch");
+    assert_null(h.op->audit_actor.p);
+    assert_null(h.op->audit_tenant.id.p);
+    assert_int_equal(h.refused.n, 0);
     host_free(&h);
 }
 

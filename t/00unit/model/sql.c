@@ -75,10 +75,11 @@ test_references(void **state)
     assert_has(create, "and p.deleted_at is null and p.\"id\" = $");
     assert_has(create, "exists (select from tenon.member p where "
                        "p.tenant_id = $");
-    assert_has(create, "from ref where true and ref.r1 and ref.r5");
+    assert_has(create, "from idem, ref where idem.go and idem.fingerprint is "
+                       "null and ref.r1 and ref.r5");
 
     /* the parent must live for every change, named or not */
-    assert_has(update, "p.\"id\" = old.\"project_id\")) as alive1");
+    assert_has(update, "p.\"id\" = old.\"project_id\"))) as alive1");
     assert_has(update, "and ref.r1 and ref.alive1 and ref.r5");
     assert_false(host_has(update, "alive5"));
     host_free(&h);

@@ -18,8 +18,8 @@ test_list(void **state)
     SEND(&h,
          R(.path = "/v1/audit/events", .token = h.owner,
            .query = "resource_id=" TASK),
-         { ROWS(16, EVENT, AT, "task.created", "success", NULL, "teamos.task",
-                TASK, "1", "r-1", "192.0.2.1", NULL, "{}", NULL,
+         { ROWS(17, EVENT, AT, "task.created", "success", NULL, OWNER,
+                "teamos.task", TASK, "1", "r-1", "192.0.2.1", NULL, "{}", NULL,
                 "{\"title\": \"a, b\"}", AT, EVENT) });
     host_assert(&h, 200, NULL);
     assert_string_equal(
@@ -38,6 +38,54 @@ test_list(void **state)
 }
 
 
+/* What the audit asks: who, what, when, how it ended; a filter's name is that
+ * of the member it looks into. */
+static void
+test_filters(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+    SEND(&h,
+         R(.path = "/v1/audit/events", .token = h.owner,
+           .query = "actor=" MEMBER "&action=task.created,x&outcome=refused"
+                    "&request_id=r-1&resource=teamos.task"
+                    "&at[gte]=2026-01-01T00:00:00Z&at[lt]=2026-02-01T00:00:00Z"
+                    "&sort=at"),
+         { NO_ROWS(17) });
+    host_assert(&h, 200, "{\"data\":[],");
+    unit_assert_str(host_bound(&h, "t.\"actor_id\" = "), MEMBER);
+    unit_assert_str(host_bound(&h, "t.\"action\" = "), "task.created,x");
+    unit_assert_str(host_bound(&h, "t.\"outcome\" = "), "refused");
+    unit_assert_str(host_bound(&h, "t.\"request_id\" = "), "r-1");
+    unit_assert_str(host_bound(&h, "t.\"resource\" = "), "teamos.task");
+    unit_assert_str(host_bound(&h, "t.\"at\" >= "),
+                    "2026-01-01T00:00:00.000000Z");
+    unit_assert_str(host_bound(&h, "t.\"at\" < "),
+                    "2026-02-01T00:00:00.000000Z");
+    assert_true(host_has(h.sql, "order by t.\"at\", t.id limit"));
+
+    SEND(&h,
+         R(.path = "/v1/audit/events", .token = h.owner,
+           .query = "outcome=refused,failure"),
+         { NO_ROWS(17) });
+    unit_assert_str(host_bound(&h, "t.\"outcome\" = any("),
+                    "{\"refused\",\"failure\"}");
+
+    SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner,
+                .query = "actor_id=" MEMBER));
+    host_problem(&h, 400, "unknown_parameter");
+    SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner,
+                .query = "outcome=lost"));
+    host_problem(&h, 400, "invalid_parameter");
+    SEND0(&h,
+          R(.path = "/v1/audit/events", .token = h.owner, .query = "q=x"));
+    host_problem(&h, 400, "unknown_parameter");
+    host_free(&h);
+}
+
+
 static void
 test_refused(void **state)
 {
@@ -47,8 +95,8 @@ test_refused(void **state)
     host_init(&h);
     SEND0(&h, R(.path = "/v1/audit/events", .token = h.member));
     host_problem(&h, 403, "forbidden");
-    SEND0(&h,
-          R(.path = "/v1/audit/events", .token = h.owner, .query = "action=x"));
+    SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner,
+                .query = "user_agent=x"));
     host_problem(&h, 400, "unknown_parameter");
     SEND0(&h,
           R(.method = "POST", .path = "/v1/audit/events", .token = h.owner));
@@ -59,4 +107,5 @@ test_refused(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_list), cmocka_unit_test(test_refused))
+UNIT_MAIN(cmocka_unit_test(test_list), cmocka_unit_test(test_filters),
+          cmocka_unit_test(test_refused))

@@ -258,7 +258,7 @@ test_me_and_tenant(void **state)
     unit_assert_str(host_response_header(&h, "ETag"), "\"5\"");
     unit_assert_str(host_bound(&h, "m.user_id = "), MEMBER);
 
-    SEND0(&h, R(.path = "/v1/tenant", .token = h.member));
+    SEND0(&h, R(.path = "/v1/tenant", .token = h.guest));
     host_problem(&h, 403, "forbidden");
 
     SEND(&h, R(.path = "/v1/tenant", .token = h.owner),

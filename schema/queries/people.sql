@@ -1,0 +1,593 @@
+-- Members, invitations, tenants. A write is one statement that decides,
+-- changes and logs (the comment on WRITE in libcore/model/model.h says what
+-- its columns and parameters are):
+--
+--     idem      whether it is the first under its Idempotency-Key
+--     locked    the rows it decides by, locked in the order of their ids; none
+--               when it was done before or a twin is at work
+--     verdict   why not, or null
+--     done      the change
+--     logged    its event
+--     shown     what is answered
+--     kept      and kept for a repetition
+
+-- The rows of all owners are locked with the one that is changed: of two who
+-- demote each other the second finds what the first left. So is the actor's:
+-- the rank it has now counts, not the one it had when it signed in.
+-- name: member_update
+with {{idem}},
+     locked as materialized (
+       select m.*
+         from idem
+        cross join tenon.member m
+        where idem.go and idem.fingerprint is null
+          and m.tenant_id = :tenant::uuid
+          and (m.role = 'owner' or m.user_id = :actor::uuid
+               or m.id = :id::uuid)
+        order by m.id
+          for no key update of m),
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when t.id is null then 'not_found'
+              when t.user_id <> :own::uuid then 'forbidden'
+              when coalesce(greatest(has.rank, gets.rank) > mine.rank, true)
+              then 'forbidden'
+              when t.version <> all (:match::bigint[])
+              then 'precondition_failed'
+              when t.role = 'owner' and gets.name <> 'owner'
+               and (select count(*) from locked where role = 'owner') < 2
+              then 'last_owner'
+              end as refused
+         from idem
+         left join locked t on t.id = :id::uuid
+         left join locked me on me.user_id = :actor::uuid
+         left join tenon.role mine on mine.name = me.role
+         left join tenon.role has on has.name = t.role
+         left join tenon.role gets on gets.name = coalesce(:role::text,
+                                                           t.role)),
+     done as (
+       update tenon.member m
+          set role = :role::text, version = t.version + 1, updated_at = now()
+         from verdict v, locked t
+        where v.refused is null and t.id = :id::uuid
+          and t.role <> :role::text
+          and m.tenant_id = :tenant::uuid and m.id = t.id
+       returning m.*),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'member.role_changed', 'tenon.member',
+                done.id, done.version,
+                tenon.image('tenon.member'::regclass, to_jsonb(t)),
+                tenon.image('tenon.member'::regclass, to_jsonb(done)),
+                jsonb_build_object('from', t.role, 'to', done.role),
+                :salt::bytea)
+         from done
+         join locked t on t.id = done.id),
+     shown as materialized (
+       select t.id::text, t.user_id::text, u.email::text, u.name::text,
+              coalesce(done.role, t.role)::text as role,
+              coalesce(done.version, t.version)::text as version,
+              t.created_at::text
+         from verdict v
+         join locked t on t.id = :id::uuid
+         join tenon."user" u on u.realm_id = :realm::uuid
+                            and u.id = t.user_id
+         left join done on true
+         left join logged on true
+        where v.refused is null),
+     {{kept}}
+select v.refused,
+       coalesce(shown.id, idem.outcome ->> 'id') as id,
+       coalesce(shown.user_id, idem.outcome ->> 'user_id') as user_id,
+       coalesce(shown.email, idem.outcome ->> 'email') as email,
+       coalesce(shown.name, idem.outcome ->> 'name') as name,
+       coalesce(shown.role, idem.outcome ->> 'role') as role,
+       coalesce(shown.version, idem.outcome ->> 'version') as version,
+       coalesce(shown.created_at, idem.outcome ->> 'created_at') as created_at,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;
+
+-- Who goes is signed out by the same row: sessions hang on it.
+-- name: member_delete
+with {{idem}},
+     locked as materialized (
+       select m.*
+         from idem
+        cross join tenon.member m
+        where idem.go and idem.fingerprint is null
+          and m.tenant_id = :tenant::uuid
+          and (m.role = 'owner' or m.user_id = :actor::uuid
+               or m.id = :id::uuid)
+        order by m.id
+          for no key update of m),
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when t.id is null then 'not_found'
+              when t.user_id <> :own::uuid then 'forbidden'
+              when coalesce(has.rank > mine.rank, true) then 'forbidden'
+              when t.version <> all (:match::bigint[])
+              then 'precondition_failed'
+              when t.role = 'owner'
+               and (select count(*) from locked where role = 'owner') < 2
+              then 'last_owner'
+              end as refused
+         from idem
+         left join locked t on t.id = :id::uuid
+         left join locked me on me.user_id = :actor::uuid
+         left join tenon.role mine on mine.name = me.role
+         left join tenon.role has on has.name = t.role),
+     done as (
+       delete from tenon.member m
+        using verdict v, locked t
+        where v.refused is null and t.id = :id::uuid
+          and m.tenant_id = :tenant::uuid and m.id = t.id
+       returning m.id),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid,
+                case when t.user_id = :actor::uuid then 'member.left'
+                     else 'member.removed' end,
+                'tenon.member', t.id, t.version + 1,
+                tenon.image('tenon.member'::regclass, to_jsonb(t)), null,
+                jsonb_build_object('user_id', t.user_id, 'role', t.role),
+                :salt::bytea)
+         from done
+         join locked t on t.id = done.id),
+     shown as materialized (
+       select done.id::text
+         from done
+        cross join logged),
+     {{kept}}
+select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;
+
+-- An invitation that has run out makes way for a new one to its address.
+-- name: invitation_create
+with {{idem}},
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when coalesce(gets.rank > mine.rank, true) then 'forbidden'
+              when exists (
+                   select
+                     from tenon."user" u
+                     join tenon.member m on m.tenant_id = :tenant::uuid
+                                        and m.user_id = u.id
+                    where u.realm_id = :realm::uuid
+                      and u.email = :email::text and u.deleted_at is null)
+                or exists (
+                   select
+                     from tenon.invitation i
+                    where i.tenant_id = :tenant::uuid
+                      and i.email = :email::text and i.status = 'pending'
+                      and i.deleted_at is null and i.expires_at > now())
+              then 'duplicate /email duplicate'
+              end as refused,
+              idem.go and idem.fingerprint is null as fresh
+         from idem
+         left join tenon.member me on me.tenant_id = :tenant::uuid
+                                  and me.user_id = :actor::uuid
+         left join tenon.role mine on mine.name = me.role
+         left join tenon.role gets on gets.name = :role::text),
+     stale as materialized (
+       select i.*
+         from verdict v
+        cross join tenon.invitation i
+        where v.fresh and v.refused is null
+          and i.tenant_id = :tenant::uuid and i.email = :email::text
+          and i.status = 'pending' and i.deleted_at is null
+          and i.expires_at <= now()
+          for no key update of i),
+     gone as (
+       update tenon.invitation i
+          set deleted_at = now(), version = stale.version + 1,
+              updated_at = now()
+         from stale
+        where i.tenant_id = :tenant::uuid and i.id = stale.id
+       returning i.*),
+     replaced as materialized (
+       select count(tenon.log_event(
+                tenon.uuid7(), 'invitation.revoked', 'tenon.invitation',
+                gone.id, gone.version,
+                tenon.image('tenon.invitation'::regclass, to_jsonb(stale)),
+                null,
+                jsonb_build_object('email', gone.email, 'role', gone.role,
+                                   'reason', 'expired'),
+                uuid_send(gen_random_uuid())))
+         from gone
+         join stale on stale.id = gone.id),
+     done as (
+       insert into tenon.invitation (tenant_id, id, realm_id, email, role,
+                                     invited_by, created_by, expires_at)
+       select :tenant::uuid, :id::uuid, :realm::uuid, :email::text,
+              :role::text, :actor::uuid, :actor::uuid,
+              now() + interval '7 days'
+         from verdict v
+        cross join replaced
+        where v.fresh and v.refused is null
+       returning *),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'member.invited', 'tenon.invitation',
+                done.id, done.version, null,
+                tenon.image('tenon.invitation'::regclass, to_jsonb(done)),
+                jsonb_build_object('email', done.email, 'role', done.role),
+                :salt::bytea)
+         from done),
+     shown as materialized (
+       select done.id::text, done.email::text, done.role::text,
+              done.status::text, done.invited_by::text,
+              done.expires_at::text, done.version::text,
+              done.created_at::text
+         from done
+        cross join logged),
+     {{kept}}
+select v.refused,
+       coalesce(shown.id, idem.outcome ->> 'id') as id,
+       coalesce(shown.email, idem.outcome ->> 'email') as email,
+       coalesce(shown.role, idem.outcome ->> 'role') as role,
+       coalesce(shown.status, idem.outcome ->> 'status') as status,
+       coalesce(shown.invited_by, idem.outcome ->> 'invited_by')
+           as invited_by,
+       coalesce(shown.expires_at, idem.outcome ->> 'expires_at')
+           as expires_at,
+       coalesce(shown.version, idem.outcome ->> 'version') as version,
+       coalesce(shown.created_at, idem.outcome ->> 'created_at') as created_at,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;
+
+-- name: invitation_delete
+with {{idem}},
+     locked as materialized (
+       select i.*
+         from idem
+        cross join tenon.invitation i
+        where idem.go and idem.fingerprint is null
+          and i.tenant_id = :tenant::uuid and i.id = :id::uuid
+          and i.deleted_at is null
+          for no key update of i),
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when t.id is null then 'not_found'
+              when coalesce(has.rank > mine.rank, true) then 'forbidden'
+              when t.version <> all (:match::bigint[])
+              then 'precondition_failed'
+              when t.status <> 'pending' then 'state_conflict'
+              end as refused
+         from idem
+         left join locked t on true
+         left join tenon.member me on me.tenant_id = :tenant::uuid
+                                  and me.user_id = :actor::uuid
+         left join tenon.role mine on mine.name = me.role
+         left join tenon.role has on has.name = t.role),
+     done as (
+       update tenon.invitation i
+          set deleted_at = now(), version = t.version + 1, updated_at = now()
+         from verdict v, locked t
+        where v.refused is null
+          and i.tenant_id = :tenant::uuid and i.id = t.id
+       returning i.*),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'invitation.revoked', 'tenon.invitation',
+                done.id, done.version,
+                tenon.image('tenon.invitation'::regclass, to_jsonb(t)), null,
+                jsonb_build_object('email', done.email, 'role', done.role),
+                :salt::bytea)
+         from done
+         join locked t on t.id = done.id),
+     shown as materialized (
+       select done.id::text
+         from done
+        cross join logged),
+     {{kept}}
+select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;
+
+-- What is known of an invitation before any work is done for it, and what was
+-- answered under the same key before: one row, whatever there is.
+-- name: invitation_find
+with {{idem}}
+select coalesce(i.status = 'pending' and i.expires_at > now()
+                and has.rank >= gets.rank, false) as live,
+       u.id, u.status, u.password_hash, m.id as member_id,
+       idem.outcome ->> 'user' as "user",
+       idem.outcome ->> 'tenant' as tenant,
+       idem.outcome ->> 'member' as member,
+       true as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+  left join tenon.invitation i
+         on i.tenant_id = :tenant::uuid and i.id = :invitation_id::uuid
+        and i.deleted_at is null
+  left join tenon.role gets on gets.name = i.role
+  left join tenon.member giver
+         on giver.tenant_id = :tenant::uuid and giver.user_id = i.invited_by
+  left join tenon.role has on has.name = giver.role
+  left join tenon."user" u
+         on u.realm_id = :realm::uuid and u.email = i.email
+        and u.deleted_at is null
+  left join tenon.member m
+         on m.tenant_id = :tenant::uuid and m.user_id = u.id;
+
+-- No outputs: somebody else has used the invitation meanwhile, or who gave it
+-- may no longer.
+-- name: invitation_accept
+with {{idem}},
+     invitation as materialized (
+       select i.*
+         from idem
+        cross join tenon.invitation i
+        where idem.go and idem.fingerprint is null
+          and i.tenant_id = :tenant::uuid and i.id = :invitation_id::uuid
+          and i.status = 'pending' and i.expires_at > now()
+          and i.deleted_at is null
+          for no key update of i),
+     giver as materialized (
+       select m.role
+         from invitation i
+         join tenon.member m on m.tenant_id = :tenant::uuid
+                            and m.user_id = i.invited_by
+          for share of m),
+     live as materialized (
+       select i.*
+         from invitation i
+        cross join giver
+         join tenon.role has on has.name = giver.role
+         join tenon.role gets on gets.name = i.role
+        where has.rank >= gets.rank),
+     account as (
+       insert into tenon."user" (realm_id, id, email, name, password_hash)
+       select :realm::uuid, :user_id::uuid, live.email, :name::text,
+              :password_hash::text
+         from live
+        where :password_hash::text is not null
+       returning id, email, name),
+     person as (
+       select id, email, name
+         from account
+        union all
+       select u.id, u.email, u.name
+         from tenon."user" u
+        where u.realm_id = :realm::uuid and u.id = :user_id::uuid
+          and u.deleted_at is null and u.status = 'active'),
+     joined as (
+       insert into tenon.member (tenant_id, id, realm_id, user_id, role,
+                                 created_by)
+       select :tenant::uuid, :member_id::uuid, :realm::uuid, person.id,
+              live.role, live.invited_by
+         from live
+        cross join person
+       returning *),
+     done as (
+       update tenon.invitation i
+          set status = 'accepted', accepted_at = now(),
+              accepted_by = joined.user_id, version = live.version + 1,
+              updated_at = now()
+         from live, joined
+        where i.tenant_id = :tenant::uuid and i.id = live.id
+       returning i.*),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'member.joined', 'tenon.member',
+                joined.id, joined.version, null,
+                tenon.image('tenon.member'::regclass, to_jsonb(joined)),
+                jsonb_build_object('email', done.email, 'role', done.role,
+                                   'invitation_id', done.id,
+                                   'invited_by', done.invited_by),
+                :salt::bytea) as member_event,
+              tenon.log_event(
+                tenon.uuid7(), 'invitation.accepted', 'tenon.invitation',
+                done.id, done.version,
+                tenon.image('tenon.invitation'::regclass, to_jsonb(live)),
+                tenon.image('tenon.invitation'::regclass, to_jsonb(done)),
+                null, uuid_send(gen_random_uuid())) as invitation_event
+         from joined
+        cross join done
+        cross join live),
+     shown as materialized (
+       select json_build_object('id', person.id, 'email', person.email,
+                                'name', person.name)::text as "user",
+              json_build_object('id', t.tenant_id, 'name', t.name,
+                                'slug', t.slug)::text as tenant,
+              json_build_object(
+                'id', joined.id, 'user_id', joined.user_id,
+                'email', person.email, 'name', person.name,
+                'role', joined.role, 'version', joined.version,
+                'created_at',
+                to_char(joined.created_at at time zone 'UTC',
+                        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text as member
+         from joined
+        cross join person
+        cross join logged
+         join tenon.tenant t on t.tenant_id = :tenant::uuid),
+     {{kept}}
+select coalesce(shown."user", idem.outcome ->> 'user') as "user",
+       coalesce(shown.tenant, idem.outcome ->> 'tenant') as tenant,
+       coalesce(shown.member, idem.outcome ->> 'member') as member,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+  left join shown on true;
+
+-- name: tenant
+select t.tenant_id as id, t.name, t.slug, t.status, t.version, t.created_at,
+       t.created_by, t.updated_at
+  from tenon.tenant t
+ where t.tenant_id = :tenant::uuid and t.deleted_at is null;
+
+-- name: tenant_update
+with {{idem}},
+     locked as materialized (
+       select t.*
+         from idem
+        cross join tenon.tenant t
+        where idem.go and idem.fingerprint is null
+          and t.tenant_id = :tenant::uuid and t.deleted_at is null
+          for no key update of t),
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when l.tenant_id is null then 'not_found'
+              when l.version <> all (:match::bigint[])
+              then 'precondition_failed'
+              end as refused
+         from idem
+         left join locked l on true),
+     done as (
+       update tenon.tenant t
+          set name = :name::text, version = l.version + 1, updated_at = now()
+         from verdict v, locked l
+        where v.refused is null and l.name <> :name::text
+          and t.tenant_id = :tenant::uuid and t.tenant_id = l.tenant_id
+       returning t.*),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'tenant.updated', 'tenon.tenant',
+                done.tenant_id, done.version,
+                tenon.image('tenon.tenant'::regclass, to_jsonb(l)),
+                tenon.image('tenon.tenant'::regclass, to_jsonb(done)),
+                null, :salt::bytea)
+         from done
+        cross join locked l),
+     shown as materialized (
+       select l.tenant_id::text as id,
+              coalesce(done.name, l.name)::text as name, l.slug::text,
+              l.status::text,
+              coalesce(done.version, l.version)::text as version,
+              l.created_at::text, l.created_by::text,
+              coalesce(done.updated_at, l.updated_at)::text as updated_at
+         from verdict v
+        cross join locked l
+         left join done on true
+         left join logged on true
+        where v.refused is null),
+     {{kept}}
+select v.refused,
+       coalesce(shown.id, idem.outcome ->> 'id') as id,
+       coalesce(shown.name, idem.outcome ->> 'name') as name,
+       coalesce(shown.slug, idem.outcome ->> 'slug') as slug,
+       coalesce(shown.status, idem.outcome ->> 'status') as status,
+       coalesce(shown.version, idem.outcome ->> 'version') as version,
+       coalesce(shown.created_at, idem.outcome ->> 'created_at') as created_at,
+       coalesce(shown.created_by, idem.outcome ->> 'created_by')
+           as created_by,
+       coalesce(shown.updated_at, idem.outcome ->> 'updated_at')
+           as updated_at,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;
+
+-- The slug stays taken, and every session ends with the tenant.
+-- name: tenant_delete
+with {{idem}},
+     locked as materialized (
+       select t.*
+         from idem
+        cross join tenon.tenant t
+        where idem.go and idem.fingerprint is null
+          and t.tenant_id = :tenant::uuid and t.deleted_at is null
+          for no key update of t),
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when l.tenant_id is null then 'not_found'
+              when l.version <> all (:match::bigint[])
+              then 'precondition_failed'
+              end as refused
+         from idem
+         left join locked l on true),
+     done as (
+       update tenon.tenant t
+          set deleted_at = now(), version = l.version + 1, updated_at = now()
+         from verdict v, locked l
+        where v.refused is null
+          and t.tenant_id = :tenant::uuid and t.tenant_id = l.tenant_id
+       returning t.tenant_id, t.version),
+     closed as (
+       update tenon.session s
+          set revoked_at = now()
+         from done
+        where s.tenant_id = :tenant::uuid and s.revoked_at is null
+       returning s.id),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'tenant.deleted', 'tenon.tenant',
+                done.tenant_id, done.version,
+                tenon.image('tenon.tenant'::regclass, to_jsonb(l)), null,
+                jsonb_build_object('sessions',
+                                   (select count(*) from closed)),
+                :salt::bytea)
+         from done
+        cross join locked l),
+     shown as materialized (
+       select done.tenant_id::text as id
+         from done
+        cross join logged),
+     {{kept}}
+select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;
+
+-- The new tenant's rows and events are its own; what is kept of the request
+-- is the tenant's that asked.
+-- name: tenant_create
+with {{idem}},
+     done as materialized (
+       select made.*
+         from idem
+        cross join lateral tenon.create_tenant(
+                :id::uuid, :realm::uuid, :slug::text, :name::text,
+                :actor::uuid, tenon.uuid7(), :event_id::uuid, :salt::bytea,
+                tenon.uuid7(), uuid_send(gen_random_uuid())) made
+        where idem.go and idem.fingerprint is null),
+     shown as materialized (
+       select done.tenant_id::text as id, done.name::text, done.slug::text,
+              done.status::text, done.version::text, done.created_at::text,
+              done.created_by::text, done.updated_at::text
+         from done),
+     {{kept}}
+select null::text as refused,
+       coalesce(shown.id, idem.outcome ->> 'id') as id,
+       coalesce(shown.name, idem.outcome ->> 'name') as name,
+       coalesce(shown.slug, idem.outcome ->> 'slug') as slug,
+       coalesce(shown.status, idem.outcome ->> 'status') as status,
+       coalesce(shown.version, idem.outcome ->> 'version') as version,
+       coalesce(shown.created_at, idem.outcome ->> 'created_at') as created_at,
+       coalesce(shown.created_by, idem.outcome ->> 'created_by')
+           as created_by,
+       coalesce(shown.updated_at, idem.outcome ->> 'updated_at')
+           as updated_at,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+  left join shown on true;
+
+-- name: switch_find
+select t.tenant_id, t.realm_id, t.slug, t.name, t.status, u.email,
+       u.name as user_name
+  from tenon.find_membership(:realm::uuid, :actor::uuid, :tenant_ref::text) t
+  join tenon."user" u on u.realm_id = :realm::uuid and u.id = :actor::uuid;
+
+-- name: switch_done
+with opened as (
+       insert into tenon.session (tenant_id, id, realm_id, user_id,
+                                  expires_at, ip, user_agent)
+       values (:tenant::uuid, :session_id::uuid, :realm::uuid, :actor::uuid,
+               now() + make_interval(secs => :session_ttl::double precision),
+               :ip::text, :user_agent::text)
+       returning id)
+select tenon.log_event(:event_id::uuid, 'user.switched_tenant',
+                       'tenon.session', opened.id, null, null, null, null,
+                       :salt::bytea)
+  from opened;

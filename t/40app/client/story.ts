@@ -1,0 +1,333 @@
+// An organization's first week, as a frontend developer writes it: only the
+// generated types and what they promise. Every operation of the document is
+// called at least once; openapi.t looks whether one was left out.
+//
+// TENON_RUN is a word that makes the names of this run new ones, TENON_OUTBOX
+// a program that prints what would have been mailed.
+
+import { execFileSync } from "node:child_process";
+
+import { api, data, env, etag, is, none, ok, refused, run, type Api }
+  from "./kit.js";
+import type { components } from "./schema.js";
+
+type Task = components["schemas"]["Task"];
+
+const word = env("TENON_RUN");
+const slug = `hooli-${word}`;
+const password = "correct horse battery";
+const gavin = { email: `gavin@${slug}.test`, password, name: "Gavin" };
+const jen = { email: `jen@${slug}.test`, password, name: "Jen" };
+
+async function logIn(tenant: string, email: string): Promise<string> {
+  const session = data(await api(tenant).POST("/v1/auth/login", {
+    body: { email, password },
+  }), 200, `${email} logs in to ${tenant}`);
+  is(session.tenant.slug, tenant, "and is there");
+  return session.access_token;
+}
+
+async function first(owner: Api): Promise<void> {
+  const me = data(await owner.GET("/v1/me"), 200, "who am I");
+  is([me.email, me.role, me.tenant.slug], [gavin.email, "owner", slug],
+     "the owner of the new organization");
+
+  const answer = await owner.GET("/v1/tenant");
+  const tenant = data(answer, 200, "the organization");
+  is(etag(answer), `"${tenant.version}"`, "its ETag is its version");
+  const renamed = data(await owner.PATCH("/v1/tenant", {
+    params: { header: { "If-Match": etag(answer) } },
+    body: { name: "Hooli XYZ" },
+  }), 200, "is renamed");
+  is([renamed.name, renamed.slug], ["Hooli XYZ", slug], "the name alone");
+}
+
+async function projects(owner: Api): Promise<string> {
+  const made = await owner.POST("/v1/projects", {
+    params: { header: { "Idempotency-Key": `nucleus-${word}` } },
+    body: { name: "Nucleus" },
+  });
+  const project = data(made, 201, "a project");
+  is(made.response.headers.get("Location"), `/api/v1/projects/${project.id}`,
+     "Location is where it lies");
+
+  const again = await owner.POST("/v1/projects", {
+    params: { header: { "Idempotency-Key": `nucleus-${word}` } },
+    body: { name: "Nucleus" },
+  });
+  is(data(again, 201, "the same key again"), project, "answers the same");
+  is(again.response.headers.get("Idempotency-Replayed"), "true",
+     "and says that it is a replay");
+
+  const answer = await owner.GET("/v1/projects/{id}", {
+    params: { path: { id: project.id } },
+  });
+  is(data(answer, 200, "is read"), project, "what was made");
+  none(await owner.GET("/v1/projects/{id}", {
+    params: {
+      path: { id: project.id },
+      header: { "If-None-Match": etag(answer) },
+    },
+  }), 304, "is not sent twice");
+
+  data(await owner.PATCH("/v1/projects/{id}", {
+    params: { path: { id: project.id } },
+    body: { name: "Nucleus 2" },
+  }), 200, "is renamed");
+  const found = data(await owner.GET("/v1/projects", {
+    params: { query: { q: "CLEUS" } },
+  }), 200, "is found by a part of its name");
+  is(found.data.map((row) => row.name), ["Nucleus 2"], "it alone");
+
+  const past = data(await owner.GET("/v1/projects/{id}/history", {
+    params: { path: { id: project.id } },
+  }), 200, "its history");
+  is(past.data.map((event) => event.action),
+     ["project.updated", "project.created"], "both events, newest first");
+  const back = data(await owner.POST("/v1/projects/{id}/rollback", {
+    params: { path: { id: project.id } },
+    body: { version: project.version },
+  }), 200, "is rolled back");
+  is([back.name, back.version], ["Nucleus", project.version + 2],
+     "to the first name, in a new version");
+
+  const params = { path: { id: project.id } };
+  none(await owner.DELETE("/v1/projects/{id}", { params }), 204,
+       "is deleted");
+  refused(await owner.GET("/v1/projects/{id}", { params }), 404,
+          "not_found", "is gone");
+  data(await owner.POST("/v1/projects/{id}/restore", { params }), 200,
+       "is restored");
+  return project.id;
+}
+
+async function tasks(owner: Api, project: string): Promise<Task> {
+  const made: Task[] = [];
+  for (const title of ["One", "Two", "Three"]) {
+    made.push(data(await owner.POST("/v1/tasks", {
+      body: { project_id: project, title, priority: "high" },
+    }), 201, `a task: ${title}`));
+  }
+  const [one, two, three] = made as [Task, Task, Task];
+  is([one.status, one.priority, one.assignee_id], ["todo", "high", null],
+     "given and by default");
+
+  const me = data(await owner.GET("/v1/me"), 200, "who am I");
+  const path = { id: one.id };
+  const answer = await owner.GET("/v1/tasks/{id}", { params: { path } });
+  const started = await owner.PATCH("/v1/tasks/{id}", {
+    params: { path, header: { "If-Match": etag(answer) } },
+    headers: { "Content-Type": "application/merge-patch+json" },
+    body: { status: "in_progress", assignee_id: me.id },
+  });
+  is(data(started, 200, "is begun").status, "in_progress", "in progress");
+  is(etag(started), `"${one.version + 1}"`, "in the next version");
+  refused(await owner.PATCH("/v1/tasks/{id}", {
+    params: { path, header: { "If-Match": etag(answer) } },
+    body: { title: "lost" },
+  }), 412, "precondition_failed", "an old version is not overwritten");
+  is(data(await owner.PATCH("/v1/tasks/{id}", {
+    params: { path }, body: { assignee_id: null },
+  }), 200, "null takes a value away").assignee_id, null, "the assignee");
+
+  const open = data(await owner.GET("/v1/tasks", {
+    params: {
+      query: {
+        project_id: [project],
+        status: ["todo", "done"],
+        "created_at[gte]": one.created_at,
+        sort: "created_at",
+        fields: "id,title",
+      },
+    },
+  }), 200, "filters, sort and fields");
+  is(open.data, [two, three].map(({ id, title }) => ({ id, title })),
+     "exactly these rows, exactly these fields");
+
+  const seen: string[] = [];
+  let cursor: string | null | undefined;
+  do {
+    const page = data(await owner.GET("/v1/tasks", {
+      params: { query: { limit: 2, ...(cursor ? { cursor } : {}) } },
+    }), 200, "a page");
+    seen.push(...page.data.map((task) => task.id ?? ""));
+    cursor = page.next_cursor;
+  } while (cursor !== null);
+  is(seen, [three, two, one].map((task) => task.id),
+     "pages hold every task once, newest first");
+
+  const nested = data(await owner.GET("/v1/projects/{id}/tasks", {
+    params: { path: { id: project }, query: { status: ["in_progress"] } },
+  }), 200, "the tasks of a project");
+  is(nested.data.map((task) => task.id), [one.id], "filtered too");
+
+  const past = data(await owner.GET("/v1/tasks/{id}/history", {
+    params: { path, query: { limit: 1 } },
+  }), 200, "the history of a task");
+  is(past.data.map((event) => [event.action, event.version]),
+     [["task.updated", 3]], "its newest event");
+  is(data(await owner.POST("/v1/tasks/{id}/rollback", {
+    params: { path }, body: { version: 2 },
+  }), 200, "is rolled back").assignee_id, me.id, "to whom it was given");
+
+  const last = { path: { id: three.id } };
+  none(await owner.DELETE("/v1/tasks/{id}", { params: last }), 204,
+       "a task is deleted");
+  is(data(await owner.POST("/v1/tasks/{id}/restore", { params: last }), 200,
+          "and restored").title, "Three", "as it was");
+  return one;
+}
+
+async function comments(owner: Api, task: string): Promise<void> {
+  const comment = data(await owner.POST("/v1/comments", {
+    body: { task_id: task, content: "Looks good" },
+  }), 201, "a comment");
+  const params = { path: { id: comment.id } };
+  is(data(await owner.GET("/v1/comments/{id}", { params }), 200,
+          "is read"), comment, "what was made");
+  data(await owner.PATCH("/v1/comments/{id}", {
+    params, body: { content: "Looks very good" },
+  }), 200, "is edited");
+  is(data(await owner.GET("/v1/comments", {
+    params: { query: { task_id: [task] } },
+  }), 200, "all of a task").data.length, 1, "are this one");
+  is(data(await owner.GET("/v1/tasks/{id}/comments", {
+    params: { path: { id: task } },
+  }), 200, "also below the task").data.length, 1, "are this one");
+  is(data(await owner.GET("/v1/comments/{id}/history", { params }), 200,
+          "the history of a comment").data.length, 2, "has two events");
+  is(data(await owner.POST("/v1/comments/{id}/rollback", {
+    params, body: { version: 1 },
+  }), 200, "is rolled back").content, "Looks good", "to the first words");
+  none(await owner.DELETE("/v1/comments/{id}", { params }), 204,
+       "is deleted");
+  data(await owner.POST("/v1/comments/{id}/restore", { params }), 200,
+       "is restored");
+}
+
+// The secret that was mailed to this address.
+function mailed(email: string): string {
+  const text = execFileSync(env("TENON_OUTBOX"), { encoding: "utf8" });
+  const mail = text.split("\n").filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as { email: string; token: string })
+    .filter((item) => item.email === email).pop();
+  if (mail === undefined) {
+    throw new Error(`nothing was mailed to ${email}: ${text}`);
+  }
+  return mail.token;
+}
+
+async function people(owner: Api): Promise<void> {
+  const invited = data(await owner.POST("/v1/invitations", {
+    body: { email: jen.email, role: "member" },
+  }), 201, "an invitation");
+  is([invited.status, invited.role], ["pending", "member"], "is pending");
+  const spare = data(await owner.POST("/v1/invitations", {
+    body: { email: `jack@${slug}.test`, role: "admin" },
+  }), 201, "a second one");
+  is(data(await owner.GET("/v1/invitations/{id}", {
+    params: { path: { id: spare.id } },
+  }), 200, "is read"), spare, "what was made");
+  is(data(await owner.GET("/v1/invitations"), 200, "all").data.length, 2,
+     "are two");
+  none(await owner.DELETE("/v1/invitations/{id}", {
+    params: { path: { id: spare.id } },
+  }), 204, "the second is revoked");
+
+  const joined = data(await api().POST("/v1/invitations/accept", {
+    body: { token: mailed(jen.email), name: jen.name, password },
+  }), 200, "the first is accepted");
+  is([joined.user.email, joined.tenant.slug, joined.member.role],
+     [jen.email, slug, "member"], "who joins what as what");
+
+  const list = data(await owner.GET("/v1/members"), 200, "the members");
+  is(list.data.map((member) => [member.email, member.role]),
+     [[jen.email, "member"], [gavin.email, "owner"]], "are two now");
+
+  const guest = api(slug, await logIn(slug, jen.email));
+  refused(await guest.GET("/v1/audit/events"), 403, "forbidden",
+          "a member doesn't read the audit log");
+  const params = { path: { id: joined.member.id } };
+  refused(await guest.PATCH("/v1/members/{id}", {
+    params, body: { role: "owner" },
+  }), 403, "forbidden", "nor raises herself");
+  const member = await owner.GET("/v1/members/{id}", { params });
+  is(data(member, 200, "one member"), joined.member, "who joined");
+  is(data(await owner.PATCH("/v1/members/{id}", {
+    params: { ...params, header: { "If-Match": etag(member) } },
+    body: { role: "admin" },
+  }), 200, "is made").role, "admin", "an admin");
+  data(await guest.GET("/v1/audit/events"), 200,
+       "who reads it from that moment");
+  none(await guest.DELETE("/v1/members/{id}", { params }), 204, "and leaves");
+  refused(await owner.DELETE("/v1/members/{id}", {
+    params: {
+      path: { id: list.data.find((row) => row.role === "owner")?.id ?? "" },
+    },
+  }), 409, "last_owner", "the last owner can't");
+}
+
+async function tenants(owner: Api): Promise<void> {
+  const second = data(await owner.POST("/v1/tenants", {
+    body: { name: "Pied Piper", slug: `piper-${word}` },
+  }), 201, "a second organization");
+  is(data(await owner.GET("/v1/me/tenants"), 200, "mine").data
+       .map((row) => [row.slug, row.role]).sort(),
+     [[slug, "owner"], [`piper-${word}`, "owner"]], "are both");
+
+  // From the token's organization to the other, then on its own host.
+  const session = data(await owner.POST("/v1/auth/tenant", {
+    body: { tenant: second.slug },
+  }), 200, "go there");
+  is(session.tenant.id, second.id, "the session is there");
+  const there = api(second.slug, session.access_token);
+  is(data(await there.GET("/v1/tenant"), 200, "this organization").id,
+     second.id, "is the second");
+  none(await there.DELETE("/v1/tenant"), 204, "is deleted");
+  refused(await there.GET("/v1/me"), 404, "tenant_unknown",
+          "and its sessions are dead");
+}
+
+async function audit(owner: Api): Promise<void> {
+  const events = data(await owner.GET("/v1/audit/events", {
+    params: { query: { action: ["member.invited", "member.joined"] } },
+  }), 200, "the audit log by action");
+  is(events.data.map((event) => event.action),
+     ["member.joined", "member.invited", "member.invited"],
+     "who came, newest first");
+  ok(events.data.every((event) => event.request_id !== null),
+     "each with its request's id", events.data);
+  const refusals = data(await owner.GET("/v1/audit/events", {
+    params: { query: { outcome: ["refused"] } },
+  }), 200, "what was refused");
+  ok(refusals.data.length > 0, "is there too");
+
+  const access = data(await owner.GET("/v1/audit/access"), 200,
+                      "the access review");
+  is(access.data.map((row) => [row.email, row.role]),
+     [[gavin.email, "owner"]], "who may what");
+}
+
+run(async () => {
+  const visitor = api();
+  ok(data(await visitor.GET("/v1/openapi.json"), 200, "the document")
+       .openapi.startsWith("3.1"), "is OpenAPI 3.1");
+
+  const born = data(await visitor.POST("/v1/auth/signup", {
+    body: { ...gavin, organization: { name: "Hooli", slug } },
+  }), 201, "sign up");
+  is([born.user.email, born.tenant.slug], [gavin.email, slug], "who and what");
+
+  const owner = api(slug, await logIn(slug, gavin.email));
+  await first(owner);
+  const project = await projects(owner);
+  const task = await tasks(owner, project);
+  await comments(owner, task.id);
+  await people(owner);
+  await tenants(owner);
+  await audit(owner);
+
+  none(await owner.POST("/v1/auth/logout"), 204, "log out");
+  refused(await owner.GET("/v1/me"), 401, "unauthenticated",
+          "the token is worth nothing");
+});
