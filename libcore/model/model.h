@@ -147,6 +147,7 @@ struct tn__resource {
     tn__bound read;
     tn__bound create;
     tn__bound update;
+    tn__bound keep; /* an update that sets nothing */
     tn__bound remove;
     tn__bound restore;
     tn__bound rollback;

@@ -8,6 +8,7 @@
  *   create    tried, r0… (is each reference there?), the columns
  *   update    old_version, old_owner (null where there is no such row),
  *             r0…, alive…, the columns
+ *   keep      old_version, old_owner, the columns
  *   rollback  old_version, old_owner, found (is there such a version?),
  *             r0…, alive…, the columns
  *   restore   old_version, old_owner, deleted (is it?), r0…, alive…, columns
@@ -152,8 +153,35 @@ where_old(tn__buf *sql, const tn__resource *resource)
 }
 
 
-/* From `returning` to the end of the statement. `told`: what else than version
- * and owner says why nothing was done, ", old.was_deleted". */
+/* What is kept and what is answered. `told`: what else than version and owner
+ * says why nothing was done, ", old.was_deleted". */
+static tn_err
+answer(tn__bound *out, tn__buf *sql, const tn__resource *resource,
+       tn__change change, unsigned refs, tn_str told)
+{
+    tn__sql_kept(sql, resource, change);
+
+    LIT(sql, "\nselect old.version as old_version, ");
+    tn__sql_column(sql, TN_STR("old"), resource->owner);
+    LIT(sql, " as old_owner");
+    ADD(sql, told);
+
+    if (refs) {
+        tn__sql_ref_names(sql, resource, change, TN_STR(", "));
+    }
+
+    tn__sql_outcome(sql, resource, change);
+    LIT(sql, " from idem left join old on true ");
+    if (refs) {
+        LIT(sql, "left join ref on true ");
+    }
+    LIT(sql, "left join done on true");
+
+    return tn__sql_end(out, sql, resource);
+}
+
+
+/* From `returning` to the end of the statement. */
 static tn_err
 finish(tn__bound *out, tn__buf *sql, const tn__resource *resource,
        tn__change change, unsigned refs, tn_str told)
@@ -175,25 +203,7 @@ finish(tn__bound *out, tn__buf *sql, const tn__resource *resource,
         return err;
     }
 
-    tn__sql_kept(sql, resource, change);
-
-    LIT(sql, "\nselect old.version as old_version, ");
-    tn__sql_column(sql, TN_STR("old"), resource->owner);
-    LIT(sql, " as old_owner");
-    ADD(sql, told);
-
-    if (refs) {
-        tn__sql_ref_names(sql, resource, change, TN_STR(", "));
-    }
-
-    tn__sql_outcome(sql, resource, change);
-    LIT(sql, " from idem left join old on true ");
-    if (refs) {
-        LIT(sql, "left join ref on true ");
-    }
-    LIT(sql, "left join done on true");
-
-    return tn__sql_end(out, sql, resource);
+    return answer(out, sql, resource, change, refs, told);
 }
 
 
@@ -246,6 +256,27 @@ compile_update(tn__resource *resource, tn_mem *mem)
     }
 
     return finish(&resource->update, &sql, resource, TN__CHANGE_UPDATE, refs,
+                  TN_STR(""));
+}
+
+
+/* An empty patch with an Idempotency-Key: the row as it is, kept. */
+static tn_err
+compile_keep(tn__resource *resource, tn_mem *mem)
+{
+    tn__buf sql;
+
+    tn__buf_init(&sql, mem, 2048);
+    old_cte(&sql, resource, TN__CHANGE_UPDATE);
+    LIT(&sql, ",\ndone as (select ");
+    tn__resource_columns(&sql, resource, TN_STR("t"));
+    LIT(&sql, " from old, ");
+    ADD(&sql, resource->relation);
+    LIT(&sql, " t");
+    where_old(&sql, resource);
+    LIT(&sql, ")");
+
+    return answer(&resource->keep, &sql, resource, TN__CHANGE_UPDATE, 0,
                   TN_STR(""));
 }
 
@@ -386,6 +417,7 @@ tn__resource_compile(tn__resource *resource, tn_mem *mem)
         tn__resource_compile_known,
         compile_create,
         compile_update,
+        compile_keep,
         compile_rollback,
         compile_remove,
     };

@@ -265,8 +265,9 @@ begin_update(tn_op *op)
     }
 
     /* an empty patch changes nothing, and writes no event */
-    tn__batch_begin(op, 1, 0);
-    tn__batch_add(op, &op->endpoint->resource->read);
+    tn__batch_begin(op, 1, op->idem_key.p != NULL);
+    tn__batch_add(op, op->idem_key.p ? &op->endpoint->resource->keep
+                                     : &op->endpoint->resource->read);
     tn__want_db(op);
 }
 
@@ -330,7 +331,7 @@ tn__step_update(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (op->mask == 0) {
+    if (op->mask == 0 && op->idem_key.p == NULL) {
         unchanged(op, input);
         return;
     }
@@ -340,16 +341,18 @@ tn__step_update(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (replayed) {
+    if (!replayed && refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+        return;
+    }
+
+    if (replayed || op->mask == 0) {
         changed(op, rows, columns_at(op, rows));
         return;
     }
 
-    if (!refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
-        finish_change(op, rows, 2,
-                      "The current state doesn't allow this change, or what it "
-                      "belongs to was deleted.");
-    }
+    finish_change(op, rows, 2,
+                  "The current state doesn't allow this change, or what it "
+                  "belongs to was deleted.");
 }
 
 

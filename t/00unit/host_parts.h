@@ -429,6 +429,7 @@ host_cells(host *h, tn_rows *out, const host_rows *rows)
     unsigned i;
     tn_str *cells;
 
+    assert_true(rows->ncols == 0 || rows->ncells % rows->ncols == 0);
     cells = host_alloc(h, (rows->ncells + 1) * sizeof(tn_str));
 
     for (i = 0; i < rows->ncells; i++) {

@@ -3,8 +3,6 @@
 # Requests that come twice (Idempotency-Key): what was done once is answered
 # again, byte for byte, and not done again; through restarts, a crash of the
 # worker that did it, and many at once. Keys of others are others' keys.
-#
-# TENON_LONG=1 tries 200 rounds of many at once instead of 40.
 
 use strict;
 use warnings;
@@ -420,7 +418,7 @@ subtest 'a crash between commit and answer' => sub {
 };
 
 subtest 'many at once' => sub {
-    my $rounds = $ENV{TENON_LONG} ? 200 : 40;
+    my $rounds = 200;
     my $twins = 50;
     my @c = map { $s->connect } 1 .. $twins;
     my (%seen, @wrong);

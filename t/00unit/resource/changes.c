@@ -173,7 +173,7 @@ test_rollback_permissions(void **state)
     SEND(&h,
          R(.method = "POST", .path = "/v1/projects/" PROJECT "/rollback",
            .token = h.guest, .body = "{\"version\":2}"),
-         { ROWS(18, "1", OWNER, "t", NO_TASK, NULL, FRESH) });
+         { ROWS(17, "1", OWNER, "t", NO_TASK, FRESH) });
     host_problem(&h, 404, "not_found");
     host_free(&h);
 }
@@ -206,9 +206,13 @@ test_restore(void **state)
     SEND(&h,
          R(.method = "POST", .path = "/v1/projects/" PROJECT "/restore",
            .token = h.owner),
-         { ROWS(18, "1", OWNER, "t", PROJECT, "p", NULL, NULL, NULL, "f", "0",
+         { ROWS(17, "1", OWNER, "t", PROJECT, "p", NULL, NULL, NULL, "f", "0",
                 NULL, "2", "2026-11-21 01:33:00+00", OWNER,
-                "2026-11-21 01:33:00+00", FRESH, "extra") });
+                "2026-11-21 01:33:00+00", FRESH) });
+    host_assert(&h, 200, "\"name\":\"p\"");
+    unit_assert_str(host_response_header(&h, "ETag"), "\"2\"");
+    assert_true(host_has(h.sql, ", deleted_at = null from old where "));
+    unit_assert_str(host_bound(&h, "old.\"created_by\" = "), NULL);
     host_free(&h);
 }
 

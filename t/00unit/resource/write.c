@@ -97,7 +97,7 @@ test_create_swallowed(void **state)
     SEND(&h,
          R(.method = "POST", .path = "/v1/projects", .token = h.member,
            .body = "{\"name\":\"p\"}"),
-         { ROWS(16, "t", NO_TASK, NULL, FRESH) });
+         { ROWS(15, "t", NO_TASK, FRESH) });
     host_problem(&h, 409, "state_conflict");
     host_free(&h);
 }
@@ -231,7 +231,7 @@ test_own_scope_invisible(void **state)
     SEND(&h,
          R(.method = "PATCH", .path = "/v1/projects/" PROJECT, .token = h.guest,
            .body = "{\"name\":\"n\"}"),
-         { ROWS(17, "1", OWNER, NO_TASK, NULL, FRESH) });
+         { ROWS(16, "1", OWNER, NO_TASK, FRESH) });
     host_problem(&h, 404, "not_found");
     unit_assert_str(host_bound(&h, "old.\"created_by\" = "), GUEST);
 

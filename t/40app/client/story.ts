@@ -208,9 +208,8 @@ async function comments(owner: Api, task: string): Promise<void> {
 // The secret that was mailed to this address.
 function mailed(email: string): string {
   const text = execFileSync(env("TENON_OUTBOX"), { encoding: "utf8" });
-  const mail = text.split("\n").filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as { email: string; token: string })
-    .filter((item) => item.email === email).pop();
+  const all = JSON.parse(text) as { email: string; token: string }[];
+  const mail = all.find((item) => item.email === email);
   if (mail === undefined) {
     throw new Error(`nothing was mailed to ${email}: ${text}`);
   }
