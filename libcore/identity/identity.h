@@ -56,8 +56,8 @@ void tn__step_logout(tn_op *op, const tn_input *input);
  * when the op has failed. */
 int tn__open_session(tn_op *op);
 /* Finishes with what login answers: a token of that session. */
-void tn__respond_session(tn_op *op, tn_str email, tn_str name,
-                         tn_str tenant_name);
+void
+tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name);
 
 /* A job for op->job; 0 when the op has failed. `hash` absent: HASH. */
 int tn__want_password(tn_op *op, tn_str password, tn_str hash);

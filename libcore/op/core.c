@@ -185,12 +185,8 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
     tn_err err;
     tn__buf buf;
     const tn__slice slices[] = {
-        tn__service_slice,
-        tn__identity_slice,
-        tn__audit_slice,
-        tn__members_slice,
-        tn__invitations_slice,
-        tn__tenants_slice,
+        tn__service_slice, tn__identity_slice,    tn__audit_slice,
+        tn__members_slice, tn__invitations_slice, tn__tenants_slice,
     };
 
     *cat = NULL;

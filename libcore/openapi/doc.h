@@ -88,8 +88,8 @@ void tn__doc_fields(tn__doc *doc, cJSON *node, const tn__field *fields,
 /* Whether a field is a member of what the schema is for. */
 int tn__doc_shown(const tn__field *field, tn__use use);
 /* Adds an example object as JSON; 0 when none can be made. */
-int tn__doc_example(tn__buf *buf, const tn__field *fields, unsigned n,
-                    tn__use use);
+int
+tn__doc_example(tn__buf *buf, const tn__field *fields, unsigned n, tn__use use);
 
 
 /* ---- what an endpoint's row implies (facts.c) ---- */
