@@ -62,7 +62,8 @@ for my $file (@ARGV) {
 
         my $hash = 'tn_' . substr sha256_hex($sql), 0, 32;
         (my $quoted = $sql) =~ s/(["\\])/\\$1/g;
-        $quoted = join "\n        \"", map { "$_\"" } $quoted =~ /(.{1,68})/gs;
+        $quoted = join "\n        \"", map { "$_\"" }
+          $quoted =~ /((?:\\.|[^\\]){1,68})/gs; # escapes stay whole
 
         print "\n\nstatic const tn__bind binds_${name}[] = {\n";
         printf "    { %s, 0, TN_STR_C(\"%s\") },\n",

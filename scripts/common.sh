@@ -3,8 +3,8 @@
 #
 # As an ordinary user everything runs as that user. As root, PostgreSQL and
 # tenonctl run as `postgres`, nginx's workers as `www-data`; PostgreSQL's peer
-# map lets the first be tenon_owner and the second tenon_api, nobody else
-# anything.
+# map lets the first (and root, who could become it) be tenon_owner and the
+# second tenon_api, nobody else anything.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -105,6 +105,10 @@ tn__respond_options(tn_op *op)
 {
     tn_str allow;
 
+    if (op->phase >= TN__PHASE_AFTER) {
+        return; /* its headers were refused */
+    }
+
     if (tn__allow(&allow, op) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return;

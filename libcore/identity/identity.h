@@ -17,6 +17,16 @@ extern const tn__slice tn__identity_slice;
     "^(?![0-9a-f]{8}-[0-9a-f]{4}-)(?!..--)" \
     "[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])\\z"
 
+/* Who and where, as sign-up, login and the like answer them. */
+#define TN__USER_FIELDS    3
+#define TN__TENANT_FIELDS  3
+#define TN__SESSION_FIELDS 6
+extern const tn__field tn__user_fields[TN__USER_FIELDS];
+extern const tn__field tn__tenant_fields[TN__TENANT_FIELDS];
+/* What a login answers: the output of endpoints that finish with
+ * tn__respond_session(). */
+extern const tn__field tn__session_fields[TN__SESSION_FIELDS];
+
 /* What a verified access token says. */
 typedef struct tn__claims {
     char user[TN__UUID_TEXT];
@@ -55,6 +65,12 @@ void tn__step_logout(tn_op *op, const tn_input *input);
 /* Binds :session_id and :session_ttl of a new session of the op's principal; 0
  * when the op has failed. */
 int tn__open_session(tn_op *op);
+/* A password was wrong. Binds the attempt row of the address; wishes for the
+ * count of failures; writes the row down with that count, and an event where
+ * so many are worth one. The event names a user only of this tenant. */
+void tn__bind_attempt(tn_op *op, tn_str email);
+void tn__count_failure(tn_op *op);
+void tn__write_failure(tn_op *op, tn_str user_id, tn_str count);
 /* Finishes with what login answers: a token of that session. */
 void
 tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name);

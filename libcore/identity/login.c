@@ -13,14 +13,11 @@
  * Unknown address, wrong password, not a member, disabled: the same steps,
  * the same statements, the same answer. Who isn't known is checked against a
  * decoy hash, and the attempt row is written for known and unknown alike;
- * otherwise the extra work is the leak. Failures are counted for the tenant as
- * a whole: what an attack may write into its log has a bound.
+ * otherwise the extra work is the leak.
  */
 
-#include "libcore/identity/zone.h"
+#include "libcore/identity/identity.h"
 #include "gen/queries.h"
-
-#define WINDOW 60000 /* ms, in which failures are counted together */
 
 enum {
     FIND,
@@ -50,27 +47,6 @@ enum {
 typedef struct login {
     tn_str found[FOUND_COUNT];
 } login;
-
-
-/* A MAC of realm and address: the attempt row holds no address. */
-static tn_str
-attempt_key(tn_op *op)
-{
-    tn_str text, parts[3];
-    unsigned char key[32];
-
-    parts[0] = TN_STR("attempt");
-    parts[1] = op->tenant.realm;
-    parts[2] = op->values[EMAIL];
-    tn__mac(key, sizeof(key), op->core->conf.secret, parts, 3);
-
-    if (tn__bytea(&text, key, sizeof(key), op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return TN_NULL;
-    }
-
-    return text;
-}
 
 
 static void
@@ -123,14 +99,11 @@ settle(tn_op *op, const tn_input *input)
     login *l;
 
     l = op->step_data;
-    tn__local(op, TN_STR("attempt_key"), attempt_key(op));
+    tn__bind_attempt(op, op->values[EMAIL]);
 
     if (input->job == NULL || !input->job->ok ||
         l->found[FOUND_ROLE].p == NULL) {
-        tn__zone_key(&op->zone[0], TN_ZONE_COUNT, op, TN_STR("login_failed"),
-                     op->tenant.id, TN_STR(""));
-        op->zone[0].ttl_ms = WINDOW;
-        tn__want_zone(op, 1);
+        tn__count_failure(op);
         return;
     }
 
@@ -149,37 +122,6 @@ settle(tn_op *op, const tn_input *input)
 }
 
 
-/* How many there were, or absent where that is not worth an event. */
-static tn_str
-metadata(tn_op *op, tn_str count)
-{
-    int64_t n;
-    tn__buf buf;
-    tn_str out;
-
-    /* a count that was lost begins anew */
-    if (!tn__int_parse(&n, count)) {
-        n = 1;
-    }
-
-    if (!tn__notable(n)) {
-        return TN_NULL;
-    }
-
-    tn__buf_init(&buf, op->mem, 32);
-    tn__buf_lit(&buf, "{\"attempts\":");
-    tn__buf_int(&buf, n);
-    tn__buf_char(&buf, '}');
-
-    if (tn__buf_str(&out, &buf) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return TN_NULL;
-    }
-
-    return out;
-}
-
-
 static void
 record(tn_op *op, const tn_input *input)
 {
@@ -188,12 +130,8 @@ record(tn_op *op, const tn_input *input)
     l = op->step_data;
 
     /* the tenant's log names the user only if it is one of its own */
-    tn__local(op, TN_STR("user_id"),
-              l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL);
-    tn__local(op, TN_STR("metadata"), metadata(op, input->values[0]));
-    tn__batch_begin(op, 1, 1);
-    tn__batch_add(op, &tn__q_login_failed);
-    tn__want_db(op);
+    tn__write_failure(op, l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL,
+                      input->values[0]);
 }
 
 

@@ -97,6 +97,7 @@ const tn__resource tn__event_resource = {
     .app = TN_STR_C("tenon"),
     .name = TN_STR_C("audit_event"),
     .full_name = TN_STR_C("tenon.audit_event"),
+    .noun = TN_STR_C("Event"),
     .path = TN_STR_C("audit/events"),
     .relation = TN_STR_C("tenon.audit_event"),
     .order = TN_STR_C("at"),

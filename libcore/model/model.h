@@ -97,6 +97,7 @@ struct tn__field {
     tn_str sql_type;       /* "uuid", "text"… for casts; absent: by type */
     tn_str default_sql;    /* the column's default, as SQL; absent: none */
     unsigned out : 1;      /* shown; a column of answers in any case */
+    unsigned array : 1;    /* JSON with fields: an array of such objects */
     unsigned create : 1;   /* may be given on create */
     unsigned update : 1;   /* may be given on update */
     unsigned required : 1; /* must be given on create */
@@ -140,6 +141,7 @@ struct tn__resource {
     unsigned require_match : 1; /* PATCH, DELETE, … without If-Match: 428 */
     tn_str search;              /* function (q) returning ids; absent: no ?q= */
     tn_str full_name;           /* "teamos.task" as in permissions and events */
+    tn_str noun; /* in openapi.json: "Event"; absent: from the name */
     tn_str parent; /* name of the parent resource in the app; or absent */
     const tn__field *parent_field; /* refers to the parent's id */
     const tn__resource *parent_resource;
@@ -262,6 +264,8 @@ typedef struct tn__endpoint {
     tn_str action;  /* in the audit log: "task.created"; absent for reads that
                      * are not logged */
     tn_str summary; /* one line for readers of openapi.json */
+    tn_str noun;    /* what it answers, there: "Session"; absent: the
+                     * resource, or by the operation */
     tn__kind kind;
     tn__step step; /* STEP */
     const tn__resource *resource;
@@ -274,6 +278,8 @@ typedef struct tn__endpoint {
     unsigned ncolumns;     /* compilation from output */
     const tn__conflict *conflicts;
     unsigned nconflicts;
+    const tn_err *errors; /* of a STEP: what else it may refuse with */
+    unsigned nerrors;
     unsigned tenantless : 1;     /* served where no tenant is named */
     unsigned base_domain : 1;    /* and on the base domain only */
     unsigned unkeyed : 1;        /* Idempotency-Key is ignored */

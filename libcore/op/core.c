@@ -6,6 +6,7 @@
 
 #include "libcore/op/op.h"
 #include "libcore/identity/identity.h"
+#include "libcore/openapi/openapi.h"
 #include "libcore/people/people.h"
 #include "libcore/resource/resource.h"
 
@@ -204,6 +205,16 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
     tn__buf_init(&buf, tn__arena_mem(core->fault_arena), 256);
     err = tn__catalogue_compile(cat, reply, slices,
                                 sizeof(slices) / sizeof(slices[0]), &buf);
+
+    if (err == TN_OK) {
+        err = tn__openapi_compile(*cat);
+
+        if (err != TN_OK) {
+            tn_catalogue_free(*cat);
+            *cat = NULL;
+            return err;
+        }
+    }
 
     if (err != TN_OK && err != TN_E_NOMEM &&
         tn__buf_str(fault, &buf) != TN_OK) {

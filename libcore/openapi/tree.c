@@ -40,11 +40,7 @@ tn__doc_c(tn__doc *doc, tn_str s)
 {
     tn_str copy;
 
-    if (tn__dup(&copy, s, &doc->lent) != TN_OK) {
-        return "";
-    }
-
-    return copy.p;
+    return tn__cat(&copy, &s, 1, &doc->lent) == TN_OK ? copy.p : "";
 }
 
 

@@ -20,4 +20,6 @@ extern const tn_str tn__role_names[TN__ROLES];
 #define TN__MEMBER_FIELDS 7
 extern const tn__field tn__member_fields[TN__MEMBER_FIELDS];
 
+void tn__step_accept(tn_op *op, const tn_input *input);
+
 #endif

@@ -31,7 +31,8 @@ static const tn__field tenant_fields[] = {
       .has_max = 1,
       .max = 63,
       .pattern = TN__SLUG_PATTERN,
-      .about = TN_STR_C("The host's label; it never changes") },
+      .about = TN_STR_C("The host's label; it never changes"),
+      .example = TN_STR_C("\"acme\"") },
     { .name = TN_STR_C("status"), .type = TN__TYPE_TEXT, .out = 1 },
     { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
     { .name = TN_STR_C("created_at"), .type = TN__TYPE_TIME, .out = 1 },
@@ -74,6 +75,7 @@ static const tn__resource mine = {
     .app = TN_STR_C("tenon"),
     .name = TN_STR_C("tenant"),
     .full_name = TN_STR_C("tenon.tenant"),
+    .noun = TN_STR_C("Membership"),
     .relation =
         TN_STR_C("(select :tenant::uuid as tenant_id, m.*"
                  " from tenon.find_memberships(:realm::uuid, :actor::uuid) m)"),
@@ -93,7 +95,8 @@ static const tn__field switch_input[] = {
       .min = 1,
       .has_max = 1,
       .max = 63,
-      .about = TN_STR_C("Slug or id of an organization of yours") },
+      .about = TN_STR_C("Slug or id of an organization of yours"),
+      .example = TN_STR_C("\"acme\"") },
 };
 
 /* What switch_find answers, behind the tenant's id, realm and slug. */
@@ -246,6 +249,7 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "tenon.tenant:update",
       .action = TN_STR_C("tenant.updated"),
       .summary = TN_STR_C("Rename the organization"),
+      .noun = TN_STR_C("Tenant"),
       .kind = TN__KIND_WRITE,
       .stmt = &tn__q_tenant_update,
       .input = tenant_fields,
@@ -269,6 +273,7 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "authenticated",
       .action = TN_STR_C("tenant.created"),
       .summary = TN_STR_C("Make a further organization, as its owner"),
+      .noun = TN_STR_C("Tenant"),
       .kind = TN__KIND_WRITE,
       .stmt = &tn__q_tenant_create,
       .input = tenant_fields,
@@ -293,11 +298,14 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "authenticated",
       .action = TN_STR_C("user.switched_tenant"),
       .summary = TN_STR_C("Sign in to another organization of yours"),
+      .noun = TN_STR_C("Session"),
       .kind = TN__KIND_STEP,
       .step = switch_tenant,
       .unkeyed = 1,
       .input = switch_input,
       .ninput = COUNT(switch_input),
+      .output = tn__session_fields,
+      .noutput = TN__SESSION_FIELDS,
       .cache_control = TN_STR_C("no-store") },
 };
 

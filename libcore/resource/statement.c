@@ -32,6 +32,14 @@ field_faults(tn_op *op, tn_str rest)
 }
 
 
+/* Whether the path holds {id}. */
+static int
+names_row(const tn__endpoint *endpoint)
+{
+    return memchr(endpoint->path.p, '{', endpoint->path.n) != NULL;
+}
+
+
 static void
 fail_refused(tn_op *op, tn_str refused)
 {
@@ -53,7 +61,7 @@ fail_refused(tn_op *op, tn_str refused)
 
     /* the statement says "forbidden" of a row that may be seen, or it would
      * say "not_found" */
-    if (err == TN_E_FORBIDDEN && op->endpoint->status != 201) {
+    if (err == TN_E_FORBIDDEN && names_row(op->endpoint)) {
         op->refused_row = op->path_id;
     }
 
@@ -66,16 +74,13 @@ static void
 begin(tn_op *op)
 {
     unsigned i;
-    tn_str rest;
     const tn__endpoint *e;
 
     e = op->endpoint;
-    rest = e->path;
-    tn__split(&rest, '{');
 
     /* without {id} in the path there is a row all the same: the tenant's, or a
      * new one */
-    if (rest.p == NULL) {
+    if (!names_row(e)) {
         op->path_id = tn__new_id(op);
     }
 

@@ -131,7 +131,7 @@ with {{idem}},
                 :event_id::uuid,
                 case when t.user_id = :actor::uuid then 'member.left'
                      else 'member.removed' end,
-                'tenon.member', t.id, t.version + 1,
+                'tenon.member', t.id, t.version,
                 tenon.image('tenon.member'::regclass, to_jsonb(t)), null,
                 jsonb_build_object('user_id', t.user_id, 'role', t.role),
                 :salt::bytea)
@@ -301,7 +301,7 @@ select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
 with {{idem}}
 select coalesce(i.status = 'pending' and i.expires_at > now()
                 and has.rank >= gets.rank, false) as live,
-       u.id, u.status, u.password_hash, m.id as member_id,
+       u.id, u.status, u.password_hash, m.id as member_id, i.email,
        idem.outcome ->> 'user' as "user",
        idem.outcome ->> 'tenant' as tenant,
        idem.outcome ->> 'member' as member,

@@ -23,7 +23,7 @@
 #ifndef TENON_HOST_H
 #define TENON_HOST_H
 
-#include "t/00unit/host_parts.h"
+#include "t/00unit/host_db.h"
 
 
 /* ---- a request ---- */
@@ -154,6 +154,11 @@ host_send(host *h, const host_request *r, const host_reply *replies,
         case TN_WANT_ZONE:
             letter = 'Z';
             host_zone(h, want, &input);
+
+            if (want->zone.cmds[0].verb == TN_ZONE_COUNT) {
+                input.failed = r->no_zone ? TN_E_UNAVAILABLE : TN_OK;
+                input.values[0] = r->no_count ? TN_NULL : input.values[0];
+            }
             break;
         case TN_WANT_ADMIT:
             letter = 'A';

@@ -446,7 +446,7 @@ subtest 'T8 audit: who did what' => sub {
         [undef, 'Find my stapler'], 'before and after';
     is $event->{ip}, '127.0.0.1', 'from where';
 
-    $event = $one->('action=member.invited&limit=1', 'member.invited');
+    $event = $one->('action=member.invited&outcome=success', 'member.invited');
     is $event->{actor}{id}, $peter, 'by whom';
     is_deeply [@{ $event->{metadata} }{qw(email role)}],
         ['samir@initech.test', 'member'], 'whom, as what';

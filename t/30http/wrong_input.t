@@ -23,6 +23,16 @@ my ($task) = grep { $_->{created_by} eq $alice }
 my ($foreign) = @{ $s->request(GET => 'projects', as => 'dave')
                      ->json->{data} };
 my $token = $s->token('dave');
+my %member = map { $_->{email} => $_->{id} }
+    @{ $s->request(GET => 'members', as => 'alice')->json->{data} };
+my %invited = map {
+    my $email = "$_\@acme.test";
+    my $r = $s->request(POST => 'invitations', as => 'alice', json => {
+        email => $email, role => 'member' });
+    die "not invited: $r->{body}\n" if $r->{status} != 201;
+    ($_ => { id => $r->json->{id}, token => $s->mailed($email) });
+} qw(frank grace);
+$s->request(DELETE => "invitations/$invited{grace}{id}", as => 'alice');
 
 my %value = (
     project         => $task->{project_id},
@@ -30,6 +40,11 @@ my %value = (
     foreign         => $foreign->{id},
     token           => $token,
     'token:flipped' => substr($token, 0, -8) . reverse(substr $token, -8),
+    owner           => $member{'alice@acme.test'},
+    member          => $member{'carol@acme.test'},
+    invitation      => $invited{frank}{id},
+    invited         => $invited{frank}{token},
+    revoked         => $invited{grace}{token},
 );
 
 sub fill {
@@ -37,7 +52,7 @@ sub fill {
     $text =~ s/\{(bytes|list|raw):(\w+)\}/
         $1 eq 'bytes' ? 'x' x $2 :
         $1 eq 'raw'   ? pack('H*', $2) : '[' x $2 . ']' x $2/ge;
-    $text =~ s/\{(project|task|foreign|token(?::flipped)?)\}/$value{$1}/g;
+    $text =~ s/\{(\w+(?::flipped)?)\}/$value{$1} \/\/ "{$1}"/ge;
     return $text;
 }
 
@@ -90,8 +105,13 @@ sub cases {
 sub tables {
     return $s->psql('select t::text from teamos.task t order by id;
                      select p::text from teamos.project p order by id;
+                     select c::text from teamos.comment c order by id;
+                     select m::text from tenon.member m order by id;
+                     select i::text from tenon.invitation i order by id;
+                     select t::text from tenon.tenant t order by tenant_id;
                      select count(*) from tenon.event
-                      where action !~ $$^user\.log$$');
+                      where action !~ $$^user\.log$$
+                        and outcome = $$success$$');
 }
 
 my @cases = cases();

@@ -40,7 +40,7 @@ is_deeply [sort keys %{{ map { $_ => 1 }
 
 chdir $root or die "$root: $!\n";
 my @pages = split /\n/,
-    `find . -name '*.md' -not -path './build/*' -not -path './var/*' -not -path './node_modules/*'`;
+    `find . -name '*.md' -not -path './build/*' -not -path './var/*' -not -path '*/node_modules/*'`;
 my @dead;
 for my $page (@pages) {
     for my $link (slurp($page) =~ /\]\(([^)#\s]+)[^)]*\)/g) {

@@ -21,6 +21,8 @@ package TenonServer;
 #     $s->tenonctl('purge');                # as tenon_owner; its output
 #     $s->mailed('erin@initech.test');      # the last secret sent there
 #     $s->endpoints;                        # rows of openapi.json: method, path
+#     $s->hire('erin', 'acme', 'admin');    # a member more, of whom `as` knows
+#     $s->found('initech');                 # an organization more, of nobody
 #     $s->workers; $s->alone($pid, sub { }); # only this worker runs meanwhile
 #
 # TenonServer->new(main => '...', http => '...', server => '...') adds lines to
@@ -42,8 +44,8 @@ use TenonClient ();
 my ($root) = __FILE__ =~ m{\A(.*?)/?t/lib/TenonServer\.pm\z};
 $root = '.' unless length $root;
 
-my %tenant_of = (alice => 'acme', bob => 'acme', carol => 'acme',
-                 dave => 'globex');
+my %demo = (alice => 'acme', bob => 'acme', carol => 'acme',
+            dave => 'globex');
 
 # Every server there is, for END.
 my %live;
@@ -75,7 +77,8 @@ sub new {
             TENON_HTTP_PORT  => $http,
             TENON_NGINX_CONF => "$dir/nginx.conf",
         },
-        token => {},
+        token     => {},
+        tenant_of => {%demo},
     }, $class;
 
     $live{$self} = $self;
@@ -152,7 +155,7 @@ sub bytes {
     my $as = delete $o{as};
 
     if (defined $as) {
-        $o{at} //= $tenant_of{$as};
+        $o{at} //= $self->{tenant_of}{$as};
         push @headers, Authorization => 'Bearer ' . $self->token($as);
     }
     push @headers, Authorization => "Bearer $o{token}" if defined $o{token};
@@ -170,7 +173,7 @@ sub token {
 
 sub login {
     my ($self, $who) = @_;
-    my $tenant = $tenant_of{$who} or die "no demo person $who\n";
+    my $tenant = $self->{tenant_of}{$who} or die "no person $who\n";
     return $self->request(
         POST => 'auth/login',
         at   => $tenant,
@@ -212,6 +215,52 @@ sub psql {
     return $out;
 }
 
+# A new member with the demo password, put into the tables as demo.sql does:
+# { id, user_id, email }. The person may be a member elsewhere already.
+sub hire {
+    my ($self, $who, $tenant, $role) = @_;
+    $self->{tenant_of}{$who} //= $tenant;
+    my $email = "$who\@$self->{tenant_of}{$who}.test";
+    my ($id, $user) = split /\|/, (split /\n/, $self->psql("
+        begin;
+        select set_config('tenon.tenant', tenant_id::text, true),
+               set_config('tenon.realm', realm_id::text, true)
+          from tenon.tenant where slug = '$tenant';
+        insert into tenon.\"user\" (realm_id, id, email, name, password_hash)
+        select realm_id, tenon.uuid7(), '$email', initcap('$who'),
+               password_hash
+          from tenon.\"user\" where email = 'alice\@acme.test'
+            on conflict do nothing;
+        insert into tenon.member (tenant_id, realm_id, user_id, role)
+        select t.tenant_id, t.realm_id, u.id, '$role'
+          from tenon.tenant t
+          join tenon.\"user\" u on u.email = '$email'
+         where t.slug = '$tenant'
+        returning id, user_id;
+        commit"))[-1];
+    return { id => $id, user_id => $user, email => $email };
+}
+
+# A new organization; its id.
+sub found {
+    my ($self, $slug) = @_;
+    my @lines = split /\n/, $self->psql("
+        begin;
+        select set_config('tenon.tenant', tenon.uuid7()::text, true),
+               set_config('tenon.realm', realm_id::text, true)
+          from tenon.tenant where slug = 'acme';
+        insert into tenon.tenant_slug (slug, tenant_id, realm_id)
+        values ('$slug', current_setting('tenon.tenant')::uuid,
+                current_setting('tenon.realm')::uuid);
+        insert into tenon.tenant (tenant_id, realm_id, name, slug)
+        values (current_setting('tenon.tenant')::uuid,
+                current_setting('tenon.realm')::uuid, initcap('$slug'),
+                '$slug')
+        returning tenant_id;
+        commit");
+    return $lines[-1];
+}
+
 # The output of a piece of shell that knows what scripts/common.sh knows.
 sub shell {
     my ($self, $text, @arg) = @_;
@@ -229,13 +278,11 @@ sub tenonctl {
         $command, @arg);
 }
 
-# The secret that was last mailed to an address: `tenonctl outbox --json`
-# prints a line for each, oldest first.
+# The secret that was last mailed to an address, asked for as start.sh says.
 sub mailed {
     my ($self, $address) = @_;
-    my @mail = grep { $_->{email} eq $address }
-        map { JSON::PP::decode_json($_) }
-        grep { /\S/ } split /\n/, $self->tenonctl('outbox', '--json');
+    my @mail = grep { $_->{email} eq $address } @{ JSON::PP::decode_json(
+        $self->shell('TENON_VAR=$var build/bin/tenonctl outbox --json')) };
     die "nothing was mailed to $address\n" if !@mail;
     return $mail[-1]{token};
 }

@@ -36,13 +36,12 @@ test_images(void **state)
 
     (void) state;
     unit_arena_init(&arena, 0);
-    sql = sql_of(&arena,
-                 &(tn__event_sql){ .action = TN_STR("task.updated"),
-                                   .resource = TN_STR("teamos.task"),
-                                   .before = TN_STR("B(old)"),
-                                   .after = TN_STR("A(done)"),
-                                   .metadata = TN_STR("M(old)"),
-                                   .from = TN_STR("done, old") });
+    sql = sql_of(&arena, &(tn__event_sql){ .action = TN_STR("task.updated"),
+                                           .resource = TN_STR("teamos.task"),
+                                           .before = TN_STR("B(old)"),
+                                           .after = TN_STR("A(done)"),
+                                           .metadata = TN_STR("M(old)"),
+                                           .from = TN_STR("done, old") });
     assert_true(has(sql, ", B(old) as before, A(done) as after from done, "
                          "old)"));
     assert_true(has(sql, "'task.updated', 'teamos.task', image.id"));

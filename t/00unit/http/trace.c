@@ -50,8 +50,8 @@ test_valid(void **state)
         assert_goes_on(&h, flags[i]);
 
         /* each request has a span of its own */
-        assert_memory_not_equal(
-            host_response_header(&h, "traceparent").p + 36, first, 16);
+        assert_memory_not_equal(host_response_header(&h, "traceparent").p + 36,
+                                first, 16);
         memcpy(first, host_response_header(&h, "traceparent").p + 36, 16);
     }
 

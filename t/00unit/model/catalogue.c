@@ -3,6 +3,7 @@
  * wrong and where; the old one keeps serving.
  */
 
+#include "libcore/model/model.h"
 #include "t/00unit/host.h"
 
 
@@ -50,6 +51,18 @@ test_refusals(void **state)
     teamos_find(&h.rows, TEAMOS_PERMISSIONS, NULL, "teamos.task:update",
                 NULL)[1] = "teamos.task:change";
     assert_refused(&h, "updateTask", "\"teamos.task:update\"");
+
+    teamos_find(&h.rows, TEAMOS_PERMISSIONS, NULL, "teamos.note:history",
+                NULL)[1] = "teamos.note:past";
+    assert_refused(&h, "listNoteHistory", "\"teamos.note:history\"");
+
+    teamos_find(&h.rows, TEAMOS_PERMISSIONS, NULL, "teamos.task:restore",
+                NULL)[1] = "teamos.task:undelete";
+    assert_refused(&h, "restoreTask", "\"teamos.task:restore\"");
+
+    /* only a row that is still there can come back */
+    teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "note", NULL)[4] = "t";
+    assert_refused(&h, "restoreNote", "\"teamos.note:restore\"");
 
     teamos_find(&h.rows, TEAMOS_PERMISSIONS, "1", NULL, NULL)[0] = "0";
     assert_refused(&h, "getTenant", "\"tenon.tenant:read\"");
@@ -154,7 +167,8 @@ test_endpoints_and_statements(void **state)
         }
     }
 
-    for (i = found = apps = 0; tn_catalogue_endpoint(&info, h.catalogue, i); i++) {
+    for (i = found = apps = 0; tn_catalogue_endpoint(&info, h.catalogue, i);
+         i++) {
         assert_true(info.operation.n && info.permission.n && info.path.n);
 
         if (!host_has(info.permission, "teamos.")) {
@@ -183,6 +197,148 @@ test_endpoints_and_statements(void **state)
 
     tn_catalogue_statements(&list, &n, NULL);
     assert_true(n > 5);
+    host_free(&h);
+}
+
+
+static const tn__endpoint *
+endpoint(const host *h, const char *operation)
+{
+    unsigned i;
+    const tn__endpoint *e;
+
+    for (i = 0; i < h->catalogue->nendpoints; i++) {
+        e = &h->catalogue->endpoints[i];
+
+        if (tn__eq(e->operation, unit_str(operation))) {
+            return e;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* The whole of a resource's endpoints, by their names. */
+static void
+test_endpoints_of_a_resource(void **state)
+{
+    host h;
+    unsigned i;
+    const tn__endpoint *e;
+    static const struct {
+        const char *operation;
+        const char *method;
+        const char *path;
+        const char *permission;
+        const char *also;
+        const char *action;
+    } rows[] = {
+        { "listTasks", "GET", "/v1/tasks", "teamos.task:read", NULL,
+          "task.listed" },
+        { "createTask", "POST", "/v1/tasks", "teamos.task:create", NULL,
+          "task.created" },
+        { "getTask", "GET", "/v1/tasks/{id}", "teamos.task:read", NULL,
+          "task.read" },
+        { "updateTask", "PATCH", "/v1/tasks/{id}", "teamos.task:update", NULL,
+          "task.updated" },
+        { "deleteTask", "DELETE", "/v1/tasks/{id}", "teamos.task:delete", NULL,
+          "task.deleted" },
+        { "listTaskHistory", "GET", "/v1/tasks/{id}/history",
+          "teamos.task:history", NULL, "task.history_listed" },
+        { "rollBackTask", "POST", "/v1/tasks/{id}/rollback",
+          "teamos.task:update", "teamos.task:history", "task.rolled_back" },
+        { "restoreTask", "POST", "/v1/tasks/{id}/restore",
+          "teamos.task:restore", NULL, "task.restored" },
+        { "listProjectTasks", "GET", "/v1/projects/{id}/tasks",
+          "teamos.task:read", "teamos.project:read", "task.listed" },
+    };
+
+    (void) state;
+    host_init(&h);
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        e = endpoint(&h, rows[i].operation);
+        assert_non_null(e);
+        unit_assert_str(e->method, rows[i].method);
+        unit_assert_str(e->path, rows[i].path);
+        assert_string_equal(e->permission_name, rows[i].permission);
+        assert_int_equal(e->also_name != NULL, rows[i].also != NULL);
+        assert_true(!e->also_name || strcmp(e->also_name, rows[i].also) == 0);
+        unit_assert_str(e->action, rows[i].action);
+    }
+
+    assert_null(endpoint(&h, "restoreNote"));
+    assert_non_null(endpoint(&h, "rollBackNote"));
+    assert_true(endpoint(&h, "updateNote")->resource->require_match);
+    assert_false(endpoint(&h, "updateTask")->resource->require_match);
+    unit_assert_str(endpoint(&h, "listTasks")->resource->search,
+                    "teamos.task_search");
+    unit_assert_str(endpoint(&h, "listNotes")->resource->search, NULL);
+    host_free(&h);
+}
+
+
+/* What may be refused has a name for the log. */
+static void
+test_actions(void **state)
+{
+    host h;
+    unsigned i;
+    const tn__endpoint *e;
+
+    (void) state;
+    host_init(&h);
+
+    for (i = 0; i < h.catalogue->nendpoints; i++) {
+        e = &h.catalogue->endpoints[i];
+
+        if (strchr(e->permission_name, ':') && e->action.p == NULL) {
+            fail_msg("%.*s has no action", (int) e->operation.n,
+                     e->operation.p);
+        }
+
+        assert_true(e->action.p == NULL || host_has(e->action, "."));
+    }
+
+    host_free(&h);
+}
+
+
+/* Nothing is nested in what isn't there. */
+static void
+test_parents(void **state)
+{
+    unsigned i;
+    host h;
+    const char **row;
+    const char *const cases[][2] = { { "nowhere", "project_id" },
+                                     { "project", "nothing_id" },
+                                     { NULL, NULL },
+                                     { "project", NULL } };
+
+    (void) state;
+
+    for (i = 0; i < 4; i++) {
+        host_init_bare(&h);
+        row = teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "task", NULL);
+        row[6] = cases[i][0];
+        row[7] = cases[i][1];
+        host_adopt(&h);
+        assert_null(endpoint(&h, "listProjectTasks"));
+        SEND0(&h, R(.path = "/v1/projects/" PROJECT "/tasks"));
+        host_problem(&h, 404, "not_found");
+        host_free(&h);
+    }
+
+    /* in itself: tasks of tasks */
+    host_init_bare(&h);
+    row = teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "task", NULL);
+    row[6] = "task";
+    row[7] = "assignee_id";
+    host_adopt(&h);
+    unit_assert_str(endpoint(&h, "listTaskTasks")->path,
+                    "/v1/tasks/{id}/tasks");
     host_free(&h);
 }
 
@@ -276,5 +432,7 @@ test_adopt_while_an_op_lives(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_refusals), cmocka_unit_test(test_unreadable),
           cmocka_unit_test(test_endpoints_and_statements),
+          cmocka_unit_test(test_endpoints_of_a_resource),
+          cmocka_unit_test(test_actions), cmocka_unit_test(test_parents),
           cmocka_unit_test(test_statements_carry_the_tenant),
           cmocka_unit_test(test_adopt_while_an_op_lives))

@@ -79,8 +79,7 @@ test_filters(void **state)
     SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner,
                 .query = "outcome=lost"));
     host_problem(&h, 400, "invalid_parameter");
-    SEND0(&h,
-          R(.path = "/v1/audit/events", .token = h.owner, .query = "q=x"));
+    SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner, .query = "q=x"));
     host_problem(&h, 400, "unknown_parameter");
     host_free(&h);
 }

@@ -12,8 +12,8 @@
 
 /* old_version, old_owner, found or deleted, r project, alive project,
  * r assignee, the row */
-#define ANSWER(version, owner, told, r, alive, assignee, ...)                 \
-    {                                                                         \
+#define ANSWER(version, owner, told, r, alive, assignee, ...)                  \
+    {                                                                          \
         ROWS(20, version, owner, told, r, alive, assignee, __VA_ARGS__, FRESH) \
     }
 #define DONE TASK_CELLS(TASK, "n", "todo", "4", MEMBER)
@@ -87,8 +87,9 @@ test_rollback_refused(void **state)
                 "\"errors\":[{\"pointer\":\"/version\",\"code\":\"not_found\"");
     SEND(&h, any, ANSWER("3", MEMBER, "t", "t", "t", "f", NO_TASK));
     host_problem(&h, 422, "invalid_fields");
-    host_assert(&h, 422, "\"errors\":[{\"pointer\":\"/assignee_id\",\"code\":"
-                         "\"not_found\"");
+    host_assert(&h, 422,
+                "\"errors\":[{\"pointer\":\"/assignee_id\",\"code\":"
+                "\"not_found\"");
     SEND(&h, any, ANSWER("3", MEMBER, "t", "f", "t", "f", NO_TASK));
     host_assert(&h, 422, "\"errors\":[{\"pointer\":\"/project_id\"");
     SEND(&h, any, ANSWER("3", MEMBER, "t", "t", "t", "t", NO_TASK));
@@ -256,7 +257,7 @@ test_restore_refused(void **state)
 
 
 /* id, text, version, created_at, created_by, updated_at */
-#define NOTE_CELLS                                                          \
+#define NOTE_CELLS \
     NOTE, "t", "4", "2026-11-21 01:33:00+00", OWNER, "2026-11-21 01:33:00+00"
 #define NO_NOTE NULL, NULL, NULL, NULL, NULL, NULL
 
@@ -305,7 +306,8 @@ test_required_match(void **state)
            .if_match = "*"),
          { ROWS(5, "3", OWNER, NOTE, FRESH) });
     host_assert(&h, 204, NULL);
-    assert_true(host_has(h.sql, "done as (delete from teamos.note t using old"));
+    assert_true(
+        host_has(h.sql, "done as (delete from teamos.note t using old"));
     SEND(&h,
          R(.method = "PATCH", .path = "/v1/notes/" NOTE, .token = h.owner,
            .if_match = "\"3\"", .body = "{\"text\":\"t\"}"),

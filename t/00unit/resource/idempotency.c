@@ -11,7 +11,7 @@
 #define BODY "{\"title\":\"n\",\"project_id\":\"" PROJECT "\"}"
 
 /* The key as the last statement has it, and the body's. */
-#define KEY(h)  host_bound((h), "p.key = ")
+#define KEY(h) host_bound((h), "p.key = ")
 
 
 typedef struct kind {
@@ -39,6 +39,8 @@ static const kind kinds[] = {
       A_TASK },
     { "POST", "/v1/tasks/" TASK "/restore", NULL, NULL, 200, 6,
       .front = { "3", OWNER, "t", "t", "t", "t" }, A_TASK },
+    { "PATCH", "/v1/tasks/" TASK, "{}", "\"3\"", 200, 2,
+      .front = { "3", OWNER }, A_TASK },
     { "DELETE", "/v1/tasks/" TASK, NULL, "\"3\"", 204, 2,
       .front = { "3", OWNER }, .nrow = 1, .row = { TASK } },
 };
@@ -188,6 +190,10 @@ test_without(void **state)
     host_init(&h);
 
     for (i = 0; i < NKINDS; i++) {
+        if (kinds[i].body && strcmp(kinds[i].body, "{}") == 0) {
+            continue; /* only reads: resource/write.c */
+        }
+
         send(&h, &kinds[i], NULL, kinds[i].front, 1, "t", NULL);
         host_assert(&h, kinds[i].status, NULL);
         assert_false(host_has(h.context, "tenon.go"));
@@ -205,9 +211,8 @@ test_malformed(void **state)
     host h;
     char longest[300], quoted[310];
     static const char *const bad[] = {
-        "",       "\"\"",     "\"",        "\"a",          "\"a\"b\"",
-        "\"a\\",  "\"a\\\"",  "a\tb",      "caf\xc3\xa9",  "\"a\x7f\"",
-        "a\x01z", "\"\\\x01\"",
+        "",        "\"\"", "\"",          "\"a",       "\"a\"b\"", "\"a\\",
+        "\"a\\\"", "a\tb", "caf\xc3\xa9", "\"a\x7f\"", "a\x01z",   "\"\\\x01\"",
     };
 
     (void) state;
@@ -301,14 +306,6 @@ test_ignored(void **state)
     SEND0(&h, R(.method = "POST", .path = "/v1/auth/signup", .body = "{",
                 .host = "tenon.localhost", .key = "\""));
     host_problem(&h, 400, "malformed_json");
-
-    /* an empty patch changes nothing, once as well as twice */
-    SEND(&h,
-         R(.method = "PATCH", .path = "/v1/tasks/" TASK, .token = h.owner,
-           .key = "k", .body = "{}"),
-         { ROWS(12, TASK_CELLS(TASK, "n", "todo", "4", OWNER)) });
-    host_assert(&h, 200, NULL);
-    assert_false(host_has(h.context, "tenon.go"));
     host_free(&h);
 }
 
@@ -321,7 +318,7 @@ test_bound(void **state)
     host h;
     char *keys[7], *locks[7];
     const char *const patched[] = {
-        "3", OWNER, "t", "t", "t", TASK_CELLS(TASK, "n", "todo", "4", OWNER),
+        "3",  OWNER, "t", "t", "t", TASK_CELLS(TASK, "n", "todo", "4", OWNER),
         FRESH
     };
     const char *const removed[] = { "3", OWNER, TASK, FRESH };
@@ -349,17 +346,16 @@ test_bound(void **state)
         reply.rows[0] = cases[i].method[0] == 'D'
                             ? (host_rows){ 5, 5, removed }
                             : (host_rows){ 19, 19, patched };
-        host_send(&h,
-                  R(.method = cases[i].method, .path = cases[i].path,
-                    .token = cases[i].token, .host = cases[i].host,
-                    .key = cases[i].key,
-                    .body = cases[i].method[0] == 'D' ? NULL
-                                                      : "{\"title\":\"n\"}"),
-                  &reply, 1);
+        host_send(
+            &h,
+            R(.method = cases[i].method, .path = cases[i].path,
+              .token = cases[i].token, .host = cases[i].host,
+              .key = cases[i].key,
+              .body = cases[i].method[0] == 'D' ? NULL : "{\"title\":\"n\"}"),
+            &reply, 1);
         assert_true(h.response->status < 500);
         keys[i] = text(KEY(&h));
-        locks[i] =
-            text(host_context_bound(&h, "pg_try_advisory_xact_lock("));
+        locks[i] = text(host_context_bound(&h, "pg_try_advisory_xact_lock("));
         assert_int_equal(strlen(keys[i]), 66);
 
         for (k = 0; k < i; k++) {
@@ -372,9 +368,8 @@ test_bound(void **state)
     reply.rows[0] = (host_rows){ 19, 19, patched };
     host_send(&h,
               R(.method = "PATCH", .path = "/v1/tasks/" TASK, .token = h.owner,
-                .key = "k", .tenant = "acme",
-                .user_agent = "x", .if_match = "\"3\"",
-                .body = "{\"title\":\"m\"}"),
+                .key = "k", .tenant = "acme", .user_agent = "x",
+                .if_match = "\"3\"", .body = "{\"title\":\"m\"}"),
               &reply, 1);
     host_assert(&h, 200, NULL);
     unit_assert_str(KEY(&h), keys[0]);

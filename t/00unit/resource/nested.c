@@ -12,17 +12,23 @@
 #define EVENT "0192f0c0-0000-7000-8000-0000000000e1"
 #define AT    "2026-11-21 01:33:00.12+00"
 
-#define PROJECT_ROW(owner)                                                     \
-    {                                                                          \
-        12, CELLS(PROJECT, "p", NULL, NULL, NULL, "f", "0", NULL, "1", AT,     \
-                  owner, AT)                                                   \
+#define PROJECT_ROW(owner)                                                 \
+    {                                                                      \
+        12, CELLS(PROJECT, "p", NULL, NULL, NULL, "f", "0", NULL, "1", AT, \
+                  owner, AT)                                               \
     }
-#define NO_PROJECT { 12, 0, NULL }
-#define KNOWN(b)   { 1, CELLS(b) }
-#define A_TASK     TASK_CELLS(T1, "a", "todo", "1", OWNER), AT, T1
-#define B_TASK     TASK_CELLS(T2, "b", "todo", "1", OWNER), AT, T2
-#define AN_EVENT(id)                                                          \
-    id, AT, "task.updated", "success", "{\"type\": \"user\"}", OWNER,         \
+#define NO_PROJECT  \
+    {               \
+        12, 0, NULL \
+    }
+#define KNOWN(b)    \
+    {               \
+        1, CELLS(b) \
+    }
+#define A_TASK TASK_CELLS(T1, "a", "todo", "1", OWNER), AT, T1
+#define B_TASK TASK_CELLS(T2, "b", "todo", "1", OWNER), AT, T2
+#define AN_EVENT(id)                                                  \
+    id, AT, "task.updated", "success", "{\"type\": \"user\"}", OWNER, \
         "teamos.task", TASK, "2", "r-1", NULL, NULL, NULL, "{}", "{}", AT, id
 
 #define NESTED  "/v1/projects/" PROJECT "/tasks"
@@ -157,8 +163,7 @@ test_history(void **state)
          R(.path = HISTORY, .token = h.member,
            .query = "action=task.updated&actor=" OWNER "&fields=id,version"),
          { .rows = { KNOWN("t"), { 17, CELLS(AN_EVENT(EVENT)) } } });
-    host_assert(&h, 200,
-                "{\"data\":[{\"id\":\"" EVENT "\",\"version\":2}],");
+    host_assert(&h, 200, "{\"data\":[{\"id\":\"" EVENT "\",\"version\":2}],");
     unit_assert_str(host_bound(&h, "t.\"actor_id\" = "), OWNER);
     SEND0(&h, R(.path = HISTORY, .token = h.member, .query = "status=todo"));
     host_problem(&h, 400, "unknown_parameter");
@@ -190,8 +195,7 @@ test_history_own(void **state)
 
     (void) state;
     host_init(&h);
-    SEND(&h,
-         R(.path = "/v1/projects/" PROJECT "/history", .token = h.guest),
+    SEND(&h, R(.path = "/v1/projects/" PROJECT "/history", .token = h.guest),
          { .rows = { KNOWN("t"), { 17, 0, NULL } } });
     host_assert(&h, 200, NULL);
     assert_true(host_has(h.before, "t.\"created_by\" = $"));
@@ -232,8 +236,7 @@ test_search(void **state)
     SEND0(&h, R(.path = "/v1/projects", .token = h.member, .query = "q=a"));
     host_problem(&h, 400, "unknown_parameter");
     host_assert(&h, 400, "\"pointer\":\"q\"");
-    SEND0(&h,
-          R(.path = "/v1/audit/events", .token = h.owner, .query = "q=a"));
+    SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner, .query = "q=a"));
     host_problem(&h, 400, "unknown_parameter");
 
     /* 1 to 200 characters, of however many bytes */
@@ -263,7 +266,10 @@ test_search(void **state)
 
 
 /* A page of tasks with a next one. */
-#define TWO { 14, CELLS(A_TASK, B_TASK) }
+#define TWO                       \
+    {                             \
+        14, CELLS(A_TASK, B_TASK) \
+    }
 
 
 static void
@@ -314,8 +320,8 @@ test_cursors(void **state)
          { .rows = { KNOWN("t"),
                      { 17, CELLS(AN_EVENT(EVENT), AN_EVENT(T1)) } } });
     next_cursor(&h, cursor);
-    snprintf(link, sizeof(link), "<" HISTORY "?limit=1&cursor=%s>; rel=\"next\"",
-             cursor);
+    snprintf(link, sizeof(link),
+             "<" HISTORY "?limit=1&cursor=%s>; rel=\"next\"", cursor);
     unit_assert_str(host_response_header(&h, "Link"), link);
     snprintf(query, sizeof(query), "cursor=%s", cursor);
     SEND(&h, R(.path = HISTORY, .token = h.owner, .query = query),
@@ -324,8 +330,7 @@ test_cursors(void **state)
     SEND0(&h, R(.path = "/v1/tasks/" OTHER "/history", .token = h.owner,
                 .query = query));
     host_problem(&h, 400, "invalid_cursor");
-    SEND0(&h,
-          R(.path = "/v1/audit/events", .token = h.owner, .query = query));
+    SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner, .query = query));
     host_problem(&h, 400, "invalid_cursor");
     SEND0(&h, R(.path = "/v1/projects/" TASK "/history", .token = h.owner,
                 .query = query));

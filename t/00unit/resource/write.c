@@ -12,8 +12,8 @@
 
 /* old_version, old_owner, r project, alive project, r assignee, the row;
  * without a key */
-#define UPDATED(version, owner, r, alive, assignee, ...)          \
-    {                                                             \
+#define UPDATED(version, owner, r, alive, assignee, ...)                 \
+    {                                                                    \
         ROWS(19, version, owner, r, alive, assignee, __VA_ARGS__, FRESH) \
     }
 
@@ -31,8 +31,8 @@ test_create(void **state)
            .token = h.member, .user_agent = "ua",
            .body = "{\"title\":\"n\",\"assignee_id\":null,"
                    "\"origin\":\"mail\",\"project_id\":\"" PROJECT "\"}"),
-         { ROWS(17, "t", "t", "t",
-                TASK_CELLS(TASK, "n", "todo", "1", MEMBER), FRESH) });
+         { ROWS(17, "t", "t", "t", TASK_CELLS(TASK, "n", "todo", "1", MEMBER),
+                FRESH) });
     host_assert(&h, 201, NULL);
     assert_string_equal(h.trace, "ZZdZABW");
     assert_string_equal(h.body, TASK_JSON(TASK, "\"n\"", "todo", "1", MEMBER));

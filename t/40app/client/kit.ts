@@ -1,8 +1,8 @@
 // What story.ts and refusals.ts share: a typed client of one tenant, and
 // checks whose results openapi.t reads: TAP on standard output.
 //
-// TENON_ORIGIN is where the server is, "http://HOST:PORT/api"; the tenant's
-// name comes before the host. With TENON_PROXY everything goes to the
+// TENON_ORIGIN is where the server is, "http://HOST:PORT"; the tenant's name
+// comes before the host. With TENON_PROXY everything goes to the
 // validating proxy there instead, which knows one upstream: the tenant is
 // named by a header. Each answer's "sl-violations" is what the proxy found to
 // contradict the document.
@@ -66,13 +66,15 @@ export function violations(answer: Response, of: string): Violation[] {
   if (text === null) {
     return [];
   }
-  const all = JSON.parse(text) as Violation[];
+  // Cut short when there are very many: then all of it is of interest.
+  const all = text.startsWith("[") ? JSON.parse(text) as Violation[]
+    : [{ location: [of], severity: "Error", message: text }];
   return all.filter((violation) => violation.location[0] === of);
 }
 
 export function baseOf(tenant?: string): string {
   const prefix = tenant === undefined ? "" : `${tenant}.`;
-  return proxy ?? origin.replace("//", `//${prefix}`);
+  return `${proxy ?? origin.replace("//", `//${prefix}`)}/api`;
 }
 
 export function headersOf(tenant?: string, token?: string) {
@@ -100,6 +102,9 @@ const watch: Middleware = {
 
 export type Api = Client<paths>;
 
+// What lies beside the API, not below it.
+export const beside = { baseUrl: proxy ?? origin };
+
 export function api(tenant?: string, token?: string): Api {
   const client = createClient<paths>({
     baseUrl: baseOf(tenant),
@@ -110,8 +115,23 @@ export function api(tenant?: string, token?: string): Api {
   return client;
 }
 
+// ?fields= may leave out any member of a row; who doesn't send it gets rows
+// that are whole.
+type WholeRow<T> = T extends unknown ? ({} extends T ? never : T) : never;
+export type Whole<T> = T extends { data: (infer Row)[] }
+  ? Omit<T, "data"> & { data: WholeRow<Row>[] } : WholeRow<T>;
+
 // The body of an answer that has to be a success of this status.
 export function data<T>(
+  answer: { data?: T; error?: unknown; response: Response },
+  status: number,
+  name: string,
+): Whole<NonNullable<T>> {
+  return part(answer, status, name) as Whole<NonNullable<T>>;
+}
+
+// The same, asked for with ?fields=.
+export function part<T>(
   answer: { data?: T; error?: unknown; response: Response },
   status: number,
   name: string,

@@ -1,0 +1,467 @@
+/*
+ * accept.c: the token of an invitation, and what it is good for.
+ *
+ * The token that is mailed lies nowhere: it is the ids of tenant and
+ * invitation, and a MAC over them under the core's secret. So a forged one
+ * costs no look-up, a right one names its tenant, and who reads the database
+ * can't accept anything. That it works once is the row's status.
+ *
+ * Accepting takes these steps; a password is only hashed or checked for a
+ * token that is right and an invitation that can be accepted:
+ *
+ *   state     does                                        then
+ *   OPEN      the MAC is right: looks the tenant up       LOOK
+ *   LOOK      it is there, and nobody names another:
+ *             looks invitation and person up              CHECK
+ *   CHECK     it can be accepted: works on the password   WRITE
+ *             (who is known and sends none: joins)        ANSWER
+ *   WRITE     new, or the password was right: joins       ANSWER
+ *             else: counts the failure, as login does     COUNTED
+ *   COUNTED   writes it down                              REFUSED
+ *   ANSWER    unless somebody was faster
+ *   REFUSED
+ */
+
+#include "libcore/identity/identity.h"
+#include "libcore/people/people.h"
+#include "gen/queries.h"
+
+#include <sodium.h>
+
+#define ID_LEN    16
+#define MAC_LEN   32
+#define TOKEN_LEN (2 * ID_LEN + MAC_LEN)
+
+
+/* ---- the token ---- */
+
+static void
+token_mac(unsigned char mac[MAC_LEN], const tn_core *core,
+          const unsigned char ids[2 * ID_LEN])
+{
+    tn_str parts[3];
+
+    parts[0] = TN_STR("invitation");
+    parts[1] = (tn_str){ (const char *) ids, ID_LEN };
+    parts[2] = (tn_str){ (const char *) ids + ID_LEN, ID_LEN };
+    tn__mac(mac, MAC_LEN, core->conf.secret, parts, 3);
+}
+
+
+tn_err
+tn_invitation_token(char *out, const tn_core *core, tn_str tenant_id,
+                    tn_str invitation_id)
+{
+    unsigned char raw[TOKEN_LEN];
+
+    if (!tn__uuid_parse(raw, tenant_id) ||
+        !tn__uuid_parse(raw + ID_LEN, invitation_id)) {
+        return TN_E_INTERNAL;
+    }
+
+    token_mac(raw + 2 * ID_LEN, core, raw);
+    out[tn__b64_encode(out, raw, sizeof(raw))] = '\0';
+
+    return TN_OK;
+}
+
+
+/* The ids of a token that was made here; 0 when it wasn't. */
+static int
+token_open(char tenant_id[TN__UUID_TEXT], char invitation_id[TN__UUID_TEXT],
+           const tn_core *core, tn_str token)
+{
+    size_t n;
+    unsigned char raw[TOKEN_LEN], mac[MAC_LEN];
+
+    if (!tn__b64_decode(raw, sizeof(raw), &n, token) || n != sizeof(raw)) {
+        return 0;
+    }
+
+    token_mac(mac, core, raw);
+
+    if (sodium_memcmp(mac, raw + 2 * ID_LEN, MAC_LEN) != 0) {
+        return 0;
+    }
+
+    tn__uuid_text(tenant_id, raw);
+    tn__uuid_text(invitation_id, raw + ID_LEN);
+
+    return 1;
+}
+
+
+/* ---- accepting ---- */
+
+enum {
+    OPEN,
+    LOOK,
+    CHECK,
+    WRITE,
+    ANSWER,
+    COUNTED,
+    REFUSED,
+};
+
+/* The rows of accept_input. */
+enum {
+    TOKEN,
+    NAME,
+    PASSWORD,
+};
+
+/* What invitation_find answers, before the outputs kept under a key. */
+enum {
+    FOUND_LIVE,
+    FOUND_USER,
+    FOUND_STATUS,
+    FOUND_HASH,
+    FOUND_MEMBER,
+    FOUND_EMAIL,
+    FOUND_KEPT,
+};
+
+typedef struct acceptance {
+    char tenant_id[TN__UUID_TEXT];
+    char invitation_id[TN__UUID_TEXT];
+    int known; /* the address is a user's already */
+    tn_str user;
+    tn_str email;
+} acceptance;
+
+
+static tn_str
+text(const char *uuid)
+{
+    return (tn_str){ uuid, TN__UUID_TEXT };
+}
+
+
+/* Who accepts has no name yet, so an Idempotency-Key is bound to the
+ * invitation instead. */
+static tn_err
+bind_key(tn_op *op, const acceptance *a)
+{
+    int64_t lock;
+    tn_str parts[4];
+    tn__buf buf;
+    unsigned char raw[32];
+
+    if (op->idem_key.p == NULL) {
+        return TN_OK;
+    }
+
+    parts[0] = TN_STR("invitation key");
+    parts[1] = op->idem_key;
+    parts[2] = text(a->tenant_id);
+    parts[3] = text(a->invitation_id);
+    tn__mac(raw, sizeof(raw), op->core->conf.secret, parts, 4);
+
+    memcpy(&lock, raw, sizeof(lock));
+    tn__buf_init(&buf, op->mem, 24);
+    tn__buf_int(&buf, lock);
+
+    return tn__buf_str(&op->idem_lock, &buf) == TN_OK
+               ? tn__bytea(&op->idem_key, raw, sizeof(raw), op->mem)
+               : TN_E_NOMEM;
+}
+
+
+static void
+read_token(tn_op *op)
+{
+    acceptance *a;
+
+    a = tn__zalloc(op->mem, sizeof(acceptance));
+    if (a == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    op->step_data = a;
+
+    if (!token_open(a->tenant_id, a->invitation_id, op->core,
+                    op->values[TOKEN])) {
+        tn__fault_field(op, TN_STR("token"), TN_F_NOT_FOUND,
+                        "is not a token of an invitation");
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return;
+    }
+
+    if (bind_key(op, a) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__local(op, TN_STR("tenant_ref"), text(a->tenant_id));
+    tn__batch_begin(op, 0, 0);
+    tn__batch_add(op, &tn__q_find_tenant_by_id);
+    tn__want_db(op);
+}
+
+
+static void
+spent(tn_op *op)
+{
+    tn__fail(op, TN_E_SECRET_SPENT,
+             "This invitation was used, revoked or has expired.");
+}
+
+
+static void
+find(tn_op *op, const tn_input *input)
+{
+    acceptance *a;
+    const tn_rows *rows;
+
+    a = op->step_data;
+    rows = tn__rows(op, input, 0);
+
+    if (rows == NULL) {
+        return;
+    }
+
+    if (rows->nrows == 0) {
+        spent(op);
+        return;
+    }
+
+    if (tn__tenant_row(&op->tenant, op, rows) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    if (!tn__tenant_agrees(op)) {
+        tn__fail(op, TN_E_TENANT_MISMATCH,
+                 "The invitation is to another tenant.");
+        return;
+    }
+
+    if (!op->tenant.active) {
+        tn__fail(op, TN_E_TENANT_INACTIVE, NULL);
+        return;
+    }
+
+    tn__local(op, TN_STR("invitation_id"), text(a->invitation_id));
+    tn__batch_begin(op, 1, 0);
+    tn__batch_add(op, &tn__q_invitation_find);
+    tn__want_db(op);
+}
+
+
+static void
+write(tn_op *op, tn_str password_hash)
+{
+    acceptance *a;
+
+    a = op->step_data;
+    op->principal.user = a->known ? a->user : tn__new_id(op);
+
+    tn__local(op, TN_STR("user_id"), op->principal.user);
+    tn__local(op, TN_STR("member_id"), tn__new_id(op));
+    tn__local(op, TN_STR("name"), op->values[NAME]);
+    tn__local(op, TN_STR("password_hash"), password_hash);
+
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, &tn__q_invitation_accept);
+    tn__want_db(op);
+}
+
+
+/* One who is new brings a name and a password. */
+static void
+welcome(tn_op *op)
+{
+    if (op->values[NAME].p == NULL) {
+        tn__fault_field(op, TN_STR("name"), TN_F_REQUIRED, NULL);
+    }
+
+    if (op->values[PASSWORD].p == NULL) {
+        tn__fault_field(op, TN_STR("password"), TN_F_REQUIRED, NULL);
+    }
+
+    if (op->nfaults) {
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        return;
+    }
+
+    tn__want_password(op, op->values[PASSWORD], TN_NULL);
+}
+
+
+/* One who is known is known by the address that the token was sent to; a
+ * password that is given all the same must be theirs. */
+static void
+recognise(tn_op *op, const tn_rows *rows)
+{
+    acceptance *a;
+    tn_str hash, decoy;
+
+    a = op->step_data;
+    a->known = 1;
+
+    if (tn__dup(&a->user, tn__cell(rows, 0, FOUND_USER), op->mem) != TN_OK ||
+        tn__dup(&a->email, tn__cell(rows, 0, FOUND_EMAIL), op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    if (tn__cell(rows, 0, FOUND_MEMBER).p) {
+        tn__fail(op, TN_E_DUPLICATE, "You are a member already.");
+
+    } else if (!tn__eq(tn__cell(rows, 0, FOUND_STATUS), TN_STR("active"))) {
+        tn__fail(op, TN_E_FORBIDDEN, "This account is disabled.");
+
+    } else if (op->values[PASSWORD].p) {
+        hash = tn__cell(rows, 0, FOUND_HASH);
+        decoy = (tn_str){ op->core->decoy, strlen(op->core->decoy) };
+        tn__want_password(op, op->values[PASSWORD], hash.p ? hash : decoy);
+
+    } else {
+        op->state = ANSWER;
+        write(op, TN_NULL);
+    }
+}
+
+
+static void
+answer(tn_op *op, const tn_str *cells)
+{
+    tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput, cells,
+                    TN_NULL);
+}
+
+
+static void
+check(tn_op *op, const tn_input *input)
+{
+    int replayed;
+    tn_str live;
+    const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
+        return;
+    }
+
+    replayed = tn__replay(op, rows);
+
+    if (replayed < 0) {
+        return;
+    }
+
+    if (replayed) {
+        answer(op, rows->cells + FOUND_KEPT);
+        return;
+    }
+
+    live = tn__cell(rows, 0, FOUND_LIVE);
+
+    if (live.n == 0 || live.p[0] != 't') {
+        spent(op);
+
+    } else if (tn__cell(rows, 0, FOUND_USER).p) {
+        recognise(op, rows);
+
+    } else {
+        welcome(op);
+    }
+}
+
+
+static void
+worked(tn_op *op, const tn_input *input)
+{
+    const acceptance *a;
+
+    a = op->step_data;
+
+    if (input->job && input->job->ok) {
+        write(op, a->known
+                      ? TN_NULL
+                      : (tn_str){ input->job->hash, strlen(input->job->hash) });
+
+    } else if (a->known) {
+        op->state = COUNTED;
+        tn__bind_attempt(op, a->email);
+        tn__count_failure(op);
+
+    } else {
+        tn__log(op, TN_STR("a password could not be hashed: out of memory"));
+        tn__fail(op, TN_E_BUSY, NULL);
+    }
+}
+
+
+static void
+refuse(tn_op *op, const tn_input *input)
+{
+    if (tn__rows(op, input, 1)) {
+        tn__fail(op, TN_E_INVALID_CREDENTIALS,
+                 "There is an account with this address, and the password is "
+                 "not its. Leave the password out to join with that account.");
+    }
+}
+
+
+static void
+finish(tn_op *op, const tn_input *input)
+{
+    const tn_rows *rows;
+    const acceptance *a;
+
+    a = op->step_data;
+
+    /* who was not born is in no log */
+    if (!a->known && (!input->reply || input->reply->outcome != TN_DB_OK)) {
+        op->principal.user = TN_NULL;
+    }
+
+    rows = tn__rows(op, input, 1);
+
+    if (rows == NULL || tn__replay(op, rows) < 0) {
+        return;
+    }
+
+    if (tn__cell(rows, 0, 0).p == NULL) {
+        spent(op);
+        return;
+    }
+
+    answer(op, rows->cells);
+}
+
+
+void
+tn__step_accept(tn_op *op, const tn_input *input)
+{
+    switch (op->state++) {
+
+    case OPEN:
+        read_token(op);
+        return;
+
+    case LOOK:
+        find(op, input);
+        return;
+
+    case CHECK:
+        check(op, input);
+        return;
+
+    case WRITE:
+        worked(op, input);
+        return;
+
+    case COUNTED:
+        tn__write_failure(op, TN_NULL, input->values[0]);
+        return;
+
+    case REFUSED:
+        refuse(op, input);
+        return;
+
+    default:
+        finish(op, input);
+    }
+}

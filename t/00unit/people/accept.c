@@ -1,0 +1,310 @@
+/*
+ * A token of an invitation is made from ids and a secret, and from nothing
+ * else; a password is worked on only for one that is right and can be
+ * accepted; whoever was not born is in no log.
+ */
+
+#include "t/00unit/host.h"
+#include "libcore/http/http.h"
+
+#define INVITATION "0192f0c0-0000-7000-8000-0000000000e1"
+#define USER_JSON  "{\"id\":\"" MEMBER "\"}"
+
+#define ACCEPT(...) \
+    R(.method = "POST", .path = "/v1/invitations/accept", __VA_ARGS__)
+
+/* What invitation_find answers of one that is live, and of its address. */
+#define FOUND(live, user, status, hash, member)                             \
+    {                                                                       \
+        ROWS(11, live, user, status, hash, member, "zed@example.org", NULL, \
+             NULL, NULL, "t", NULL)                                         \
+    }
+#define STRANGER FOUND("t", NULL, NULL, NULL, NULL)
+#define JOINED                                                                 \
+    {                                                                          \
+        ROWS(5, USER_JSON, "{\"slug\":\"acme\"}", "{\"role\":\"admin\"}", "t", \
+             NULL)                                                             \
+    }
+#define TOO_LATE                             \
+    {                                        \
+        ROWS(5, NULL, NULL, NULL, "t", NULL) \
+    }
+
+
+static void
+token_of(const host *h, char out[TN_INVITATION_TOKEN_SIZE])
+{
+    assert_int_equal(
+        tn_invitation_token(out, h->core, TN_STR(ACME), TN_STR(INVITATION)),
+        TN_OK);
+}
+
+
+/* A body with the right token; `more` begins with a comma. */
+static const char *
+body_of(const host *h, const char *more)
+{
+    static char body[512];
+    char token[TN_INVITATION_TOKEN_SIZE];
+
+    token_of(h, token);
+    snprintf(body, sizeof(body), "{\"token\":\"%s\"%s}", token, more);
+
+    return body;
+}
+
+#define NEW ",\"name\":\"Zed\",\"password\":\"correct horse\""
+
+
+static void
+test_token(void **state)
+{
+    host h;
+    tn_core *other;
+    tn_core_conf conf;
+    char a[TN_INVITATION_TOKEN_SIZE], b[TN_INVITATION_TOKEN_SIZE];
+
+    (void) state;
+    host_init(&h);
+    token_of(&h, a);
+    assert_int_equal(strlen(a), TN_INVITATION_TOKEN_SIZE - 1);
+    assert_int_equal(strspn(a, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
+                               "qrstuvwxyz0123456789-_"),
+                     strlen(a));
+
+    token_of(&h, b);
+    assert_string_equal(a, b);
+    assert_int_equal(
+        tn_invitation_token(b, h.core, TN_STR(INVITATION), TN_STR(ACME)),
+        TN_OK);
+    assert_string_not_equal(a, b);
+    assert_int_equal(
+        tn_invitation_token(b, h.core, TN_STR("acme"), TN_STR(INVITATION)),
+        TN_E_INTERNAL);
+    assert_int_equal(tn_invitation_token(b, h.core, TN_STR(ACME), TN_NULL),
+                     TN_E_INTERNAL);
+
+    host_conf(&conf);
+    conf.secret[0] ^= 1;
+    assert_int_equal(tn_core_new(&other, &conf), TN_OK);
+    assert_int_equal(
+        tn_invitation_token(b, other, TN_STR(ACME), TN_STR(INVITATION)), TN_OK);
+    assert_string_not_equal(a, b);
+    tn_core_free(other);
+    host_free(&h);
+}
+
+
+/* Every byte of a token counts; a forged one costs no look-up. */
+static void
+test_forged(void **state)
+{
+    host h;
+    unsigned i;
+    char body[256], token[TN_INVITATION_TOKEN_SIZE];
+
+    (void) state;
+    host_init(&h);
+
+    for (i = 0; i < TN_INVITATION_TOKEN_SIZE - 1; i++) {
+        token_of(&h, token);
+        token[i] = token[i] == 'A' ? 'B' : 'A';
+        snprintf(body, sizeof(body), "{\"token\":\"%s\"" NEW "}", token);
+        SEND0(&h, ACCEPT(.body = body));
+        host_problem(&h, 422, "invalid_fields");
+        host_assert(&h, 422, "\"/token\",\"code\":\"not_found\"");
+        assert_string_equal(h.trace, "AB");
+    }
+
+    host_free(&h);
+}
+
+
+static void
+test_stranger(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), STRANGER, JOINED);
+    host_assert(&h, 200,
+                "{\"user\":" USER_JSON ",\"tenant\":{\"slug\":\"acme\"},"
+                "\"member\":{\"role\":\"admin\"}}");
+    assert_string_equal(h.trace, "ABdDCW");
+    unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
+    unit_assert_str(host_bound(&h, "i.id = "), INVITATION);
+    assert_true(host_has(host_bound(&h, "from live where "), "$argon2id$"));
+    unit_assert_str(tn_op_facts(h.op)->tenant, "acme");
+    assert_int_equal(tn_op_facts(h.op)->user_id.n, 36);
+
+    /* the tenant's host is as good as the base domain */
+    SEND(&h, ACCEPT(.host = "tenon.localhost", .body = body_of(&h, NEW)),
+         STRANGER, JOINED);
+    host_assert(&h, 200, NULL);
+    SEND(&h,
+         ACCEPT(.host = "tenon.localhost", .tenant = ACME,
+                .body = body_of(&h, NEW)),
+         STRANGER, JOINED);
+    host_assert(&h, 200, NULL);
+
+    /* name and password are asked for when it is known that they are needed */
+    SEND(&h, ACCEPT(.body = body_of(&h, "")), STRANGER);
+    host_assert(&h, 422,
+                "{\"pointer\":\"/name\",\"code\":\"required\",\"detail\":\"is "
+                "required\"},{\"pointer\":\"/password\"");
+    assert_string_equal(h.trace, "ABdD");
+    host_free(&h);
+}
+
+
+/* Nothing is hashed for an invitation that is worth nothing. */
+static void
+test_refused_before_hashing(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)),
+         FOUND("f", NULL, NULL, NULL, NULL));
+    host_problem(&h, 410, "secret_spent");
+    assert_string_equal(h.trace, "ABdD");
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)),
+         FOUND("t", MEMBER, "active", "x", TASK));
+    host_problem(&h, 409, "duplicate");
+    assert_string_equal(h.trace, "ABdD");
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)),
+         FOUND("t", MEMBER, "disabled", "x", NULL));
+    host_problem(&h, 403, "forbidden");
+
+    SEND0(&h,
+          ACCEPT(.host = "umbrella.tenon.localhost", .body = body_of(&h, NEW)));
+    host_problem(&h, 403, "tenant_mismatch");
+    assert_string_equal(h.trace, "ABd");
+
+    SEND0(&h, ACCEPT(.host = "tenon.localhost", .tenant = "umbrella",
+                     .body = body_of(&h, NEW)));
+    host_problem(&h, 403, "tenant_mismatch");
+    host_free(&h);
+}
+
+
+static void
+test_known(void **state)
+{
+    host h;
+    char hash[128];
+
+    (void) state;
+    host_init(&h);
+    assert_int_equal(crypto_pwhash_str_alg(hash, "correct horse", 13,
+                                           crypto_pwhash_OPSLIMIT_MIN,
+                                           crypto_pwhash_MEMLIMIT_MIN,
+                                           crypto_pwhash_ALG_ARGON2ID13),
+                     0);
+
+    /* the token alone is enough for one who has an account */
+    SEND(&h, ACCEPT(.body = body_of(&h, "")),
+         FOUND("t", MEMBER, "active", hash, NULL), JOINED);
+    host_assert(&h, 200, NULL);
+    assert_string_equal(h.trace, "ABdDW");
+    unit_assert_str(host_bound(&h, "from live where "), NULL);
+    unit_assert_str(tn_op_facts(h.op)->user_id, MEMBER);
+
+    /* a password that is given must be theirs */
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)),
+         FOUND("t", MEMBER, "active", hash, NULL), JOINED);
+    host_assert(&h, 200, NULL);
+    assert_string_equal(h.trace, "ABdDCW");
+    unit_assert_str(host_bound(&h, "from live where "), NULL);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, ",\"password\":\"another horse\"")),
+         FOUND("t", MEMBER, "active", hash, NULL), { ROWS(1, "") });
+    host_problem(&h, 401, "invalid_credentials");
+
+    /* counted and written down as login does */
+    assert_string_equal(h.trace, "ABdDCZW");
+    assert_true(host_has(h.sql, "'user.login', 'tenon.user'"));
+    assert_int_equal(host_bound(&h, "values ($1::uuid, ").n, 66);
+    unit_assert_str(host_bound(&h, "'tenon.user', "), NULL);
+    assert_null(tn_op_facts(h.op)->user_id.p);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)),
+         FOUND("t", MEMBER, "active", NULL, NULL), { ROWS(1, "") });
+    host_problem(&h, 401, "invalid_credentials");
+    host_free(&h);
+}
+
+
+/* Somebody was faster, with the invitation or with the address. */
+static void
+test_late(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), STRANGER, TOO_LATE);
+    host_problem(&h, 410, "secret_spent");
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), STRANGER,
+         { .outcome = TN_DB_ERROR,
+           .sqlstate = "23505",
+           .constraint = "user_email_key" });
+    host_problem(&h, 409, "email_taken");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, "")),
+         FOUND("t", MEMBER, "active", "x", NULL),
+         { .outcome = TN_DB_ERROR,
+           .sqlstate = "23505",
+           .constraint = "member_tenant_id_user_id_key" });
+    host_problem(&h, 409, "duplicate");
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), STRANGER,
+         { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW), .no_permit = 1), STRANGER);
+    host_problem(&h, 503, "busy");
+    host_free(&h);
+}
+
+
+/* However little memory there is, there is an answer. */
+static void
+test_memory(void **state)
+{
+    host h;
+    size_t n;
+    const char *body;
+
+    (void) state;
+    host_init(&h);
+    body = body_of(&h, "");
+
+    for (n = 1;; n++) {
+        SEND(&h, ACCEPT(.body = body, .fail_at = n),
+             FOUND("t", MEMBER, "active", "x", NULL), JOINED);
+        if (h.response->status == 200) {
+            break;
+        }
+        assert_int_equal(h.response->status, 500);
+    }
+
+    assert_true(n > 10);
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_token), cmocka_unit_test(test_forged),
+          cmocka_unit_test(test_stranger),
+          cmocka_unit_test(test_refused_before_hashing),
+          cmocka_unit_test(test_known), cmocka_unit_test(test_late),
+          cmocka_unit_test(test_memory))

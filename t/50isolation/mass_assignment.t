@@ -1,0 +1,144 @@
+#!/usr/bin/perl
+
+# What a client may not set stays as it is: every write of openapi.json, with
+# each member that it answers and doesn't take, and with each that some table
+# has and no client should know of. Each is refused by its pointer, alone and
+# all together, and nothing changes.
+
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use JSON::PP ();
+use Test::More;
+use TenonCheck;
+use TenonServer ();
+use TenonSides ();
+
+my $s = TenonServer->new;
+my $w = TenonSides->new($s);
+my ($acme) = $w->sides;
+my $uuid = '01900000-7777-7000-8000-0123456789ab';
+
+# Columns of any table, and what others' systems have fallen for.
+my @inside = (
+    (map { $_->[0] } $w->rows(q{
+        select distinct attname from pg_attribute a
+          join pg_class c on c.oid = a.attrelid
+         where c.relkind in ('r', 'p') and attnum > 0 and not attisdropped
+           and c.relnamespace::regnamespace::text in ('tenon', 'teamos')
+           and attname ~ '^[a-z_]+$' and attname <> 'key'
+         order by 1})),
+    qw(owner_id is_admin admin permissions scope __proto__ constructor),
+);
+
+# A request of each kind that would be served.
+my %valid = (
+    'POST /v1/auth/signup' => {
+        email => 'mass@mass.test', password => 'correct horse', name => 'M',
+        organization => { name => 'M', slug => 'mass' } },
+    'POST /v1/auth/login' => {
+        email => 'alice@acme.test', password => $s->password },
+    'POST /v1/auth/tenant' => { tenant => 'acme' },
+    'PATCH /v1/tenant' => { name => 'Mass' },
+    'POST /v1/tenants' => { name => 'Mass', slug => 'mass' },
+    'PATCH /v1/members/{id}' => { role => 'admin' },
+    'POST /v1/invitations' => { email => 'mass@acme.test', role => 'member' },
+    'POST /v1/invitations/accept' => {
+        token => 'x' x 86, name => 'M', password => 'correct horse' },
+    (map {
+        my $path = $_->{path};
+        ("POST /v1/$path"               => $w->body($acme, $_),
+         "PATCH /v1/$path/{id}"         => { $_->{texts}[0] => 'mass' },
+         "POST /v1/$path/{id}/rollback" => { version => 1 })
+    } $w->resources),
+);
+
+my %row = (
+    (map { $_->{path} => $acme->{row}{ $_->{path} } } $w->resources),
+    members => $w->fresh($acme, 'tenon.member'),
+);
+
+sub value {
+    my ($name) = @_;
+    return $name =~ /version|count|number|attempts/ ? 7 :
+           $name =~ /_at\z/                         ? '2020-01-01T00:00:00Z' :
+           $name =~ /^is_|admin|living/             ? JSON::PP::true :
+           $name =~ /id\z|_by\z/                    ? $uuid :
+           $name eq 'role'                          ? 'owner' : 'x';
+}
+
+sub call {
+    my ($endpoint, $json) = @_;
+    my ($collection) = $endpoint->{path} =~ m{\A/v1/([^/]+)};
+    my $path = $endpoint->{path} =~ s/\{id\}/$row{$collection}/r;
+    return $s->request($endpoint->{method}, "/api$path", as => 'alice',
+                       $path =~ /signup/ ? (host => 'tenon.localhost') : (),
+                       json => $json);
+}
+
+sub properties {
+    my ($content) = @_;
+    my ($media) = map { $content->{$_} } grep { /json/ } sort keys %$content;
+    return $media ? $s->schema($media->{schema})->{properties} || {} : {};
+}
+
+sub everything {
+    my %all = map { my $side = $_; map { ("$side->{slug} $_" =>
+                                          $w->digest($side)->{$_}) }
+                    grep { !/login|attempt|session/ } $w->tables } $w->sides;
+    return \%all;
+}
+
+my @writes = grep { $_->{description}{requestBody} } $s->endpoints;
+cmp_ok scalar @writes, '>', 10, scalar @writes . ' writes take a body';
+my $before = everything();
+
+for my $endpoint (@writes) {
+    my $name = $endpoint->{name};
+    subtest $name => sub {
+        my $valid = $valid{$name};
+        ok $valid, 'a body that is right is known' or return;
+        my $description = $endpoint->{description};
+        my $in = properties($description->{requestBody}{content});
+        my ($answer) = map { $description->{responses}{$_} }
+            grep { /\A2/ } sort keys %{ $description->{responses} };
+        my $out = properties($s->schema($answer)->{content} || {});
+        is_deeply [grep { !$in->{$_} } sort keys %$valid], [],
+            'it is what the document says';
+
+        my $own = $name !~ m{/auth/|/rollback\z|/accept\z};
+        my %seen;
+        my @not = grep { !$in->{$_} && !$seen{$_}++ } sort keys %$out, @inside;
+        my @wrong;
+        for my $field (@not) {
+            my $r = call($endpoint, { %$valid, $field => value($field) });
+            my @faults = problem_faults($r, 422, 'invalid_fields');
+            my ($fault, @more) = @{ @faults ? [] : $r->json->{errors} };
+            push @wrong, "$field: @faults $r->{body}" if @faults;
+            # What the same resource shows is there, but not to be written.
+            my $code = $own && $out->{$field} ? 'read_only'
+                     : '(?:read_only|unknown_field)';
+            push @wrong, "$field: $r->{body}"
+                if !@faults && (@more || $fault->{pointer} ne "/$field" ||
+                                $fault->{code} !~ /\A$code\z/);
+        }
+        is_deeply \@wrong, [], 'each alone: ' . join ' ', @not;
+
+        my @some = splice @not, 0, 50;
+        my $r = call($endpoint, { %$valid, map { $_ => value($_) } @some });
+        my @faults = problem_faults($r, 422, 'invalid_fields');
+        is_deeply \@faults, [], 'all together are refused';
+        is_deeply [sort map { $_->{pointer} } @{ $r->json->{errors} || [] }],
+            [sort map { "/$_" } @some], 'each by its pointer';
+    };
+}
+
+is_deeply everything(), $before, 'nothing has changed';
+
+unlike do { local (@ARGV, $/) = $s->error_log; <> },
+    qr{\[(?:crit|emerg|alert)\]|\[error\].*tenon:}, 'nothing alarmed nginx';
+
+done_testing;
