@@ -121,6 +121,11 @@ tn__respond_options(tn_op *op)
 
     tn__header(op, TN_STR("Allow"), allow);
     tn__header(op, TN_STR("X-Request-Id"), op->request_id);
+
+    if (op->traceparent.p) {
+        tn__header(op, TN_STR("traceparent"), op->traceparent);
+    }
+
     tn__cors(op);
 
     if (op->preflight.p && allowed(op->core, op->origin).p) {

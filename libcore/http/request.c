@@ -106,7 +106,7 @@ trace_context(tn_op *op)
 void
 tn__request_headers(tn_op *op)
 {
-    unsigned i, k;
+    unsigned i, k, traces;
     int twice;
     const tn_header *h;
     struct {
@@ -128,6 +128,7 @@ tn__request_headers(tn_op *op)
     };
 
     twice = 0;
+    traces = 0;
 
     for (i = 0; i < op->request->nheaders; i++) {
         h = &op->request->headers[i];
@@ -136,6 +137,7 @@ tn__request_headers(tn_op *op)
             if (h->name.n == wanted[k].name.n &&
                 tn__eqi(h->name, wanted[k].name)) {
                 twice |= wanted[k].once && wanted[k].value->p;
+                traces += wanted[k].value == &op->traceparent;
                 *wanted[k].value = tn__trim(h->value);
                 break;
             }
@@ -150,7 +152,11 @@ tn__request_headers(tn_op *op)
         op->request_id = tn__new_id(op);
     }
 
-    trace_context(op);
+    if (traces == 1) {
+        trace_context(op);
+    } else {
+        op->traceparent = TN_NULL; /* of two, neither is to be believed */
+    }
 
     if (twice) {
         tn__fail(op, TN_E_MALFORMED_REQUEST,

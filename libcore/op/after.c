@@ -19,6 +19,7 @@ enum {
     ACCESS,
     COUNT,
     EVENT,
+    WRITTEN,
     END,
 };
 
@@ -191,6 +192,17 @@ tn__after(tn_op *op, const tn_input *input)
 
         case EVENT:
             write_event(op, input);
+
+            if (op->want.kind == TN_WANT_NONE) {
+                op->state = END;
+            }
+            break;
+
+        case WRITTEN:
+            if (input == NULL || input->reply == NULL ||
+                input->reply->outcome != TN_DB_OK) {
+                tn__log(op, TN_STR("a refusal's event can't be written"));
+            }
             break;
 
         default:

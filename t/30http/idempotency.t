@@ -187,13 +187,23 @@ subtest 'keys of others are others' => sub {
                          ->json->{id} } qw(alice bob carol dave)],
         [map { $_->json->{id} } @r], 'each meets the own one again';
 
-    # dave's other organization is another tenant too.
+    $s->hire('dave', 'acme', 'member');
+    my $login = $s->request(POST => 'auth/login', at => 'acme', json => {
+        email => 'dave@globex.test', password => $s->password });
+    my %there = (as => undef, at => 'acme', key => $key,
+                 token => $login->json->{access_token});
+    my $r = new_project('theirs', %there);
+    status_is $r, 201, 'one person in two organizations';
+    ok !replayed($r), 'has two keys';
+    ok replayed(new_project('theirs', %there)), 'and each once';
+    is projects('theirs'), 5, 'five projects';
+
     my $task = new_task();
     $key = new_key();
     status_is keyed($key, PATCH => "tasks/$task->{id}", json => {}), 200,
         'PATCH of a task';
     my $other = new_task();
-    my $r = keyed($key, PATCH => "tasks/$other->{id}", json => {});
+    $r = keyed($key, PATCH => "tasks/$other->{id}", json => {});
     status_is $r, 200, 'another path';
     ok !replayed($r), 'is another request';
     is $r->json->{id}, $other->{id}, 'with its own answer';

@@ -40,7 +40,7 @@ my %shape = (
                       user)],
     membership => [qw(created_at id name role slug status)],
     access     => [qw(created_at email granted_at granted_by id name
-                      permissions role user_id version)],
+                      permissions role user_id)],
 );
 
 sub shape_is {

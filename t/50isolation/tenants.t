@@ -124,24 +124,26 @@ sub try_row {
               malformed => $malformed);
     my @change = (json => { $text => 'changed' });
     my @places = (
-        ['PATCH', '', @change, headers => ['If-Match' => '"1"']],
-        ['PATCH', '', @change, headers => ['If-Match' => '*']],
+        ['PATCH If-Match: "1"', '', @change, headers => ['If-Match' => '"1"']],
+        ['PATCH If-Match: *', '', @change, headers => ['If-Match' => '*']],
         ['PATCH', '', @change],
-        ['PATCH', '', json => {}],
-        ['PATCH', '', json => {}, headers => ['Idempotency-Key' => 'same']],
-        ['GET',   ''],
-        ['GET',   '?fields=id'],
-        ['GET',   '', headers => ['If-None-Match' => '"99"']],
-        ['GET',   '/history'],
-        ['GET',   '/history?limit=1'],
-        ['POST',  '/rollback', json => { version => 1 }],
-        ['DELETE', '', headers => ['If-Match' => '*']],
+        ['PATCH {}', '', json => {}],
+        ['PATCH by key', '', json => {},
+         headers => ['Idempotency-Key' => 'the same for all']],
+        ['GET', ''],
+        ['GET', '?fields=id'],
+        ['GET If-None-Match', '', headers => ['If-None-Match' => '"99"']],
+        ['GET', '/history'],
+        ['GET', '/history?limit=1'],
+        ['POST', '/rollback', json => { version => 1 }],
+        ['DELETE If-Match: *', '', headers => ['If-Match' => '*']],
     );
 
     $id{own} = $w->create($who, $side, $resource);
     for my $place (@places) {
-        my ($method, $tail, @o) = @$place;
-        try_place name_of($who) . ": $method $path/{id}$tail @{[%{{@o}}]}",
+        my ($what, $tail, @o) = @$place;
+        my ($method) = split / /, $what;
+        try_place name_of($who) . ": $what $path/{id}$tail",
             sub { ask($who, $side, $method, "$path/$_[0]$tail", @o) }, %id;
     }
 

@@ -111,6 +111,12 @@ test_invalid(void **state)
 
     SEND0(&h, R(.path = "/live"));
     assert_null(host_response_header(&h, "traceparent").p);
+
+    /* of two, neither is to be believed */
+    SEND0(&h, R(.path = "/live", .traceparent = "00-" TRACE "-" SPAN "-01",
+                .header = { "traceparent", "00-" TRACE "-" SPAN "-00" }));
+    assert_null(host_response_header(&h, "traceparent").p);
+    assert_null(tn_op_facts(h.op)->trace_id.p);
     host_free(&h);
 }
 
