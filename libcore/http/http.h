@@ -120,6 +120,7 @@ struct tn_op {
     void *step_data; /* the step's own */
     tn__param locals[TN__LOCALS_MAX];
     unsigned nlocals;
+    char attempt_slot;  /* where a failed login is counted */
     tn_str refused_row; /* a row that was refused though it may be seen */
     tn_str event_id;
     tn_str salt;

@@ -12,8 +12,6 @@
 
 #include "libcore/http/http.h"
 
-#include <sodium.h>
-
 #define KEY_MAX 255
 
 
@@ -89,7 +87,7 @@ int
 tn__idempotency_begin(tn_op *op, tn_str body)
 {
     int rc;
-    tn_str key;
+    tn_str key, parts[2];
     unsigned char hash[32];
 
     if (op->idempotency_header.p == NULL || op->endpoint->unkeyed ||
@@ -106,8 +104,11 @@ tn__idempotency_begin(tn_op *op, tn_str body)
         return 0;
     }
 
-    crypto_generichash(hash, sizeof(hash), (const unsigned char *) body.p,
-                       body.n, NULL, 0);
+    /* keyed: a body may hold a password, and a plain hash of it could be
+     * guessed at by whoever reads the table */
+    parts[0] = TN_STR("fingerprint");
+    parts[1] = body;
+    tn__mac(hash, sizeof(hash), op->core->conf.secret, parts, 2);
 
     if (rc < 0 || bind_key(op, key) != TN_OK ||
         tn__bytea(&op->idem_hash, hash, sizeof(hash), op->mem) != TN_OK) {

@@ -11,6 +11,11 @@
 
 #define WINDOW 60000 /* ms, in which failures are counted together */
 
+/* Failures are counted in so many slots of a tenant, by address: a flood on one
+ * address hides few others, one on many is bounded all the same, and whether an
+ * address is known makes no difference. */
+#define ATTEMPT_SLOTS 64
+
 
 /* Who and where, as sign-up, login and the like answer them. */
 const tn__field tn__user_fields[TN__USER_FIELDS] = {
@@ -164,6 +169,7 @@ tn__bind_attempt(tn_op *op, tn_str email)
     }
 
     tn__local(op, TN_STR("attempt_key"), text);
+    op->attempt_slot = (char) (key[0] % ATTEMPT_SLOTS);
 }
 
 
@@ -171,7 +177,7 @@ void
 tn__count_failure(tn_op *op)
 {
     tn__zone_key(&op->zone[0], TN_ZONE_COUNT, op, TN_STR("login_failed"),
-                 op->tenant.id, TN_STR(""));
+                 op->tenant.id, (tn_str){ &op->attempt_slot, 1 });
     op->zone[0].ttl_ms = WINDOW;
     tn__want_zone(op, 1);
 }

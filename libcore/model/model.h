@@ -103,6 +103,7 @@ struct tn__field {
     unsigned required : 1; /* must be given on create */
     unsigned nullable : 1;
     unsigned filter : 1;
+    unsigned several : 1; /* text without commas: "a,b" filters by either */
     unsigned sort : 1;
     unsigned lower : 1;    /* e-mail: compared and kept in lower case */
     unsigned password : 1; /* at most 1024 bytes: what hashing takes */
@@ -141,7 +142,7 @@ struct tn__resource {
     unsigned require_match : 1; /* PATCH, DELETE, … without If-Match: 428 */
     tn_str search;              /* function (q) returning ids; absent: no ?q= */
     tn_str full_name;           /* "teamos.task" as in permissions and events */
-    tn_str noun; /* in openapi.json: "Event"; absent: from the name */
+    tn_str noun;   /* in openapi.json: "Event"; absent: from the name */
     tn_str parent; /* name of the parent resource in the app; or absent */
     const tn__field *parent_field; /* refers to the parent's id */
     const tn__resource *parent_resource;

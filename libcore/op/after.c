@@ -95,7 +95,7 @@ swap_principal(tn_op *op, tn__tenant *tenant, tn_str *user)
 static void
 count_attempt(tn_op *op)
 {
-    tn_str parts[3];
+    tn_str parts[4];
     tn_zone_cmd *cmd;
 
     cmd = &op->zone[0];
@@ -106,7 +106,8 @@ count_attempt(tn_op *op)
     parts[0] = TN_STR("refused");
     parts[1] = op->tenant.id;
     parts[2] = op->principal.user;
-    tn__mac(cmd->key, TN_ZONE_KEY_LEN, op->core->conf.secret, parts, 3);
+    parts[3] = op->endpoint->operation; /* noise of one can't hide another */
+    tn__mac(cmd->key, TN_ZONE_KEY_LEN, op->core->conf.secret, parts, 4);
 
     tn__want_zone(op, 1);
 }

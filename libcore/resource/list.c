@@ -14,7 +14,9 @@
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX     100
 #define PAGE_BYTES    (1024 * 1024)
-#define SEARCH_MAX    200 /* characters */
+#define SEARCH_MIN    2 /* characters: a word in some languages */
+#define SEARCH_BYTES  3 /* but not two letters, which are in every row */
+#define SEARCH_MAX    200
 
 typedef struct tn__list {
     const tn__resource *resource; /* what is listed: a history lists events */
@@ -90,9 +92,9 @@ read_search(tn_op *op, tn__list *list)
     n = tn__utf8_length(list->q);
     list->shape.search = 1;
 
-    if (n == 0 || n > SEARCH_MAX) {
+    if (n < SEARCH_MIN || list->q.n < SEARCH_BYTES || n > SEARCH_MAX) {
         tn__fault(op, TN_STR("q"), TN_F_OUT_OF_RANGE,
-                  "must be 1 to 200 characters");
+                  "must be 3 to 200 characters, or 2 beyond ASCII");
     }
 }
 
@@ -229,7 +231,7 @@ read_filter(tn_op *op, tn__list *list, const tn__field *field,
 
     /* in free text a comma is a comma */
     if (compare == TN__COMPARE_EQ && param->value.n &&
-        (field->nset || field->type != TN__TYPE_TEXT) &&
+        (field->nset || field->several || field->type != TN__TYPE_TEXT) &&
         memchr(param->value.p, ',', param->value.n)) {
         compare = TN__COMPARE_ANY;
         rc = parse_several(&value, field, param->value, op->mem);

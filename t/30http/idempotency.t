@@ -96,6 +96,11 @@ subtest 'every kind of write' => sub {
     my $task = twice('POST tasks', 201, POST => 'tasks', json => {
         project_id => $id, title => "\x{1F389} \"quoted\" \\ \n" })->json;
     my $at = "tasks/$task->{id}";
+    twice('POST tasks, deleted in between', 201, POST => 'tasks', json => {
+        project_id => $id, title => 'short-lived' }, between => sub {
+            status_is $s->request(DELETE => 'tasks/' . $_[0]->json->{id},
+                                  as => 'alice'), 204, 'deleted';
+        });
     twice('POST comments', 201, POST => 'comments', json => {
         task_id => $task->{id}, content => 'c' x 10_000 });
 

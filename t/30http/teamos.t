@@ -306,7 +306,8 @@ subtest 'T2 organizations: create, select, delete' => sub {
         403, 'tenant_mismatch', 'but no other organization';
     is scalar(all('there', 'projects')), 0, 'it is empty';
 
-    $r = as('there', POST => 'auth/tenant', json => { tenant => $tenant->{id} });
+    $r = as('there', POST => 'auth/tenant',
+            json => { tenant => $tenant->{id} });
     status_is $r, 200, 'POST auth/tenant, by id';
     is $r->json->{tenant}{slug}, 'initech', 'and back';
     $token{peter} = ['initech', $r->json->{access_token}];

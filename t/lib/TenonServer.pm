@@ -26,8 +26,9 @@ package TenonServer;
 #     $s->workers; $s->alone($pid, sub { }); # only this worker runs meanwhile
 #
 # TenonServer->new(main => '...', http => '...', server => '...') adds lines to
-# nginx.conf's outermost level, its http and its server blocks. The limits of conf.example/ are lifted, as tests
-# send faster than people do; limits => 1 keeps them.
+# nginx.conf's outermost level, its http and its server blocks. The limits of
+# conf.example/ are lifted, as tests send faster than people do; limits => 1
+# keeps them.
 
 use strict;
 use warnings;

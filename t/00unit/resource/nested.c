@@ -70,12 +70,12 @@ test_nested(void **state)
     /* filters, sort, as in any list; also the parent's own column */
     SEND(&h,
          R(.path = NESTED, .token = h.member,
-           .query = "status=todo&sort=created_at&fields=title&q=a"),
+           .query = "status=todo&sort=created_at&fields=title&q=abc"),
          { .rows = { PROJECT_ROW(OWNER), { 14, CELLS(A_TASK) } } });
     host_assert(&h, 200, "{\"data\":[{\"title\":\"a\"}],");
     unit_assert_str(host_bound(&h, "t.\"status\" = "), "todo");
     unit_assert_str(host_bound(&h, "t.\"project_id\" = "), PROJECT);
-    unit_assert_str(host_bound(&h, "teamos.task_search("), "a");
+    unit_assert_str(host_bound(&h, "teamos.task_search("), "abc");
 
     /* a parent that isn't there, or can't be, is not found: not empty */
     SEND(&h, R(.path = NESTED, .token = h.member),
@@ -233,13 +233,16 @@ test_search(void **state)
     unit_assert_str(host_bound(&h, "t.tenant_id = "), ACME);
 
     /* declared by tasks alone */
-    SEND0(&h, R(.path = "/v1/projects", .token = h.member, .query = "q=a"));
+    SEND0(&h, R(.path = "/v1/projects", .token = h.member, .query = "q=abc"));
     host_problem(&h, 400, "unknown_parameter");
     host_assert(&h, 400, "\"pointer\":\"q\"");
-    SEND0(&h, R(.path = "/v1/audit/events", .token = h.owner, .query = "q=a"));
+    SEND0(&h,
+          R(.path = "/v1/audit/events", .token = h.owner, .query = "q=abc"));
     host_problem(&h, 400, "unknown_parameter");
 
-    /* 1 to 200 characters, of however many bytes */
+    /* 3 to 200 characters, two where they are not ASCII */
+    SEND0(&h, R(.path = "/v1/tasks", .token = h.member, .query = "q=ab"));
+    host_problem(&h, 400, "invalid_parameter");
     SEND0(&h, R(.path = "/v1/tasks", .token = h.member, .query = "q="));
     host_problem(&h, 400, "invalid_parameter");
     host_assert(&h, 400, "\"pointer\":\"q\",\"code\":\"out_of_range\"");
@@ -283,31 +286,31 @@ test_cursors(void **state)
         const char *query;
     } others[] = {
         { "/v1/projects/" PROJECT "/tasks", "limit=1" },
-        { "/v1/projects/" PROJECT "/tasks", "limit=1&q=b" },
-        { "/v1/projects/" OTHER "/tasks", "limit=1&q=a" },
-        { "/v1/tasks", "limit=1&q=a" },
-        { "/v1/tasks", "limit=1&q=a&project_id=" PROJECT },
+        { "/v1/projects/" PROJECT "/tasks", "limit=1&q=two" },
+        { "/v1/projects/" OTHER "/tasks", "limit=1&q=one" },
+        { "/v1/tasks", "limit=1&q=one" },
+        { "/v1/tasks", "limit=1&q=one&project_id=" PROJECT },
         { "/v1/tasks/" TASK "/history", "limit=1" },
     };
 
     (void) state;
     host_init(&h);
     SEND(&h,
-         R(.path = NESTED, .token = h.owner, .query = "limit=1&q=a",
+         R(.path = NESTED, .token = h.owner, .query = "limit=1&q=one",
            .prefix = "/api"),
          { .rows = { PROJECT_ROW(OWNER), TWO } });
     next_cursor(&h, cursor);
     snprintf(link, sizeof(link),
-             "</api" NESTED "?limit=1&q=a&cursor=%s>; rel=\"next\"", cursor);
+             "</api" NESTED "?limit=1&q=one&cursor=%s>; rel=\"next\"", cursor);
     unit_assert_str(host_response_header(&h, "Link"), link);
 
-    snprintf(query, sizeof(query), "q=a&cursor=%s", cursor);
+    snprintf(query, sizeof(query), "q=one&cursor=%s", cursor);
     SEND(&h, R(.path = NESTED, .token = h.owner, .query = query),
          { .rows = { PROJECT_ROW(OWNER), { 14, 0, NULL } } });
     host_assert(&h, 200, NULL);
     unit_assert_str(host_bound(&h, "t.id) < ("), AT);
     unit_assert_str(host_bound(&h, "t.\"project_id\" = "), PROJECT);
-    unit_assert_str(host_bound(&h, "teamos.task_search("), "a");
+    unit_assert_str(host_bound(&h, "teamos.task_search("), "one");
 
     for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         snprintf(query, sizeof(query), "%s&cursor=%s", others[i].query, cursor);
