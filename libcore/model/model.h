@@ -71,7 +71,7 @@ typedef enum tn__type {
     TN__TYPE_BOOL,
     TN__TYPE_TIME,   /* timestamptz */
     TN__TYPE_JSON,   /* json, jsonb: passes through */
-    TN__TYPE_OBJECT, /* input only: an object with fields of its own */
+    TN__TYPE_OBJECT, /* an object; input: with fields of its own */
 } tn__type;
 
 /* What a field points at: a row of this tenant that must be there. */

@@ -58,8 +58,10 @@ static const struct {
     { TN_STR_C("Q"),
       TN_STR_C("{\"name\":\"q\",\"in\":\"query\","
                "\"description\":\"Finds what contains this text, whatever its "
-               "case.\",\"schema\":{\"type\":\"string\",\"minLength\":1,"
-               "\"maxLength\":200}}") },
+               "case. At least three characters, or two beyond ASCII.\","
+               "\"schema\":{\"type\":\"string\",\"minLength\":2,"
+               "\"maxLength\":200,"
+               "\"pattern\":\"[\\\\s\\\\S]{3}|[^\\\\x00-\\\\x7F]\"}}") },
 };
 
 
@@ -207,7 +209,7 @@ filter(tn__doc *doc, cJSON *list, const tn__field *field)
     ordered = field->type != TN__TYPE_UUID && field->type != TN__TYPE_BOOL &&
               field->nset == 0;
 
-    if (field->type == TN__TYPE_TEXT && field->nset == 0) {
+    if (field->type == TN__TYPE_TEXT && field->nset == 0 && !field->several) {
         parameter = query(doc, list, name, TN_STR("Exactly this."));
         schema = tn__doc_object(doc, parameter, TN_STR("schema"));
     } else {

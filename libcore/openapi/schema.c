@@ -218,7 +218,11 @@ object(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use,
         use = TN__USE_OUTPUT;
     }
 
-    if (field->nfields == 0) {
+    if (field->nfields == 0 && field->type == TN__TYPE_OBJECT) {
+        type(doc, node, TN_STR("object"), nullable);
+        tn__doc_bool(doc, node, TN_STR("additionalProperties"), 1);
+
+    } else if (field->nfields == 0) {
         any(doc, node, use, nullable);
 
     } else if (field->array) {

@@ -218,7 +218,8 @@ read_filter(tn_op *op, tn__list *list, const tn__field *field,
     tn_str value;
 
     if (compare > TN__COMPARE_NE &&
-        (field->type == TN__TYPE_UUID || field->type == TN__TYPE_BOOL)) {
+        (field->type == TN__TYPE_UUID || field->type == TN__TYPE_BOOL ||
+         field->nset)) {
         tn__fault(op, param->name, TN_F_NOT_IN_SET,
                   "has no order to compare by");
         return;

@@ -291,7 +291,7 @@ static const scenario contract[] = {
       { { .rows = { FILLED(1, known), FILLED(17, event_cells) } } },
       1,
       200 },
-    { { .path = "/v1/projects/" PROJECT "/tasks", .query = "limit=1&q=a" },
+    { { .path = "/v1/projects/" PROJECT "/tasks", .query = "limit=1&q=abc" },
       { { .rows = { FILLED(12, project_cells), FILLED(14, page_cells) } } },
       1,
       200 },

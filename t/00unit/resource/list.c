@@ -177,6 +177,7 @@ test_bad_parameters(void **state)
         { "status[gte", "unknown_parameter", "status[gte" },
         { "status[like]=t", "unknown_parameter", "status[like]" },
         { "project_id[gt]=" PROJECT, "invalid_parameter", "no order" },
+        { "priority[lt]=high", "invalid_parameter", "no order" },
         { "fields=id,,title", "invalid_parameter", "\"pointer\":\"fields\"" },
         { "status=%ff", "invalid_parameter", NULL },
         { "status=%00", "invalid_parameter", NULL },

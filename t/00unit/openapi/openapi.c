@@ -1,0 +1,436 @@
+/*
+ * The document says what the rows say: the same rows, the same bytes; a server
+ * URL that is the request's prefix; schemas that differ between making,
+ * changing and reading; refusals by their codes. Without memory there is none.
+ */
+
+#include "libcore/openapi/openapi.h"
+#include "t/00unit/host.h"
+
+static const cJSON *doc;
+
+
+/* A member by its path, with blanks between: names hold slashes. */
+static const cJSON *
+at(const char *path)
+{
+    char name[128];
+    size_t n;
+    const cJSON *node = doc;
+
+    while (*path) {
+        n = strcspn(path, " ");
+        snprintf(name, sizeof(name), "%.*s", (int) n, path);
+        node = cJSON_IsArray(node)
+                   ? cJSON_GetArrayItem(node, atoi(name))
+                   : cJSON_GetObjectItemCaseSensitive(node, name);
+        if (node == NULL) {
+            return NULL;
+        }
+        path += n + (path[n] == ' ');
+    }
+
+    return node;
+}
+
+
+/* That what is there is this JSON. */
+static void
+says(unit_arena *arena, const char *path, const char *json)
+{
+    tn_str text;
+
+    if (at(path) == NULL) {
+        fail_msg("there is no %s", path);
+    }
+
+    assert_int_equal(tn__json_print(&text, at(path), &arena->mem), TN_OK);
+
+    if (text.n != strlen(json) || memcmp(text.p, json, text.n) != 0) {
+        fail_msg("%s is %.*s", path, (int) text.n, text.p);
+    }
+}
+
+
+/* The parameter of an operation by its name. */
+static const cJSON *
+parameter(const char *path, const char *name)
+{
+    const cJSON *item;
+    const cJSON *own;
+
+    cJSON_ArrayForEach(item, at(path))
+    {
+        own = cJSON_GetObjectItemCaseSensitive(item, "name");
+        if (own && strcmp(own->valuestring, name) == 0) {
+            return cJSON_GetObjectItemCaseSensitive(item, "schema");
+        }
+        own = cJSON_GetObjectItemCaseSensitive(item, "$ref");
+        if (own && strcmp(strrchr(own->valuestring, '/') + 1, name) == 0) {
+            return own;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* The document of a catalogue, as a tree. */
+static void
+load(host *h, unit_arena *arena)
+{
+    cJSON *root;
+    tn_str text, parts[3];
+    tn__json_fault fault;
+
+    parts[0] = h->catalogue->openapi_head;
+    parts[1] = TN_STR("\"/api\"");
+    parts[2] = h->catalogue->openapi_tail;
+    assert_int_equal(tn__cat(&text, parts, 3, &arena->mem), TN_OK);
+
+    if (tn__json_parse(&root, text, &fault, &arena->mem) != TN_OK) {
+        fail_msg("%s at byte %zu", fault.what, fault.offset);
+    }
+
+    doc = root;
+}
+
+
+static void
+test_frame(void **state)
+{
+    host h;
+    unit_arena arena;
+
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+    says(&arena, "openapi", "\"3.1.0\"");
+    says(&arena, "info title", "\"Tenon: teamos\"");
+    says(&arena, "info version", "\"" TN_VERSION "\"");
+    says(&arena, "servers", "[{\"url\":\"/api\"}]");
+    says(&arena, "security", "[{\"bearer\":[]}]");
+    says(&arena, "paths /live servers", "[{\"url\":\"/\"}]");
+    assert_null(at("paths /v1/tasks servers"));
+    says(&arena, "paths /v1/auth/login post security", "[]");
+    assert_null(at("paths /v1/tasks get security"));
+    says(&arena, "paths /v1/tasks get operationId", "\"listTasks\"");
+    says(&arena, "paths /v1/projects/{id}/tasks get summary",
+         "\"List tasks of a project\"");
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+static void
+test_schemas(void **state)
+{
+    host h;
+    unit_arena arena;
+
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+#define SCHEMA "components schemas "
+    says(&arena, SCHEMA "TaskCreate required", "[\"project_id\",\"title\"]");
+    says(&arena, SCHEMA "TaskCreate additionalProperties", "false");
+    says(&arena, SCHEMA "TaskCreate properties title",
+         "{\"type\":\"string\",\"minLength\":1,\"maxLength\":200}");
+    assert_null(at(SCHEMA "TaskCreate properties id"));
+    assert_null(at(SCHEMA "TaskUpdate required"));
+    assert_null(at(SCHEMA "TaskUpdate properties origin"));
+    says(&arena, SCHEMA "TaskUpdate properties assignee_id",
+         "{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"}");
+    says(&arena, SCHEMA "TaskUpdate properties status description",
+         "\"From `in_progress` to `done`, `todo`. From `todo` to "
+         "`in_progress`.\"");
+    assert_non_null(at(SCHEMA "Task properties origin"));
+    assert_null(at(SCHEMA "Task properties title maxLength"));
+    assert_int_equal(cJSON_GetArraySize(at(SCHEMA "Task required")), 12);
+    assert_null(at(SCHEMA "TaskPart required"));
+    says(&arena, SCHEMA "ProjectCreate properties rank minimum", "-2147483648");
+    says(&arena, SCHEMA "Session properties refresh_token type",
+         "[\"string\",\"null\"]");
+    says(&arena, SCHEMA "Session properties tenant required",
+         "[\"id\",\"name\",\"slug\"]");
+    says(&arena, SCHEMA "EventList properties data items anyOf 0",
+         "{\"$ref\":\"#/components/schemas/Event\"}");
+    says(&arena,
+         "paths /v1/tasks/{id}/history get responses 200 content "
+         "application/json schema",
+         "{\"$ref\":\"#/components/schemas/EventList\"}");
+    assert_int_equal(cJSON_GetArraySize(at(SCHEMA "Problem properties code "
+                                                  "enum")),
+                     TN_E_COUNT - TN_E_NOMEM - 1);
+#undef SCHEMA
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+static void
+test_parameters(void **state)
+{
+    host h;
+    unit_arena arena;
+    const cJSON *status;
+
+#define TASKS "paths /v1/tasks get parameters"
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+    says(&arena, TASKS " 2 schema",
+         "{\"type\":\"string\",\"enum\":[\"created_at\",\"-created_at\"],"
+         "\"default\":\"-created_at\"}");
+
+    status = parameter(TASKS, "status");
+    assert_non_null(status);
+    assert_string_equal(
+        cJSON_GetObjectItemCaseSensitive(status, "type")->valuestring, "array");
+    assert_non_null(parameter(TASKS, "status[ne]"));
+    assert_null(parameter(TASKS, "status[gt]"));
+    assert_non_null(parameter(TASKS, "created_at[gte]"));
+    assert_null(parameter(TASKS, "title"));
+    assert_non_null(parameter(TASKS, "Q"));
+    assert_null(parameter("paths /v1/notes get parameters", "Q"));
+#undef TASKS
+
+    /* an event's actor_id is filtered as "actor" */
+    assert_non_null(
+        parameter("paths /v1/audit/events get parameters", "actor"));
+    assert_null(parameter("paths /v1/audit/events get parameters", "actor_id"));
+
+    assert_non_null(
+        parameter("paths /v1/tasks/{id} patch parameters", "IfMatch"));
+    assert_non_null(
+        parameter("paths /v1/notes/{id} patch parameters", "IfMatchRequired"));
+    assert_non_null(
+        parameter("paths /v1/tasks post parameters", "IdempotencyKey"));
+    assert_null(
+        parameter("paths /v1/auth/login post parameters", "IdempotencyKey"));
+    assert_non_null(
+        parameter("paths /v1/members/{id} delete parameters", "IfMatch"));
+    assert_null(parameter("paths /v1/tenants post parameters", "IfMatch"));
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+static void
+test_responses(void **state)
+{
+    host h;
+    unit_arena arena;
+
+#define REF(name) "{\"$ref\":\"#/components/responses/" name "\"}"
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+    assert_non_null(at("paths /v1/tasks post responses 201 headers Location"));
+    assert_non_null(at("paths /v1/tasks/{id} get responses 304"));
+    assert_null(at("paths /v1/tasks/{id} delete responses 204 content"));
+    assert_non_null(at("paths /v1/notes/{id} patch responses 428"));
+    assert_null(at("paths /v1/tasks/{id} patch responses 428"));
+    assert_null(at("paths /live get responses 401"));
+    says(&arena, "paths /v1/auth/login post responses 401",
+         REF("InvalidCredentials"));
+    says(&arena, "paths /v1/auth/signup post responses 409",
+         REF("EmailTakenOrSlugTaken"));
+
+    /* what the statement itself refuses */
+    says(&arena, "paths /v1/members/{id} delete responses 409",
+         REF("LastOwnerOrIdempotencyInProgress"));
+    says(&arena, "paths /v1/invitations/accept post responses 410",
+         REF("SecretSpent"));
+    says(&arena,
+         "components responses SecretSpent content application/problem+json "
+         "schema allOf 1 properties code enum",
+         "[\"secret_spent\"]");
+    assert_non_null(at("components responses RateLimited headers Retry-After"));
+#undef REF
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+/* Two apps may name a thing alike; the others keep their names. */
+static void
+test_names(void **state)
+{
+    host h;
+    unsigned i;
+    unit_arena arena;
+    tn__resource *task;
+
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+
+    for (i = 0; i < h.catalogue->nresources; i++) {
+        task = h.catalogue->resources[i];
+
+        if (tn__eq(task->name, TN_STR("task"))) {
+            task->name = TN_STR("member"); /* as the platform's */
+        }
+    }
+
+    assert_int_equal(tn__openapi_build(&h.catalogue->openapi_head,
+                                       &h.catalogue->openapi_tail, h.catalogue,
+                                       &arena.mem),
+                     TN_OK);
+    load(&h, &arena);
+    assert_non_null(at("components schemas TeamosMember"));
+    assert_non_null(at("components schemas TeamosMemberCreate"));
+    assert_non_null(at("components schemas Member"));
+    assert_non_null(at("components schemas Project"));
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+static void
+test_same_bytes(void **state)
+{
+    host a, b;
+
+    (void) state;
+    host_init(&a);
+    host_init(&b);
+    assert_true(tn__eq(a.catalogue->openapi_head, b.catalogue->openapi_head));
+    assert_true(tn__eq(a.catalogue->openapi_tail, b.catalogue->openapi_tail));
+    assert_true(tn__eq(a.catalogue->openapi_hash, b.catalogue->openapi_hash));
+    host_free(&a);
+    host_free(&b);
+}
+
+
+static void
+etag(char *out, const host *h)
+{
+    unsigned i;
+
+    for (i = 0; i < h->response->nheaders; i++) {
+        if (tn__eq(h->response->headers[i].name, TN_STR("ETag"))) {
+            snprintf(out, 64, "%.*s", (int) h->response->headers[i].value.n,
+                     h->response->headers[i].value.p);
+        }
+    }
+}
+
+
+static void
+test_served(void **state)
+{
+    host h;
+    char first[64] = "", second[64] = "";
+
+    (void) state;
+    host_init_bare(&h);
+    SEND0(&h, R(.path = "/v1/openapi.json", .host = ""));
+    host_problem(&h, 503, "unavailable");
+
+    host_adopt(&h);
+    SEND0(&h, R(.path = "/v1/openapi.json", .host = "", .prefix = "/api"));
+    host_assert(&h, 200, "\"servers\":[{\"url\":\"/api\"}]");
+    etag(first, &h);
+    assert_int_equal(first[0], '"');
+
+    SEND0(&h, R(.path = "/v1/openapi.json", .host = ""));
+    host_assert(&h, 200, "\"servers\":[{\"url\":\"/\"}]");
+    etag(second, &h);
+    assert_string_not_equal(first, second);
+
+    SEND0(&h, R(.path = "/v1/openapi.json", .host = "", .prefix = "/api",
+                .if_none_match = first));
+    assert_int_equal(h.response->status, 304);
+    assert_int_equal(h.response->body.n, 0);
+    host_free(&h);
+}
+
+
+static void
+pattern(const char *pcre, const char *want)
+{
+    tn_str out;
+    unit_arena arena;
+
+    unit_arena_init(&arena, 0);
+    assert_int_equal(tn__openapi_pattern(&out, pcre, &arena.mem), TN_OK);
+    unit_assert_str(out, want);
+    unit_arena_free(&arena);
+}
+
+
+static void
+test_patterns(void **state)
+{
+    (void) state;
+    pattern("^[A-Z]{2,4}\\z", "^[A-Z]{2,4}$");
+    pattern("\\Aa+?b*(?:c|d)\\Z", "^a+?b*(?:c|d)$");
+    pattern("^(?!..--)[a-z\\-]\\-\\_\\.$", "^(?!..--)[a-z\\-]-_\\.$");
+    pattern("[a[b]", "[a\\[b]");
+    pattern("(?<=a)b", "(?<=a)b");
+
+    /* what only PCRE knows */
+    pattern("a++", NULL);
+    pattern("a*+", NULL);
+    pattern("(?i)a", NULL);
+    pattern("(?>a)", NULL);
+    pattern("(?<name>a)", NULL);
+    pattern("(*ACCEPT)", NULL);
+    pattern("[[:alpha:]]", NULL);
+    pattern("[]a]", NULL);
+    pattern("a{,3}", NULL);
+    pattern("\\h", NULL);
+    pattern("\\Qa\\E", NULL);
+    pattern("\\", NULL);
+}
+
+
+static void
+test_out_of_memory(void **state)
+{
+    host h;
+    tn_err err;
+    size_t n, step;
+    unit_arena arena;
+    tn_str head, tail;
+
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    assert_int_equal(tn__openapi_build(&head, &tail, h.catalogue, &arena.mem),
+                     TN_OK);
+    n = arena.calls;
+    unit_arena_free(&arena);
+
+    /* each of the first ones, then some of the many that are alike */
+    for (step = 1; step <= n; step += step < 300 ? 1 : 251) {
+        unit_arena_init(&arena, step);
+        err = tn__openapi_build(&head, &tail, h.catalogue, &arena.mem);
+        assert_int_equal(err, TN_E_NOMEM);
+        unit_arena_free(&arena);
+    }
+
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_frame), cmocka_unit_test(test_schemas),
+          cmocka_unit_test(test_parameters), cmocka_unit_test(test_responses),
+          cmocka_unit_test(test_names), cmocka_unit_test(test_same_bytes),
+          cmocka_unit_test(test_served), cmocka_unit_test(test_patterns),
+          cmocka_unit_test(test_out_of_memory))
