@@ -77,7 +77,7 @@ subtest 'search' => sub {
     is ids('tasks?q=sure&status=todo&sort=created_at&fields=id'),
         $task{'100% sure_thing'}, 'beside everything else';
     problem_is alice(GET => "tasks?q=$_"), 400, 'invalid_parameter',
-        'less than three characters', q => 'out_of_range'
+        'less than two characters or three bytes', q => 'out_of_range'
         for 'a', 'ab', '%C3%A9';
     problem_is alice(GET => 'tasks?q='), 400, 'invalid_parameter',
         'nothing to search for', q => 'out_of_range';
