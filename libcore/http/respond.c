@@ -184,7 +184,7 @@ row_etag(tn_str *etag, tn_op *op, const tn__field *fields, unsigned nfields,
     *etag = TN_NULL;
     version = tn__field_find(fields, nfields, TN_STR("version"));
 
-    if (version == NULL) {
+    if (version == NULL || op->endpoint->elsewhere) {
         return TN_OK;
     }
 

@@ -139,12 +139,19 @@ static void
 answer(tn_op *op, const tn_input *input)
 {
     login *l;
+    const tn_rows *rows;
 
-    if (tn__rows(op, input, 1) == NULL) {
+    rows = tn__rows(op, input, 1);
+    if (rows == NULL) {
         return;
     }
 
     l = op->step_data;
+
+    /* the membership may have ended meanwhile */
+    if (op->principal.user.p && rows->nrows == 0) {
+        op->principal.user = TN_NULL;
+    }
 
     if (op->principal.user.p == NULL) {
         tn__fail(op, TN_E_INVALID_CREDENTIALS,

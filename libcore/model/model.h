@@ -287,9 +287,10 @@ typedef struct tn__endpoint {
     unsigned changes_access : 1; /* what sessions may do is read anew */
     unsigned ends_tenant : 1;    /* and the tenant is no longer found */
     unsigned status;             /* WRITE, STEP: of success; 0: 200 */
-    tn_str location;      /* WRITE 201: absent: the path and the first column */
-    size_t body_max;      /* 0: the core's */
-    tn_str cache_control; /* absent: "private, no-cache" */
+    unsigned elsewhere : 1; /* WRITE 201: the new row is another tenant's, so
+                             * no Location and no ETag of it hold here */
+    size_t body_max;        /* 0: the core's */
+    tn_str cache_control;   /* absent: "private, no-cache" */
 } tn__endpoint;
 
 

@@ -41,8 +41,8 @@ member_refused(const tn_op *op)
         return op->audit_actor.p != NULL;
     }
 
-    return op->error == TN_E_FORBIDDEN && op->settled &&
-           op->principal.user.p != NULL;
+    return (op->error == TN_E_FORBIDDEN || op->error == TN_E_LAST_OWNER) &&
+           op->settled && op->principal.user.p != NULL;
 }
 
 

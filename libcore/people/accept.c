@@ -14,7 +14,6 @@
  *   LOOK      it is there, and nobody names another:
  *             looks invitation and person up              CHECK
  *   CHECK     it can be accepted: works on the password   WRITE
- *             (who is known and sends none: joins)        ANSWER
  *   WRITE     new, or the password was right: joins       ANSWER
  *             else: counts the failure, as login does     COUNTED
  *   COUNTED   writes it down                              REFUSED
@@ -289,8 +288,9 @@ welcome(tn_op *op)
 }
 
 
-/* One who is known is known by the address that the token was sent to; a
- * password that is given all the same must be theirs. */
+/* The token shows who reads the address, the password whose account it is.
+ * Addresses are not verified: whoever signed up with it first may be somebody
+ * else, and must not come in by another's token. */
 static void
 recognise(tn_op *op, const tn_rows *rows)
 {
@@ -312,14 +312,14 @@ recognise(tn_op *op, const tn_rows *rows)
     } else if (!tn__eq(tn__cell(rows, 0, FOUND_STATUS), TN_STR("active"))) {
         tn__fail(op, TN_E_FORBIDDEN, "This account is disabled.");
 
-    } else if (op->values[PASSWORD].p) {
+    } else if (op->values[PASSWORD].p == NULL) {
+        tn__fault_field(op, TN_STR("password"), TN_F_REQUIRED, NULL);
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+
+    } else {
         hash = tn__cell(rows, 0, FOUND_HASH);
         decoy = (tn_str){ op->core->decoy, strlen(op->core->decoy) };
         tn__want_password(op, op->values[PASSWORD], hash.p ? hash : decoy);
-
-    } else {
-        op->state = ANSWER;
-        write(op, TN_NULL);
     }
 }
 
@@ -398,8 +398,9 @@ refuse(tn_op *op, const tn_input *input)
 {
     if (tn__rows(op, input, 1)) {
         tn__fail(op, TN_E_INVALID_CREDENTIALS,
-                 "There is an account with this address, and the password is "
-                 "not its. Leave the password out to join with that account.");
+                 "There is an account with this address already, and this is "
+                 "not its password. If the account isn't yours, tell whoever "
+                 "invited you.");
     }
 }
 

@@ -117,14 +117,12 @@ static const tn__field accept_output[] = {
 
 static const tn__conflict accept_conflicts[] = {
     { .constraint = TN_STR_C("user_email_key"), .err = TN_E_EMAIL_TAKEN },
-    { .constraint = TN_STR_C("member_tenant_id_user_id_key"),
-      .err = TN_E_DUPLICATE },
 };
 
 
 static const tn_err accept_errors[] = {
     TN_E_SECRET_SPENT,    TN_E_INVALID_CREDENTIALS, TN_E_FORBIDDEN,
-    TN_E_TENANT_MISMATCH, TN_E_TENANT_INACTIVE,
+    TN_E_TENANT_MISMATCH, TN_E_TENANT_INACTIVE,     TN_E_DUPLICATE,
 };
 
 static const tn__endpoint endpoints[] = {

@@ -105,6 +105,7 @@ enum {
     FOUND_STATUS,
     FOUND_EMAIL,
     FOUND_NAME,
+    FOUND_SESSION_END,
 };
 
 typedef struct journey {
@@ -112,6 +113,7 @@ typedef struct journey {
     tn_str tenant_name;
     tn_str email;
     tn_str name;
+    tn_str session_end;
 } journey;
 
 
@@ -134,7 +136,9 @@ prepare(tn_op *op, const tn_rows *rows)
         tn__dup(&j->tenant_name, tn__cell(rows, 0, FOUND_TENANT_NAME),
                 op->mem) != TN_OK ||
         tn__dup(&j->email, tn__cell(rows, 0, FOUND_EMAIL), op->mem) != TN_OK ||
-        tn__dup(&j->name, tn__cell(rows, 0, FOUND_NAME), op->mem) != TN_OK) {
+        tn__dup(&j->name, tn__cell(rows, 0, FOUND_NAME), op->mem) != TN_OK ||
+        tn__dup(&j->session_end, tn__cell(rows, 0, FOUND_SESSION_END),
+                op->mem) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return NULL;
     }
@@ -148,6 +152,7 @@ prepare(tn_op *op, const tn_rows *rows)
 static void
 depart(tn_op *op, const tn_input *input)
 {
+    journey *j;
     const tn_rows *rows;
 
     rows = tn__rows(op, input, 1);
@@ -156,6 +161,11 @@ depart(tn_op *op, const tn_input *input)
     }
 
     if (rows->nrows == 0) {
+        tn__fail(op, TN_E_UNAUTHENTICATED, NULL);
+        return;
+    }
+
+    if (tn__cell(rows, 0, 0).p == NULL) {
         no_such_tenant(op);
         return;
     }
@@ -165,8 +175,13 @@ depart(tn_op *op, const tn_input *input)
         return;
     }
 
-    op->step_data = prepare(op, rows);
-    if (op->step_data == NULL) {
+    op->step_data = j = prepare(op, rows);
+    if (j == NULL) {
+        return;
+    }
+
+    if (tn__eq(tn__cell(rows, 0, 0), op->tenant.id)) {
+        tn__respond_session(op, j->email, j->name, j->tenant_name);
         return;
     }
 
@@ -176,6 +191,7 @@ depart(tn_op *op, const tn_input *input)
     }
 
     if (tn__open_session(op)) {
+        tn__local(op, TN_STR("session_end"), j->session_end);
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, &tn__q_switch_done);
         tn__want_db(op);
@@ -187,25 +203,27 @@ static void
 arrive(tn_op *op, const tn_input *input)
 {
     journey *j;
+    const tn_rows *rows;
     const tn_reply *reply;
 
     j = op->step_data;
     reply = input->reply;
 
     if (reply && reply->outcome == TN_DB_OK) {
-        tn__respond_session(op, j->email, j->name, j->tenant_name);
-        return;
-    }
+        rows = tn__rows(op, input, 1);
 
-    op->tenant = j->from;
+        if (rows && rows->nrows) {
+            tn__respond_session(op, j->email, j->name, j->tenant_name);
+            return;
+        }
 
-    /* a session hangs on the membership, which ended just now */
-    if (reply && reply->outcome == TN_DB_ERROR &&
-        memcmp(reply->sqlstate, "23503", 5) == 0) {
+        /* the membership ended just now */
+        op->tenant = j->from;
         no_such_tenant(op);
         return;
     }
 
+    op->tenant = j->from;
     tn__fail_db(op, reply);
 }
 
@@ -283,7 +301,7 @@ static const tn__endpoint endpoints[] = {
       .conflicts = create_conflicts,
       .nconflicts = COUNT(create_conflicts),
       .status = 201,
-      .location = TN_STR_C("/v1/tenant") },
+      .elsewhere = 1 },
     { .operation = TN_STR_C("listMyTenants"),
       .method = TN_STR_C("GET"),
       .path = TN_STR_C("/v1/me/tenants"),

@@ -61,7 +61,8 @@ fail_refused(tn_op *op, tn_str refused)
 
     /* the statement says "forbidden" of a row that may be seen, or it would
      * say "not_found" */
-    if (err == TN_E_FORBIDDEN && names_row(op->endpoint)) {
+    if ((err == TN_E_FORBIDDEN || err == TN_E_LAST_OWNER) &&
+        names_row(op->endpoint)) {
         op->refused_row = op->path_id;
     }
 
@@ -103,13 +104,11 @@ static tn_err
 location_of(tn_str *out, tn_op *op, const tn_rows *rows)
 {
     tn_str parts[4];
-    const tn__endpoint *e;
 
-    e = op->endpoint;
     parts[0] = op->request->prefix;
-    parts[1] = e->location.p ? e->location : e->path;
-    parts[2] = e->location.p ? TN_STR("") : TN_STR("/");
-    parts[3] = e->location.p ? TN_STR("") : tn__cell(rows, 0, 1);
+    parts[1] = op->endpoint->path;
+    parts[2] = TN_STR("/");
+    parts[3] = tn__cell(rows, 0, 1);
 
     return tn__cat(out, parts, 4, op->mem);
 }
@@ -158,7 +157,8 @@ tn__step_write(tn_op *op, const tn_input *input)
 
     location = TN_NULL;
 
-    if (e->status == 201 && location_of(&location, op, rows) != TN_OK) {
+    if (e->status == 201 && !e->elsewhere &&
+        location_of(&location, op, rows) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return;
     }

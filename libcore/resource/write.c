@@ -98,16 +98,25 @@ tn__bind_conditions(tn_op *op)
 }
 
 
+static int
+is_true(tn_str cell)
+{
+    return cell.n && cell.p[0] == 't';
+}
+
+
 /* Reads reference columns of an answer from `col` on, notes what is missing,
- * and moves *col behind them. */
-static void
+ * and moves *col behind them. Returns 0 when a parent is no more. */
+static int
 missing_references(tn_op *op, const tn_rows *rows, unsigned *col, int update)
 {
+    int alive;
     unsigned i;
     tn_str cell;
     const tn__field *field;
     const tn__resource *resource;
 
+    alive = 1;
     resource = op->endpoint->resource;
 
     for (i = 0; i < resource->nfields; i++) {
@@ -124,7 +133,49 @@ missing_references(tn_op *op, const tn_rows *rows, unsigned *col, int update)
         }
 
         if (update && field->reference->parent) {
-            (*col)++; /* alive: told by the conflict */
+            alive &= is_true(tn__cell(rows, 0, (*col)++));
+        }
+    }
+
+    return alive;
+}
+
+
+/* Says of each state that the body sets which ones it may follow. */
+static void
+state_faults(tn_op *op)
+{
+    unsigned i, k;
+    tn__buf buf;
+    tn_str detail;
+    const tn__field *field;
+
+    for (i = 0; i < op->endpoint->ninput; i++) {
+        field = &op->endpoint->input[i];
+
+        if (field->nedges == 0 || !(op->mask & ((uint64_t) 1 << i))) {
+            continue;
+        }
+
+        tn__buf_init(&buf, op->mem, 64);
+        tn__buf_lit(&buf, "can follow");
+
+        for (k = 0; k < field->nedges; k++) {
+            if (tn__eq(field->edges[k].to, op->values[i])) {
+                tn__buf_add(&buf, buf.n > sizeof("can follow") ? TN_STR(", ")
+                                                               : TN_STR(" "));
+                tn__buf_add(&buf, field->edges[k].from);
+            }
+        }
+
+        if (buf.n < sizeof("can follow")) {
+            tn__buf_lit(&buf, " no other state");
+        }
+
+        tn__buf_char(&buf, '\0');
+
+        if (tn__buf_str(&detail, &buf) == TN_OK) {
+            tn__fault_field(op, field->name, TN_F_NOT_IN_SET, detail.p);
         }
     }
 }
@@ -294,7 +345,9 @@ static void
 finish_change(tn_op *op, const tn_rows *rows, unsigned col,
               const char *conflict)
 {
-    missing_references(op, rows, &col, 1);
+    int alive;
+
+    alive = missing_references(op, rows, &col, 1);
 
     if (op->nfaults) {
         tn__fail(op, TN_E_INVALID_FIELDS, NULL);
@@ -302,12 +355,17 @@ finish_change(tn_op *op, const tn_rows *rows, unsigned col,
     }
 
     /* id is the first column and never null in a row that was changed */
-    if (tn__cell(rows, 0, col).p == NULL) {
-        tn__fail(op, TN_E_STATE_CONFLICT, conflict);
-        return;
-    }
+    if (tn__cell(rows, 0, col).p) {
+        changed(op, rows, col);
 
-    changed(op, rows, col);
+    } else if (!alive) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "What it belongs to is deleted: restore that first.");
+
+    } else {
+        state_faults(op);
+        tn__fail(op, TN_E_STATE_CONFLICT, conflict);
+    }
 }
 
 
@@ -350,16 +408,7 @@ tn__step_update(tn_op *op, const tn_input *input)
         return;
     }
 
-    finish_change(op, rows, 2,
-                  "The current state doesn't allow this change, or what it "
-                  "belongs to was deleted.");
-}
-
-
-static int
-is_true(tn_str cell)
-{
-    return cell.n && cell.p[0] == 't';
+    finish_change(op, rows, 2, "The current state doesn't allow this change.");
 }
 
 
@@ -400,8 +449,7 @@ tn__step_rollback(tn_op *op, const tn_input *input)
     }
 
     finish_change(op, rows, 3,
-                  "The state of then can't follow the current one, or what "
-                  "this belongs to was deleted.");
+                  "The state of that version can't follow the current one.");
 }
 
 
@@ -437,9 +485,7 @@ tn__step_restore(tn_op *op, const tn_input *input)
         return;
     }
 
-    finish_change(op, rows, 3,
-                  "What it belongs to is deleted: restore that "
-                  "first.");
+    finish_change(op, rows, 3, NULL);
 }
 
 

@@ -136,6 +136,26 @@ create trigger tenon_log
     execute function tenon.log_change('tenon.invitation');
 
 
+-- Members who leave ------------------------------------------------------------
+
+-- Their row stays: were it deleted, it would take along every session they
+-- opened and change every row that names them, so that a member with enough of
+-- these could not be removed at all.
+alter table tenon.member add column deleted_at timestamptz;
+
+comment on column tenon.member.deleted_at is
+    'When they left; who returns gets the same row, with a new created_at';
+
+drop index tenon.member_list;
+
+create index member_list on tenon.member (tenant_id, created_at, id)
+ where deleted_at is null;
+
+comment on table tenon.session is
+    'tenant: one sign-in of a member; counts while the membership lives, and '
+    'not for one that began later';
+
+
 -- People as the API shows them ------------------------------------------------
 --
 -- Read under the policies of who asks: the context names tenant and realm.
@@ -155,7 +175,8 @@ select m.tenant_id,
   from tenon.member m
   join tenon."user" u
     on u.realm_id = m.realm_id
-   and u.id       = m.user_id;
+   and u.id       = m.user_id
+ where m.deleted_at is null;
 
 comment on view tenon.member_view is
     'A member with the name and address of the user';
@@ -197,8 +218,10 @@ select m.tenant_id,
           from tenon."grant"    g
           join tenon.permission p on p.number = g.permission
          where g.role = m.role) as permissions,
-       given.actor              as granted_by,
-       given.at                 as granted_at,
+       case when given.action = 'member.joined'
+            then m.created_by
+            else given.actor end as granted_by,
+       given.at as granted_at,
        m.version,
        m.created_at
   from tenon.member m
@@ -206,20 +229,22 @@ select m.tenant_id,
     on u.realm_id = m.realm_id
    and u.id       = m.user_id
   left join lateral (
-       select e.actor, e.at
+       select e.action, e.actor, e.at
          from tenon.event e
         where e.tenant_id   = m.tenant_id
           and e.resource_id = m.id
           and e.resource    = 'tenon.member'
           and e.action in ('member.created', 'member.joined',
-                           'member.role_changed', 'member.updated')
+                           'member.role_changed', 'member.updated',
+                           'member.restored')
           and e.outcome     = 'success'
         order by e.at desc, e.id desc
-        limit 1) as given on true;
+        limit 1) as given on true
+ where m.deleted_at is null;
 
 comment on view tenon.access_view is
-    'Who has access to what, by which role, and who gave it: the access '
-    'review';
+    'Who has access to what, by which role, and who gave it (who invited, not '
+    'who accepted): the access review';
 
 
 -- Row security ---------------------------------------------------------------
@@ -261,8 +286,8 @@ grant update (name, version, updated_at, deleted_at)
    on tenon.tenant
    to tenon_api;
 
-grant update (role, version, updated_at),
-      delete
+-- The last two for one who returns.
+grant update (role, version, updated_at, deleted_at, created_at, created_by)
    on tenon.member
    to tenon_api;
 
@@ -270,9 +295,65 @@ grant select
    on tenon.member_view, tenon.invitation_view, tenon.access_view
    to tenon_api;
 
-grant select (created_at)
+grant select (created_at, deleted_at)
    on tenon.member
    to tenon_lookup;
+
+grant select (created_at)
+   on tenon.session
+   to tenon_lookup;
+
+
+-- Look-ups: living members only ------------------------------------------------
+
+grant create on schema tenon to tenon_lookup;
+set local role tenon_lookup;
+
+create or replace function tenon.find_session(tenant uuid, session uuid)
+returns table (tenant_id uuid, realm_id uuid, slug text, name text,
+               status text, user_id uuid, role text)
+language sql stable security definer
+set search_path = pg_catalog
+as $$
+    select t.tenant_id, t.realm_id, t.slug, t.name, t.status, m.user_id, m.role
+      from tenon.session s
+      join tenon.tenant  t on t.tenant_id = s.tenant_id
+      join tenon.member  m on m.tenant_id = s.tenant_id
+                          and m.user_id   = s.user_id
+      join tenon."user"  u on u.realm_id  = m.realm_id
+                          and u.id        = m.user_id
+     where s.tenant_id = $1
+       and s.id        = $2
+       and s.revoked_at is null
+       and s.expires_at > now()
+       -- Who returns doesn't bring along what was signed in before.
+       and s.created_at >= m.created_at
+       and m.deleted_at is null
+       and t.deleted_at is null
+       and u.deleted_at is null
+       and u.status     = 'active'
+$$;
+
+comment on function tenon.find_session(uuid, uuid) is
+    'A session that still holds: not revoked nor expired, its user active and '
+    'a member since before it began, its tenant living (suspended shows in '
+    'status)';
+
+
+create or replace function tenon.find_user_tenants(realm uuid, user_id uuid)
+returns setof uuid
+language sql stable security definer
+set search_path = pg_catalog
+as $$
+    select m.tenant_id
+      from tenon.member m
+     where m.realm_id = $1
+       and m.user_id  = $2
+       and m.deleted_at is null
+$$;
+
+set local role tenon_owner;
+revoke create on schema tenon from tenon_lookup;
 
 
 -- A user's tenants -----------------------------------------------------------
@@ -288,6 +369,7 @@ as $$
       join tenon.tenant t on t.tenant_id = m.tenant_id
      where m.realm_id = $1
        and m.user_id  = $2
+       and m.deleted_at is null
        and t.deleted_at is null
 $$;
 
@@ -307,6 +389,7 @@ as $$
       join tenon.tenant t on t.tenant_id = m.tenant_id
      where m.realm_id = $1
        and m.user_id  = $2
+       and m.deleted_at is null
        and t.deleted_at is null
        and case when $3 ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
                 then t.tenant_id = $3::uuid
@@ -481,12 +564,14 @@ grant select (ctid, expires_at, revoked_at),
    on tenon.session
    to tenon_worker;
 
--- Its end was logged when it came: sweeping it out is no change to log.
+-- Its end was logged when it came: sweeping it out is no change to log. Nor is
+-- what a member who is deleted for good takes along, which may be any number.
 drop trigger tenon_log on tenon.session;
 
 create trigger tenon_log
     after insert or update or delete on tenon.session
-    for each row when (current_user not in ('tenon_api', 'tenon_worker'))
+    for each row when (current_user not in ('tenon_api', 'tenon_worker')
+                       and pg_trigger_depth() = 0)
     execute function tenon.log_change('tenon.session');
 
 

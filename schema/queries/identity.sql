@@ -50,8 +50,10 @@ select u.id, u.email, u.name, u.password_hash, m.role, t.name
          on u.realm_id = :realm::uuid and u.email = :email::text
         and u.deleted_at is null and u.status = 'active'
   left join tenon.member m
-         on m.tenant_id = t.tenant_id and m.user_id = u.id;
+         on m.tenant_id = t.tenant_id and m.user_id = u.id
+        and m.deleted_at is null;
 
+-- No row: the membership ended while the password was checked.
 -- name: login_done
 with attempt as (
        insert into tenon.login_attempt (realm_id, key, failures)
@@ -66,6 +68,9 @@ with attempt as (
               now() + make_interval(secs => :session_ttl::double precision),
               :ip::text, :user_agent::text
          from attempt
+         join tenon.member m on m.tenant_id = :tenant::uuid
+                            and m.user_id = :user_id::uuid
+                            and m.deleted_at is null
        returning id)
 select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.session',
                        opened.id, null, null, null, null, :salt::bytea)
@@ -104,4 +109,5 @@ select u.id, u.email, u.name, m.role,
   from tenon.member m
   join tenon."user" u on u.realm_id = m.realm_id and u.id = m.user_id
   join tenon.tenant t on t.tenant_id = m.tenant_id
- where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid;
+ where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
+   and m.deleted_at is null;

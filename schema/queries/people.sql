@@ -21,7 +21,7 @@ with {{idem}},
          from idem
         cross join tenon.member m
         where idem.go and idem.fingerprint is null
-          and m.tenant_id = :tenant::uuid
+          and m.tenant_id = :tenant::uuid and m.deleted_at is null
           and (m.role = 'owner' or m.user_id = :actor::uuid
                or m.id = :id::uuid)
         order by m.id
@@ -90,7 +90,10 @@ select v.refused,
  cross join verdict v
   left join shown on true;
 
--- Who goes is signed out by the same row: sessions hang on it.
+-- What a member did must not make them irremovable, so this costs the same
+-- whatever it was: the row stays, and with it what refers to it. Without a
+-- living member no session counts; the newest are marked as ended as well, a
+-- bounded number of them.
 -- name: member_delete
 with {{idem}},
      locked as materialized (
@@ -98,7 +101,7 @@ with {{idem}},
          from idem
         cross join tenon.member m
         where idem.go and idem.fingerprint is null
-          and m.tenant_id = :tenant::uuid
+          and m.tenant_id = :tenant::uuid and m.deleted_at is null
           and (m.role = 'owner' or m.user_id = :actor::uuid
                or m.id = :id::uuid)
         order by m.id
@@ -121,17 +124,33 @@ with {{idem}},
          left join tenon.role mine on mine.name = me.role
          left join tenon.role has on has.name = t.role),
      done as (
-       delete from tenon.member m
-        using verdict v, locked t
+       update tenon.member m
+          set deleted_at = now(), version = t.version + 1, updated_at = now()
+         from verdict v, locked t
         where v.refused is null and t.id = :id::uuid
           and m.tenant_id = :tenant::uuid and m.id = t.id
-       returning m.id),
+       returning m.id, m.user_id, m.version),
+     newest as materialized (
+       select s.id
+         from done
+        cross join lateral (
+              select s.id
+                from tenon.session s
+               where s.tenant_id = :tenant::uuid and s.user_id = done.user_id
+               order by s.created_at desc, s.id desc
+               limit 10000) s),
+     closed as (
+       update tenon.session s
+          set revoked_at = now()
+         from newest
+        where s.tenant_id = :tenant::uuid and s.id = newest.id
+          and s.revoked_at is null and s.expires_at > now()),
      logged as (
        select tenon.log_event(
                 :event_id::uuid,
                 case when t.user_id = :actor::uuid then 'member.left'
                      else 'member.removed' end,
-                'tenon.member', t.id, t.version,
+                'tenon.member', t.id, done.version,
                 tenon.image('tenon.member'::regclass, to_jsonb(t)), null,
                 jsonb_build_object('user_id', t.user_id, 'role', t.role),
                 :salt::bytea)
@@ -159,6 +178,7 @@ with {{idem}},
                      from tenon."user" u
                      join tenon.member m on m.tenant_id = :tenant::uuid
                                         and m.user_id = u.id
+                                        and m.deleted_at is null
                     where u.realm_id = :realm::uuid
                       and u.email = :email::text and u.deleted_at is null)
                 or exists (
@@ -173,6 +193,7 @@ with {{idem}},
          from idem
          left join tenon.member me on me.tenant_id = :tenant::uuid
                                   and me.user_id = :actor::uuid
+                                  and me.deleted_at is null
          left join tenon.role mine on mine.name = me.role
          left join tenon.role gets on gets.name = :role::text),
      stale as materialized (
@@ -267,6 +288,7 @@ with {{idem}},
          left join locked t on true
          left join tenon.member me on me.tenant_id = :tenant::uuid
                                   and me.user_id = :actor::uuid
+                                  and me.deleted_at is null
          left join tenon.role mine on mine.name = me.role
          left join tenon.role has on has.name = t.role),
      done as (
@@ -300,7 +322,8 @@ select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
 -- name: invitation_find
 with {{idem}}
 select coalesce(i.status = 'pending' and i.expires_at > now()
-                and has.rank >= gets.rank, false) as live,
+                and has.rank >= gets.rank
+                and exists {{may_invite}}, false) as live,
        u.id, u.status, u.password_hash, m.id as member_id, i.email,
        idem.outcome ->> 'user' as "user",
        idem.outcome ->> 'tenant' as tenant,
@@ -313,15 +336,23 @@ select coalesce(i.status = 'pending' and i.expires_at > now()
   left join tenon.role gets on gets.name = i.role
   left join tenon.member giver
          on giver.tenant_id = :tenant::uuid and giver.user_id = i.invited_by
+        and giver.deleted_at is null
   left join tenon.role has on has.name = giver.role
   left join tenon."user" u
          on u.realm_id = :realm::uuid and u.email = i.email
         and u.deleted_at is null
   left join tenon.member m
-         on m.tenant_id = :tenant::uuid and m.user_id = u.id;
+         on m.tenant_id = :tenant::uuid and m.user_id = u.id
+        and m.deleted_at is null;
 
--- No outputs: somebody else has used the invitation meanwhile, or who gave it
--- may no longer.
+-- fragment: may_invite
+(select
+   from tenon."grant" g
+   join tenon.permission p on p.number = g.permission
+  where g.role = giver.role and p.name = 'tenon.invitation:create')
+
+-- Who was a member before is one again, by the same row. No outputs: somebody
+-- else has used the invitation meanwhile, or who gave it may no longer.
 -- name: invitation_accept
 with {{idem}},
      invitation as materialized (
@@ -338,6 +369,7 @@ with {{idem}},
          from invitation i
          join tenon.member m on m.tenant_id = :tenant::uuid
                             and m.user_id = i.invited_by
+                            and m.deleted_at is null
           for share of m),
      live as materialized (
        select i.*
@@ -345,7 +377,7 @@ with {{idem}},
         cross join giver
          join tenon.role has on has.name = giver.role
          join tenon.role gets on gets.name = i.role
-        where has.rank >= gets.rank),
+        where has.rank >= gets.rank and exists {{may_invite}}),
      account as (
        insert into tenon."user" (realm_id, id, email, name, password_hash)
        select :realm::uuid, :user_id::uuid, live.email, :name::text,
@@ -368,6 +400,11 @@ with {{idem}},
               live.role, live.invited_by
          from live
         cross join person
+           on conflict (tenant_id, user_id) do update
+          set role = excluded.role, version = member.version + 1,
+              created_at = now(), created_by = excluded.created_by,
+              updated_at = now(), deleted_at = null
+        where member.deleted_at is not null
        returning *),
      done as (
        update tenon.invitation i
@@ -488,7 +525,8 @@ select v.refused,
  cross join verdict v
   left join shown on true;
 
--- The slug stays taken, and every session ends with the tenant.
+-- The slug stays taken, and every session ends with the tenant; the newest are
+-- marked as ended, so many that it can always be done.
 -- name: tenant_delete
 with {{idem}},
      locked as materialized (
@@ -514,11 +552,21 @@ with {{idem}},
         where v.refused is null
           and t.tenant_id = :tenant::uuid and t.tenant_id = l.tenant_id
        returning t.tenant_id, t.version),
+     newest as materialized (
+       select s.id
+         from done
+        cross join lateral (
+              select s.id
+                from tenon.session s
+               where s.tenant_id = :tenant::uuid
+               order by s.id desc
+               limit 10000) s),
      closed as (
        update tenon.session s
           set revoked_at = now()
-         from done
-        where s.tenant_id = :tenant::uuid and s.revoked_at is null
+         from newest
+        where s.tenant_id = :tenant::uuid and s.id = newest.id
+          and s.revoked_at is null
        returning s.id),
      logged as (
        select tenon.log_event(
@@ -573,19 +621,32 @@ select null::text as refused,
   from idem
   left join shown on true;
 
+-- No row: the session that asks has ended, though this node may not know it
+-- yet. A row without a tenant: there is none of the user's by that name.
 -- name: switch_find
 select t.tenant_id, t.realm_id, t.slug, t.name, t.status, u.email,
-       u.name as user_name
-  from tenon.find_membership(:realm::uuid, :actor::uuid, :tenant_ref::text) t
-  join tenon."user" u on u.realm_id = :realm::uuid and u.id = :actor::uuid;
+       u.name as user_name, s.expires_at::text
+  from tenon.find_session(:tenant::uuid, :session::uuid) asking
+  join tenon.session s on s.tenant_id = :tenant::uuid
+                      and s.id = :session::uuid
+  join tenon."user" u on u.realm_id = :realm::uuid and u.id = :actor::uuid
+  left join tenon.find_membership(:realm::uuid, :actor::uuid,
+                                  :tenant_ref::text) t on true;
 
+-- It ends with the one that asked at the latest: no way of going to and fro
+-- makes a session longer. None is opened where the membership ended meanwhile.
 -- name: switch_done
 with opened as (
        insert into tenon.session (tenant_id, id, realm_id, user_id,
                                   expires_at, ip, user_agent)
-       values (:tenant::uuid, :session_id::uuid, :realm::uuid, :actor::uuid,
-               now() + make_interval(secs => :session_ttl::double precision),
-               :ip::text, :user_agent::text)
+       select :tenant::uuid, :session_id::uuid, :realm::uuid, :actor::uuid,
+              least(now() + make_interval(secs =>
+                                          :session_ttl::double precision),
+                    :session_end::timestamptz),
+              :ip::text, :user_agent::text
+         from tenon.member m
+        where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
+          and m.deleted_at is null
        returning id)
 select tenon.log_event(:event_id::uuid, 'user.switched_tenant',
                        'tenon.session', opened.id, null, null, null, null,

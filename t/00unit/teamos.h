@@ -169,7 +169,7 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "teamos", "task", "score", "smallint", "f", NULL, NULL, NULL, NULL,
           NULL, "f", "f", "t" } } },
     [TEAMOS_REFERENCES] = { 7, {
-        { "teamos", "task", "assignee_id", "tenon.member", "user_id", "f",
+        { "teamos", "task", "assignee_id", "tenon.member", "user_id", "t",
           "f" },
         { "teamos", "task", "project_id", "teamos.project", "id", "t",
           "t" } } },

@@ -256,7 +256,7 @@ select set_eq(
     ('tenon_api', 'tenon."user"',            'insert, select'),
     ('tenon_api', 'tenon.login_attempt',     'insert, select, update failures last_at'),
     ('tenon_api', 'tenon.tenant',            'insert, select, update deleted_at name updated_at version'),
-    ('tenon_api', 'tenon.member',            'delete, insert, select, update role updated_at version'),
+    ('tenon_api', 'tenon.member',            'insert, select, update created_at created_by deleted_at role updated_at version'),
     ('tenon_api', 'tenon.invitation',        'insert, select, update accepted_at accepted_by deleted_at status updated_at version'),
     ('tenon_api', 'tenon.idempotency',       'insert, select, update at fingerprint outcome'),
     ('tenon_api', 'tenon.member_view',       'select'),
@@ -290,8 +290,8 @@ select set_eq(
     ('tenon_feed', 'tenon.event_body',       'select'),
     ('tenon_lookup', 'tenon.tenant_slug',    'select'),
     ('tenon_lookup', 'tenon.tenant',         'select'),
-    ('tenon_lookup', 'tenon.member',         'select created_at realm_id role tenant_id user_id'),
-    ('tenon_lookup', 'tenon.session',        'select expires_at id revoked_at tenant_id user_id'),
+    ('tenon_lookup', 'tenon.member',         'select created_at deleted_at realm_id role tenant_id user_id'),
+    ('tenon_lookup', 'tenon.session',        'select created_at expires_at id revoked_at tenant_id user_id'),
     ('tenon_lookup', 'tenon."user"',         'select deleted_at id realm_id status') $$,
     'table grants are exactly these');
 

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(31);
+select plan(36);
 
 select results_eq(
     $$ select p.proname::text collate "default",
@@ -99,6 +99,15 @@ select is(tap.membership('202', 'globex'), 'globex suspended member',
           'a suspended one says so');
 rollback to whole;
 
+update tenon.member set deleted_at = now() where tenant_id = globex()::uuid;
+select is(tap.tenants('202'), 'acme admin', 'nor is one that the user left');
+select is(tap.membership('202', 'globex'), null, 'named neither');
+select set_eq(
+    $$ select tenon.find_user_tenants(tap.realm()::uuid,
+              '01900000-000a-7000-8000-000000000202')::text $$,
+    array[acme()], 'a change to the user doesn''t concern it');
+rollback to whole;
+
 
 -- Sessions
 
@@ -149,9 +158,19 @@ select is(tap.session(), 'acme suspended member',
           'with its tenant suspended, it says so');
 rollback to whole;
 
+update tenon.member set deleted_at = now()
+ where user_id = '01900000-000a-7000-8000-000000000203';
+select is(tap.session(), null, 'nor when its user is no member any more');
+
+update tenon.member set deleted_at = null,
+                        created_at = now() + interval '1 microsecond'
+ where user_id = '01900000-000a-7000-8000-000000000203';
+select is(tap.session(), null, 'nor one of a membership that began later');
+rollback to whole;
+
 delete from tenon.member where user_id = '01900000-000a-7000-8000-000000000203';
 select is((select count(*) from tenon.session), 0::bigint,
-          'a member removed is signed out by the same statement');
+          'a member deleted for good takes their sessions along');
 
 
 select * from finish();

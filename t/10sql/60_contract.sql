@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(43);
+select plan(46);
 
 \set acme   '''01900000-000a-7000-8000-000000000001'''
 \set globex '''01900000-000b-7000-8000-000000000001'''
@@ -151,6 +151,23 @@ select run('tenon_api', acme(), $$
 
 select is(tap.access('granted_by'), '01900000-000a-7000-8000-000000000203',
           'the last change counts');
+
+savepoint whole;
+select run('tenon_api', acme(), $$
+    select tenon.log_event(tenon.uuid7(), 'member.joined', 'tenon.member',
+                           '01900000-000a-7000-8000-000000000302', 3, null,
+                           null, null, '\x00') $$) as ignored \gset
+update tenon.event set at = at + interval '1 second'
+ where action = 'member.joined';
+select is(tap.access('granted_by'), '01900000-000a-7000-8000-000000000201',
+          'of one who joined it is who invited, not who joined');
+
+update tenon.member set deleted_at = now()
+ where id = '01900000-000a-7000-8000-000000000302';
+select is(tap.access('count(*)'), '0', 'one who left has no access');
+select is(run('tenon_api', acme(), 'select count(*) from tenon.member_view'),
+          '2', 'and is no member');
+rollback to whole;
 
 select is(tap.access('(permissions -> 0)::text'),
           '{"permission" : "teamos.comment:create", "scope" : "tenant"}',

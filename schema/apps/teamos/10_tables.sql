@@ -45,7 +45,9 @@ create table if not exists teamos.task (
 
     foreign key (tenant_id, project_id) references teamos.project,
 
-    -- An assignee is a member; one who leaves leaves the task unassigned.
+    -- An assignee is a member when they are assigned, and stays the task's
+    -- when they leave: their row does, too. Only one that is deleted for good
+    -- leaves the task unassigned.
     foreign key (tenant_id, assignee_id)
      references tenon.member (tenant_id, user_id)
              on delete set null (assignee_id)
@@ -54,7 +56,7 @@ create table if not exists teamos.task (
 comment on table teamos.task is
     'One piece of work in a project';
 comment on column teamos.task.assignee_id is
-    'A member''s user_id';
+    'The user_id of a member, or of one who has left';
 
 
 create table if not exists teamos.comment (

@@ -65,6 +65,18 @@ test_login(void **state)
     assert_string_equal(h.trace, "ZdZABDCW");
     unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
 
+    /* no session was opened: the membership ended meanwhile */
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(6, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
+                "Acme") },
+         { NO_ROWS(1) });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(6, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
+                "Acme") },
+         { ROWS(1, "") });
+
     /* the password is nowhere in the answer */
     assert_null(strstr(h.body, "secret"));
     assert_null(strstr(h.body, "argon2"));

@@ -337,12 +337,13 @@ test_references(void **state)
     create = sql_of(&h, "createTask");
     update = sql_of(&h, "updateTask");
 
-    /* a living project of this tenant; a member may not be soft-deleted */
+    /* a living project of this tenant; a member who hasn't left */
     assert_has(create, "exists (select from teamos.project p where "
                        "p.tenant_id = $");
     assert_has(create, "and p.deleted_at is null and p.\"id\" = $");
     assert_has(create, "exists (select from tenon.member p where "
                        "p.tenant_id = $");
+    assert_has(create, "and p.deleted_at is null and p.\"user_id\" = $");
     assert_has(create, "from idem, ref where idem.go and idem.fingerprint is "
                        "null and ref.r1 and ref.r5");
 

@@ -1,6 +1,7 @@
 /*
- * A switch answers as login does, under the other tenant's name; where it
- * fails, the request stays the first tenant's.
+ * A switch answers as login does, under the other tenant's name; its session
+ * ends with the one that asked. Where it fails, the request stays the first
+ * tenant's; to where one is there is no way, and no second session.
  */
 
 #include "t/00unit/host.h"
@@ -9,10 +10,12 @@
     R(.method = "POST", .path = "/v1/auth/tenant", \
       .body = "{\"tenant\":\"umbrella\"}", __VA_ARGS__)
 
+#define END "2026-01-02 03:04:05+00"
+
 #define FOUND(status)                                            \
     {                                                            \
-        ROWS(7, UMBRELLA, REALM, "umbrella", "Umbrella", status, \
-             "ann@example.org", "Ann")                           \
+        ROWS(8, UMBRELLA, REALM, "umbrella", "Umbrella", status, \
+             "ann@example.org", "Ann", END)                      \
     }
 
 
@@ -35,10 +38,39 @@ test_switch(void **state)
 
     /* the session is the other tenant's, of a new id */
     unit_assert_str(h.context_params[0], UMBRELLA);
-    assert_int_equal(host_bound(&h, "values ($1::uuid, ").n, 36);
+    assert_int_equal(host_bound(&h, "select $1::uuid, ").n, 36);
     assert_true(
-        memcmp(host_bound(&h, "values ($1::uuid, ").p, SESSION("a2"), 36) != 0);
+        memcmp(host_bound(&h, "select $1::uuid, ").p, SESSION("a2"), 36) != 0);
+    unit_assert_str(host_bound(&h, "::double precision), "), END);
     unit_assert_str(tn_op_facts(h.op)->tenant, "umbrella");
+    host_free(&h);
+}
+
+
+/* The token is of the same session, and nothing is written. */
+static void
+test_here(void **state)
+{
+    host h;
+    const char *from;
+    char token[1024];
+
+    (void) state;
+    host_init(&h);
+    SEND(&h, SWITCH(.token = h.member),
+         { ROWS(8, ACME, REALM, "acme", "Acme", "active", "ann@example.org",
+                "Ann", END) });
+    host_assert(&h, 200, "\"slug\":\"acme\"");
+    assert_null(strchr(h.trace, 'W'));
+
+    from = strstr(h.body, "eyJ");
+    assert_non_null(from);
+    snprintf(token, sizeof(token), "%.*s", (int) strcspn(from, "\""), from);
+    SEND(
+        &h, R(.path = "/v1/me", .token = token),
+        { ROWS(6, MEMBER, "ann@example.org", "Ann", "member", "{}", "1.1.1") });
+    host_assert(&h, 200, NULL);
+    unit_assert_str(tn_op_facts(h.op)->user_id, MEMBER);
     host_free(&h);
 }
 
@@ -51,16 +83,21 @@ test_refused(void **state)
     (void) state;
     host_init(&h);
 
-    SEND(&h, SWITCH(.token = h.member), { NO_ROWS(7) });
+    SEND(&h, SWITCH(.token = h.member),
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "ann@example.org", "Ann",
+                END) });
     host_problem(&h, 422, "invalid_fields");
     host_assert(&h, 422, "\"/tenant\",\"code\":\"not_found\"");
+
+    /* the session was ended where this node doesn't hear of it */
+    SEND(&h, SWITCH(.token = h.member), { NO_ROWS(8) });
+    host_problem(&h, 401, "unauthenticated");
 
     SEND(&h, SWITCH(.token = h.member), FOUND("suspended"));
     host_problem(&h, 403, "tenant_inactive");
 
     /* the membership ended in between */
-    SEND(&h, SWITCH(.token = h.member), FOUND("active"),
-         { .outcome = TN_DB_ERROR, .sqlstate = "23503" });
+    SEND(&h, SWITCH(.token = h.member), FOUND("active"), { NO_ROWS(1) });
     host_problem(&h, 422, "invalid_fields");
     unit_assert_str(tn_op_facts(h.op)->tenant, "acme");
 
@@ -98,5 +135,5 @@ test_memory(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_switch), cmocka_unit_test(test_refused),
-          cmocka_unit_test(test_memory))
+UNIT_MAIN(cmocka_unit_test(test_switch), cmocka_unit_test(test_here),
+          cmocka_unit_test(test_refused), cmocka_unit_test(test_memory))
