@@ -33,6 +33,12 @@ tn_err tn__compile_fault(tn__compiler *c, const tn_str *parts, unsigned n);
 
 tn_str tn__compile_cell(const tn__compiler *c, unsigned read, unsigned row,
                         unsigned col);
+static inline tn_str
+tn__compile_str(const char *s)
+{
+    return (tn_str){ s, strlen(s) };
+}
+
 unsigned tn__compile_rows(const tn__compiler *c, unsigned read);
 /* A copy of a cell in the catalogue's memory. */
 tn_err tn__compile_dup(tn_str *out, tn__compiler *c, tn_str s);
@@ -49,6 +55,10 @@ tn_err tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row);
 void tn__compile_parents(tn__compiler *c);
 /* What platform rows leave to compilation: keys, patterns (resource.c). */
 tn_err tn__compile_fields(tn__compiler *c, tn__field *fields, unsigned n);
+/* Adds the rows of a resource to the table (resource_endpoints.c). */
+#define TN__RESOURCE_ENDPOINTS 9 /* at most, of one */
+tn_err
+tn__compile_resource_endpoints(tn__compiler *c, const tn__resource *resource);
 /* All endpoints, the router, the statements (endpoints.c). */
 tn_err tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
                              unsigned nslices);

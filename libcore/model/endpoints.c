@@ -7,223 +7,6 @@
 #include "gen/queries.h"
 
 
-/* The endpoints of a resource. NESTED ones hang on the parent's path. */
-static const struct {
-    const char *verb;    /* of the operationId */
-    unsigned plural : 1; /* operationId by path, not by name */
-    const char *noun;    /* and what follows it */
-    const char *method;
-    const char *tail;       /* of the path */
-    const char *permission; /* verb of the permission */
-    const char *also;       /* and of a second one */
-    tn__kind kind;
-    const char *action; /* in the audit log */
-} shapes[] = {
-    { "list", 1, "", "GET", "", "read", NULL, TN__KIND_LIST, ".listed" },
-    { "create", 0, "", "POST", "", "create", NULL, TN__KIND_CREATE,
-      ".created" },
-    { "get", 0, "", "GET", "/{id}", "read", NULL, TN__KIND_READ, ".read" },
-    { "update", 0, "", "PATCH", "/{id}", "update", NULL, TN__KIND_UPDATE,
-      ".updated" },
-    { "delete", 0, "", "DELETE", "/{id}", "delete", NULL, TN__KIND_DELETE,
-      ".deleted" },
-    { "list", 0, "History", "GET", "/{id}/history", "history", NULL,
-      TN__KIND_HISTORY, ".history_listed" },
-    { "rollBack", 0, "", "POST", "/{id}/rollback", "update", "history",
-      TN__KIND_ROLLBACK, ".rolled_back" },
-    { "restore", 0, "", "POST", "/{id}/restore", "restore", NULL,
-      TN__KIND_RESTORE, ".restored" },
-    { "list", 1, "", "GET", "", "read", NULL, TN__KIND_NESTED, ".listed" },
-};
-
-#define NSHAPES (sizeof(shapes) / sizeof(shapes[0]))
-
-static const tn__field rollback_input[] = {
-    { .name = TN_STR_C("version"),
-      .type = TN__TYPE_INT,
-      .create = 1,
-      .required = 1,
-      .has_min = 1,
-      .min = 1,
-      .about = TN_STR_C("The version to go back to; see the history") },
-};
-
-
-static tn_str
-str(const char *s)
-{
-    return (tn_str){ s, strlen(s) };
-}
-
-
-/* Adds "WorkOrders" for "work_orders". */
-static void
-camel(tn__buf *buf, tn_str noun)
-{
-    int upper;
-    size_t i;
-
-    for (i = 0, upper = 1; i < noun.n; i++) {
-        if (noun.p[i] == '_' || noun.p[i] == '-') {
-            upper = 1;
-            continue;
-        }
-
-        tn__buf_char(buf, upper && noun.p[i] >= 'a' && noun.p[i] <= 'z'
-                              ? (char) (noun.p[i] - 32)
-                              : noun.p[i]);
-        upper = 0;
-    }
-}
-
-
-/* "listTasks", "getTask", "listTaskHistory", "listProjectTasks" */
-static tn_err
-operation_id(tn_str *out, const tn__resource *resource, unsigned shape,
-             tn_mem *mem)
-{
-    tn__buf buf;
-
-    tn__buf_init(&buf, mem, 64);
-    tn__buf_add(&buf, str(shapes[shape].verb));
-
-    if (shapes[shape].kind == TN__KIND_NESTED) {
-        camel(&buf, resource->parent);
-    }
-
-    camel(&buf, shapes[shape].plural ? resource->path : resource->name);
-    tn__buf_add(&buf, str(shapes[shape].noun));
-
-    return tn__buf_str(out, &buf);
-}
-
-
-/* "teamos.task" + ":" + "read", with a NUL behind it. */
-static tn_err
-permission_name(const char **out, tn_str full_name, const char *verb,
-                tn_mem *mem)
-{
-    tn_err err;
-    tn_str name, parts[3];
-
-    parts[0] = full_name;
-    parts[1] = TN_STR(":");
-    parts[2] = str(verb);
-
-    err = tn__cat(&name, parts, 3, mem);
-
-    if (err == TN_OK) {
-        err = tn__dup(&name, name, mem);
-    }
-
-    *out = name.p;
-
-    return err;
-}
-
-
-/* Who may read what a list is nested in must be known as well. */
-static tn_err
-resource_permissions(tn__compiler *c, tn__endpoint *e,
-                     const tn__resource *resource, unsigned shape)
-{
-    tn_err err;
-
-    err = permission_name(&e->permission_name, resource->full_name,
-                          shapes[shape].permission, c->mem);
-
-    if (err == TN_OK && e->kind == TN__KIND_NESTED) {
-        err =
-            permission_name(&e->also_name, resource->parent_resource->full_name,
-                            "read", c->mem);
-    }
-
-    if (err == TN_OK && shapes[shape].also) {
-        err = permission_name(&e->also_name, resource->full_name,
-                              shapes[shape].also, c->mem);
-    }
-
-    return err;
-}
-
-
-static void
-resource_fields(tn__compiler *c, tn__endpoint *e, const tn__resource *resource)
-{
-    e->resource = resource;
-    e->output = resource->fields;
-    e->noutput = resource->nfields;
-
-    if (e->kind == TN__KIND_CREATE || e->kind == TN__KIND_UPDATE) {
-        e->input = resource->fields;
-        e->ninput = resource->nfields;
-    }
-
-    if (e->kind == TN__KIND_ROLLBACK) {
-        e->input = rollback_input;
-        e->ninput = 1;
-    }
-
-    if (e->kind == TN__KIND_HISTORY) {
-        e->output = c->cat->events->fields;
-        e->noutput = c->cat->events->nfields;
-    }
-}
-
-
-static tn_err
-resource_endpoint(tn__compiler *c, tn__endpoint *e,
-                  const tn__resource *resource, unsigned shape)
-{
-    tn_err err;
-    tn_str parts[4];
-
-    e->method = str(shapes[shape].method);
-    e->kind = shapes[shape].kind;
-    resource_fields(c, e, resource);
-
-    parts[0] = TN_STR("/v1/");
-    parts[1] = resource->path;
-    parts[2] = str(shapes[shape].tail);
-    parts[3] = TN_STR("");
-
-    if (e->kind == TN__KIND_NESTED) {
-        parts[1] = resource->parent_resource->path;
-        parts[2] = TN_STR("/{id}/");
-        parts[3] = resource->path;
-    }
-
-    err = tn__cat(&e->path, parts, 4, c->mem);
-
-    if (err == TN_OK) {
-        err = operation_id(&e->operation, resource, shape, c->mem);
-    }
-
-    if (err == TN_OK) {
-        parts[0] = resource->name;
-        parts[1] = str(shapes[shape].action);
-        err = tn__cat(&e->action, parts, 2, c->mem);
-    }
-
-    return err == TN_OK ? resource_permissions(c, e, resource, shape) : err;
-}
-
-
-/* Whether a resource has this endpoint. */
-static int
-served(const tn__resource *resource, unsigned shape)
-{
-    switch (shapes[shape].kind) {
-    case TN__KIND_RESTORE:
-        return resource->soft_delete;
-    case TN__KIND_NESTED:
-        return resource->parent_resource && resource->parent_field;
-    default:
-        return 1;
-    }
-}
-
-
 static tn_err
 copy_fields(tn__compiler *c, const tn__field **fields, unsigned n)
 {
@@ -412,7 +195,7 @@ resolve_permission(unsigned *number, tn__compiler *c, const tn__endpoint *e,
 {
     tn_str name, parts[4];
 
-    name = permission ? str(permission) : TN_STR("");
+    name = permission ? tn__compile_str(permission) : TN_STR("");
 
     if (tn__eq(name, TN_STR("public"))) {
         *number = TN__PERM_PUBLIC;
@@ -604,28 +387,6 @@ add_platform(tn__compiler *c, const tn__slice *slice)
 }
 
 
-static tn_err
-add_resource(tn__compiler *c, const tn__resource *resource)
-{
-    tn_err err;
-    unsigned i;
-
-    for (i = 0; i < NSHAPES; i++) {
-        if (!served(resource, i)) {
-            continue;
-        }
-
-        err = resource_endpoint(c, &c->cat->endpoints[c->cat->nendpoints++],
-                                resource, i);
-        if (err != TN_OK) {
-            return err;
-        }
-    }
-
-    return TN_OK;
-}
-
-
 tn_err
 tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
                       unsigned nslices)
@@ -633,7 +394,7 @@ tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
     tn_err err;
     unsigned i, n;
 
-    n = c->cat->nresources * NSHAPES;
+    n = c->cat->nresources * TN__RESOURCE_ENDPOINTS;
 
     for (i = 0; i < nslices; i++) {
         n += slices[i].n;
@@ -652,7 +413,7 @@ tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
     }
 
     for (i = 0; err == TN_OK && i < c->cat->nresources; i++) {
-        err = add_resource(c, c->cat->resources[i]);
+        err = tn__compile_resource_endpoints(c, c->cat->resources[i]);
     }
 
     if (err == TN_OK) {

@@ -93,7 +93,7 @@ static const tn__endpoint things_endpoints[] = {
     { .operation = TN_STR_C("createTheThing"),
       .method = TN_STR_C("POST"),
       .path = TN_STR_C("/v1/thing"),
-      .location = TN_STR_C("/v1/thing"),
+      .elsewhere = 1,
       .status = 201,
       .unkeyed = 1,
       THINGS_WRITE },

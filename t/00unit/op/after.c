@@ -364,7 +364,7 @@ test_changes_access(void **state)
     /* what was refused changed nothing */
     SEND(&h, change, { ROWS(7, THING_REFUSED("last_owner")) });
     host_problem(&h, 409, "last_owner");
-    assert_string_equal(strchr(h.trace, 'B'), "BW");
+    assert_string_equal(strchr(h.trace, 'B'), "BWZr");
     SEND(&h, change, { .outcome = TN_DB_ERROR, .sqlstate = "40001" });
     host_problem(&h, 503, "busy");
     SEND(&h, change, { .outcome = TN_DB_BUSY });
