@@ -75,6 +75,18 @@ subtest 'a refused attempt is an event' => sub {
         [undef], 'what is not there is not named';
 };
 
+subtest 'the last owner who would go' => sub {
+    my ($alice) = grep { $_->{user_id} eq $user{alice} }
+        @{ $s->request(GET => 'members', as => 'alice')->json->{data} };
+    problem_is $s->request(DELETE => "members/$alice->{id}", as => 'alice',
+                           headers => ['X-Request-Id' => 'last-owner']),
+        409, 'last_owner', 'is refused';
+    is_deeply [map { [@$_{qw(action outcome resource_id)}, $_->{metadata}{code}] }
+               events('request_id=last-owner')],
+        [['member.removed', 'refused', $alice->{id}, 'last_owner']],
+        'and that is written down';
+};
+
 subtest 'a token of elsewhere' => sub {
     problem_is $s->request(GET => 'tasks', as => 'dave', at => 'acme',
                            headers => ['X-Request-Id' => 'mismatch-1']),

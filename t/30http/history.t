@@ -47,7 +47,7 @@ subtest 'history' => sub {
     }
     status_is alice(PATCH => $at, json => {}), 200, 'and none';
     problem_is alice(PATCH => $at, json => { status => 'done' }), 409,
-        'state_conflict', 'and one refused';
+        'state_conflict', 'and one refused', '/status' => 'not_in_set';
 
     my @events = events($at);
     is_deeply [map { "$_->{version} $_->{action}" } @events],

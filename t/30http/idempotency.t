@@ -248,7 +248,7 @@ subtest 'what was refused keeps nothing' => sub {
                      headers => ['If-Match' => '"7"']),
         412, 'precondition_failed', 'a 412';
     problem_is keyed($key, PATCH => $at, json => { status => 'done' }),
-        409, 'state_conflict', 'a 409';
+        409, 'state_conflict', 'a 409', '/status' => 'not_in_set';
     problem_is keyed($key, PATCH => $at, json => {
                          assignee_id => '01900000-7777-7000-8000-000000000000'
                      }),

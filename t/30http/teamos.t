@@ -522,7 +522,8 @@ subtest 'T11 all or nothing' => sub {
         '/assignee_id' => 'not_found';
     problem_is as('peter', PATCH => "tasks/$task{id}", json => {
                       title => 'half', status => 'done' }),
-        409, 'state_conflict', 'one wrong change';
+        409, 'state_conflict', 'one wrong change',
+        '/status' => 'not_in_set';
     is join(' ', map { scalar all('peter', $_) } qw(projects tasks comments)),
         $before, 'and there is nothing new';
     is as('peter', GET => "tasks/$task{id}")->json->{title},
