@@ -97,7 +97,8 @@ ngx_http_tenon_conn_open(ngx_http_tenon_conn_t *conn)
     conf.max_depth = NGX_HTTP_TENON_DEPTH;
 
     conn->joined = 0;
-    conn->writing = 0;
+    conn->alone = 0;
+    conn->slow = 0;
     conn->broken = 0;
     conn->loading = (pool->catalogue == NULL);
 
@@ -167,7 +168,8 @@ ngx_http_tenon_conn_send(ngx_http_tenon_conn_t *conn,
         return NGX_DECLINED;
     }
 
-    conn->writing = batch->writes;
+    conn->alone = batch->writes || batch->slow;
+    conn->slow = batch->slow;
     batch->expires = ngx_current_msec + conn->pool->conf->timeout;
 
     if (conn->c) {
@@ -232,7 +234,8 @@ ngx_http_tenon_conn_drain(ngx_http_tenon_conn_t *conn)
         }
 
         batch = tag;
-        conn->writing = 0;
+        conn->alone = 0;
+        conn->slow = 0;
 
         ngx_http_tenon_batch_finish(batch, reply,
                                     retry || reply->outcome == TN_DB_UNKNOWN);

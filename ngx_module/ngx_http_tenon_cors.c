@@ -7,7 +7,13 @@
 #include "ngx_http_tenon.h"
 
 
-static ngx_int_t ngx_http_tenon_origin(ngx_str_t *origin);
+static ngx_int_t
+ngx_http_tenon_origins_check(ngx_conf_t *cf, const ngx_str_t *name);
+static ngx_int_t ngx_http_tenon_origins_join(ngx_str_t *out, ngx_array_t *args,
+                                             ngx_pool_t *pool);
+static ngx_int_t ngx_http_tenon_origin(const ngx_str_t *origin);
+static u_char *ngx_http_tenon_origin_address(u_char *p, u_char *last);
+static u_char *ngx_http_tenon_origin_name(u_char *p, u_char *last);
 static ngx_int_t
 ngx_http_tenon_origin_port(u_char *p, size_t n, ngx_int_t default_port);
 
@@ -17,17 +23,27 @@ ngx_http_tenon_cors_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_tenon_main_conf_t *tmcf = conf;
 
-    u_char *p;
-    size_t len;
-    ngx_str_t *value;
-    ngx_uint_t i, j;
-
     if (tmcf->cors_origins.data) {
         return "is duplicate";
     }
 
+    if (ngx_http_tenon_origins_check(cf, &cmd->name) != NGX_OK ||
+        ngx_http_tenon_origins_join(&tmcf->cors_origins, cf->args, cf->pool) !=
+            NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tenon_origins_check(ngx_conf_t *cf, const ngx_str_t *name)
+{
+    ngx_str_t *value;
+    ngx_uint_t i, j;
+
     value = cf->args->elts;
-    len = 0;
 
     for (i = 1; i < cf->args->nelts; i++) {
 
@@ -37,8 +53,8 @@ ngx_http_tenon_cors_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "\"*\" is all origins: no other can stand "
                                    "beside it in \"%V\" directive",
-                                   &cmd->name);
-                return NGX_CONF_ERROR;
+                                   name);
+                return NGX_ERROR;
             }
 
         } else if (ngx_http_tenon_origin(&value[i]) != NGX_OK) {
@@ -48,7 +64,7 @@ ngx_http_tenon_cors_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                "in lower case, a port unless it is the "
                                "default one, no slash behind",
                                &value[i]);
-            return NGX_CONF_ERROR;
+            return NGX_ERROR;
         }
 
         for (j = 1; j < i; j++) {
@@ -56,27 +72,45 @@ ngx_http_tenon_cors_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                 ngx_memcmp(value[j].data, value[i].data, value[i].len) == 0) {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "duplicate origin \"%V\"", &value[i]);
-                return NGX_CONF_ERROR;
+                return NGX_ERROR;
             }
         }
+    }
 
+    return NGX_OK;
+}
+
+
+/* The directive's arguments with a space between: as the core takes them. */
+static ngx_int_t
+ngx_http_tenon_origins_join(ngx_str_t *out, ngx_array_t *args, ngx_pool_t *pool)
+{
+    u_char *p;
+    size_t len;
+    ngx_str_t *value;
+    ngx_uint_t i;
+
+    value = args->elts;
+    len = 0;
+
+    for (i = 1; i < args->nelts; i++) {
         len += value[i].len + 1;
     }
 
-    p = ngx_pnalloc(cf->pool, len);
+    p = ngx_pnalloc(pool, len);
     if (p == NULL) {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
-    tmcf->cors_origins.data = p;
-    tmcf->cors_origins.len = len - 1;
+    out->data = p;
+    out->len = len - 1;
 
-    for (i = 1; i < cf->args->nelts; i++) {
+    for (i = 1; i < args->nelts; i++) {
         p = ngx_cpymem(p, value[i].data, value[i].len);
         *p++ = ' ';
     }
 
-    return NGX_CONF_OK;
+    return NGX_OK;
 }
 
 
@@ -85,75 +119,83 @@ ngx_http_tenon_cors_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
  * never send so (a path, upper case, a default port) would allow nobody.
  */
 static ngx_int_t
-ngx_http_tenon_origin(ngx_str_t *origin)
+ngx_http_tenon_origin(const ngx_str_t *origin)
 {
-    u_char ch, *p, *host, *last;
+    u_char *p, *last;
     ngx_int_t default_port;
-    ngx_uint_t dot;
 
     p = origin->data;
     last = p + origin->len;
 
     if (origin->len > 8 && ngx_strncmp(p, "https://", 8) == 0) {
-        host = p + 8;
+        p += 8;
         default_port = 443;
 
     } else if (origin->len > 7 && ngx_strncmp(p, "http://", 7) == 0) {
-        host = p + 7;
+        p += 7;
         default_port = 80;
 
     } else {
         return NGX_ERROR;
     }
 
-    p = host;
+    p = *p == '[' ? ngx_http_tenon_origin_address(p + 1, last)
+                  : ngx_http_tenon_origin_name(p, last);
 
-    if (*p == '[') {
-        for (p++; p < last && *p != ']'; p++) {
-            if ((*p < '0' || *p > '9') && (*p < 'a' || *p > 'f') && *p != ':') {
-                return NGX_ERROR;
-            }
-        }
-
-        if (p == last || p == host + 1) {
-            return NGX_ERROR;
-        }
-
-        p++;
-
-    } else {
-        dot = 1;
-
-        for (/* void */; p < last && *p != ':'; p++) {
-            ch = *p;
-
-            if (ch == '.' && !dot) {
-                dot = 1;
-                continue;
-            }
-
-            if ((ch < 'a' || ch > 'z') && (ch < '0' || ch > '9') && ch != '-' &&
-                ch != '_') {
-                return NGX_ERROR;
-            }
-
-            dot = 0;
-        }
-
-        if (dot) {
-            return NGX_ERROR;
-        }
+    if (p == NULL || (p < last && *p != ':')) {
+        return NGX_ERROR;
     }
 
     if (p == last) {
         return NGX_OK;
     }
 
-    if (*p != ':') {
-        return NGX_ERROR;
+    return ngx_http_tenon_origin_port(p + 1, last - p - 1, default_port);
+}
+
+
+/* Behind the bracket that ends an IPv6 address; NULL: it is none. */
+static u_char *
+ngx_http_tenon_origin_address(u_char *p, u_char *last)
+{
+    u_char *first;
+
+    for (first = p; p < last && *p != ']'; p++) {
+        if ((*p < '0' || *p > '9') && (*p < 'a' || *p > 'f') && *p != ':') {
+            return NULL;
+        }
     }
 
-    return ngx_http_tenon_origin_port(p + 1, last - p - 1, default_port);
+    return p == last || p == first ? NULL : p + 1;
+}
+
+
+/* Behind a host's name; NULL: it is none. */
+static u_char *
+ngx_http_tenon_origin_name(u_char *p, u_char *last)
+{
+    u_char ch;
+    ngx_uint_t dot;
+
+    dot = 1;
+
+    for (/* void */; p < last && *p != ':'; p++) {
+        ch = *p;
+
+        if (ch == '.' && !dot) {
+            dot = 1;
+            continue;
+        }
+
+        if ((ch < 'a' || ch > 'z') && (ch < '0' || ch > '9') && ch != '-' &&
+            ch != '_') {
+            return NULL;
+        }
+
+        dot = 0;
+    }
+
+    return dot ? NULL : p;
 }
 
 

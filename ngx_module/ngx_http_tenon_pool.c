@@ -2,10 +2,14 @@
  * ngx_http_tenon_pool.c: batches, and the bounded queue that they wait in.
  *
  * A read goes to an idle connection, else behind other reads up to
- * NGX_HTTP_TENON_DEPTH. A write has its connection to itself, and writes
- * together leave one to reads (unless there is only one): locks that they
- * wait for hold up no read. The queue is first in, first out, but reads may
- * pass writes that find no connection.
+ * NGX_HTTP_TENON_DEPTH. A write has its connection to itself, and so has a
+ * batch that may take long, a slow one, of which one at a time is under way.
+ * Writes and slow ones together leave a connection to reads (unless there is
+ * only one): locks that they wait for, and searches, hold up no read.
+ *
+ * The queue is first in, first out, but reads may pass those that need a
+ * connection to themselves, and everybody may pass slow ones that wait for
+ * their turn. Slow ones take at most half of its places.
  */
 
 #include "ngx_http_tenon_pool.h"
@@ -15,8 +19,11 @@ static void ngx_http_tenon_pool_send(ngx_http_tenon_conn_t *conn,
                                      ngx_http_tenon_batch_t *batch);
 static ngx_uint_t ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn);
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_write(ngx_http_tenon_pool_t *pool);
-static ngx_uint_t ngx_http_tenon_pool_may_write(ngx_http_tenon_pool_t *pool);
+ngx_http_tenon_pool_choose_alone(ngx_http_tenon_pool_t *pool);
+static ngx_uint_t ngx_http_tenon_pool_may_alone(ngx_http_tenon_pool_t *pool);
+static ngx_uint_t ngx_http_tenon_pool_slow(ngx_http_tenon_pool_t *pool);
+static ngx_uint_t
+ngx_http_tenon_pool_full(ngx_http_tenon_pool_t *pool, const tn_batch *b);
 static ngx_http_tenon_conn_t *
 ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held);
 static void ngx_http_tenon_pool_requeue(ngx_http_tenon_batch_t *batch);
@@ -148,7 +155,7 @@ ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx, const tn_batch *b)
         return NGX_OK;
     }
 
-    if (pool->nqueued >= (ngx_uint_t) pool->conf->queue_size) {
+    if (ngx_http_tenon_pool_full(pool, b)) {
         ctx->input.reply = &ngx_http_tenon_replies[TN_DB_BUSY];
         return NGX_OK;
     }
@@ -163,16 +170,30 @@ ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx, const tn_batch *b)
     batch->pool = pool;
     batch->batch = b;
     batch->writes = b->writes;
+    batch->slow = b->slow;
     batch->deadline = ngx_current_msec + pool->conf->queue_timeout;
 
     ctx->batch = batch;
 
     ngx_queue_insert_tail(&pool->queue, &batch->queue);
     pool->nqueued++;
+    pool->nslow += batch->slow;
 
     ngx_http_tenon_pool_pump(pool);
 
     return NGX_AGAIN;
+}
+
+
+static ngx_uint_t
+ngx_http_tenon_pool_full(ngx_http_tenon_pool_t *pool, const tn_batch *b)
+{
+    ngx_uint_t places;
+
+    places = pool->conf->queue_size;
+
+    return pool->nqueued >= places ||
+           (b->slow && pool->nslow >= ngx_max(places / 2, 1));
 }
 
 
@@ -200,7 +221,7 @@ void
 ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
 {
     ngx_queue_t *q, *next;
-    ngx_uint_t held;
+    ngx_uint_t held, slow, alone;
     ngx_msec_int_t left;
     ngx_http_tenon_conn_t *conn;
     ngx_http_tenon_batch_t *batch;
@@ -210,23 +231,27 @@ ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
     }
 
     held = 0;
+    slow = ngx_http_tenon_pool_slow(pool);
 
     for (q = ngx_queue_head(&pool->queue);
          q != ngx_queue_sentinel(&pool->queue); q = next) {
         next = ngx_queue_next(q);
         batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
-        if (batch->refused || (batch->writes && held)) {
+        alone = batch->writes || batch->slow;
+
+        if (batch->refused || (alone && held) || (batch->slow && slow)) {
             continue;
         }
 
-        conn = batch->writes ? ngx_http_tenon_pool_choose_write(pool)
-                             : ngx_http_tenon_pool_choose_read(pool, held);
+        conn = alone ? ngx_http_tenon_pool_choose_alone(pool)
+                     : ngx_http_tenon_pool_choose_read(pool, held);
 
         if (conn) {
+            slow |= batch->slow;
             ngx_http_tenon_pool_send(conn, batch);
 
-        } else if (batch->writes) {
+        } else if (alone) {
             held = 1;
 
         } else {
@@ -279,14 +304,14 @@ ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn)
 }
 
 
-/* An idle connection, as long as one is left that doesn't write. */
+/* An idle connection, as long as one is left to reads. */
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_write(ngx_http_tenon_pool_t *pool)
+ngx_http_tenon_pool_choose_alone(ngx_http_tenon_pool_t *pool)
 {
     ngx_int_t i;
     ngx_http_tenon_conn_t *conn, *idle;
 
-    if (!ngx_http_tenon_pool_may_write(pool)) {
+    if (!ngx_http_tenon_pool_may_alone(pool)) {
         return NULL;
     }
 
@@ -305,7 +330,7 @@ ngx_http_tenon_pool_choose_write(ngx_http_tenon_pool_t *pool)
 
 
 static ngx_uint_t
-ngx_http_tenon_pool_may_write(ngx_http_tenon_pool_t *pool)
+ngx_http_tenon_pool_may_alone(ngx_http_tenon_pool_t *pool)
 {
     ngx_int_t i;
     ngx_uint_t n;
@@ -313,16 +338,33 @@ ngx_http_tenon_pool_may_write(ngx_http_tenon_pool_t *pool)
     n = 0;
 
     for (i = 0; i < pool->conf->pool_size; i++) {
-        n += pool->conns[i].joined && pool->conns[i].writing;
+        n += pool->conns[i].joined && pool->conns[i].alone;
     }
 
     return n == 0 || n + 1 < pool->njoined;
 }
 
 
+static ngx_uint_t
+ngx_http_tenon_pool_slow(ngx_http_tenon_pool_t *pool)
+{
+    ngx_int_t i;
+    ngx_uint_t slow;
+
+    slow = 0;
+
+    for (i = 0; i < pool->conf->pool_size; i++) {
+        slow |= pool->conns[i].joined && pool->conns[i].slow;
+    }
+
+    return slow;
+}
+
+
 /*
- * The one with the fewest reads. While a write waits for reads to be through,
- * that one is left to it: reads that pass must not keep it waiting for ever.
+ * The one with the fewest reads. While somebody waits for reads to be through,
+ * that one is left to them: reads that pass must not keep them waiting for
+ * ever.
  */
 static ngx_http_tenon_conn_t *
 ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held)
@@ -339,7 +381,7 @@ ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held)
     for (i = 0; i < pool->conf->pool_size; i++) {
         conn = &pool->conns[i];
 
-        if (!ngx_http_tenon_pool_takes(conn) || conn->writing) {
+        if (!ngx_http_tenon_pool_takes(conn) || conn->alone) {
             continue;
         }
 
@@ -357,7 +399,7 @@ ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held)
         }
     }
 
-    if (held && ngx_http_tenon_pool_may_write(pool)) {
+    if (held && ngx_http_tenon_pool_may_alone(pool)) {
         best = other;
         least = second;
     }
@@ -429,6 +471,7 @@ ngx_http_tenon_pool_requeue(ngx_http_tenon_batch_t *batch)
 
     ngx_queue_insert_tail(q, &batch->queue);
     pool->nqueued++;
+    pool->nslow += batch->slow;
 }
 
 
@@ -468,6 +511,7 @@ ngx_http_tenon_pool_unqueue(ngx_http_tenon_batch_t *batch)
 
     ngx_queue_remove(&batch->queue);
     pool->nqueued--;
+    pool->nslow -= batch->slow;
 
     if (pool->nqueued == 0 && pool->timer.timer_set) {
         ngx_del_timer(&pool->timer);

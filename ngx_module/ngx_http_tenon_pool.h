@@ -30,7 +30,8 @@ typedef struct {
 
     unsigned joined : 1;  /* takes batches */
     unsigned loading : 1; /* reads the catalogue, never joins */
-    unsigned writing : 1; /* the batch in flight writes */
+    unsigned alone : 1;   /* the batch in flight has it to itself */
+    unsigned slow : 1;    /* and may take long */
     unsigned broken : 1;  /* to be closed, whatever its state */
 } ngx_http_tenon_conn_t;
 
@@ -43,6 +44,7 @@ struct ngx_http_tenon_pool_s {
 
     ngx_queue_t queue; /* batches that wait for a connection */
     ngx_uint_t nqueued;
+    ngx_uint_t nslow;   /* of them, those that may take long */
     ngx_event_t timer;  /* the oldest one's deadline */
     ngx_event_t retry;  /* when to connect again */
     ngx_event_t refuse; /* posted: batches that can't be sent */
@@ -67,6 +69,7 @@ struct ngx_http_tenon_batch_s {
     ngx_msec_t expires;  /* to be answered, once it is sent */
 
     unsigned writes : 1;
+    unsigned slow : 1;
     unsigned retried : 1;
     unsigned refused : 1; /* can't be sent: waits to be told */
 };

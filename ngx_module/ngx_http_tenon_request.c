@@ -339,6 +339,12 @@ ngx_http_tenon_has_header(ngx_http_request_t *r, const tn_header *header)
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
 
+    /* another one says that the answer varies by something else as well */
+
+    if (ngx_http_tenon_name_is(header, "Vary")) {
+        return 0;
+    }
+
     for (part = &r->headers_out.headers.part; part; part = part->next) {
         h = part->elts;
 

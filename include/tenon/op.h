@@ -73,6 +73,8 @@ typedef struct tn_batch {
     const tn_query *queries;
     unsigned n;
     unsigned writes : 1; /* never retried by the host; keep to an own lane */
+    unsigned slow : 1;   /* may take long: the host gives it no more than a part
+                          * of its connections */
 } tn_batch;
 
 typedef enum tn_db_outcome {

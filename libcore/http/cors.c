@@ -131,8 +131,9 @@ tn__respond_options(tn_op *op)
     if (op->preflight.p && allowed(op->core, op->origin).p) {
         tn__header(op, TN_STR("Access-Control-Allow-Methods"), allow);
         tn__header(op, TN_STR("Access-Control-Allow-Headers"),
-                   TN_STR("Authorization, Content-Type, Idempotency-Key, "
-                          "If-Match, If-None-Match, Tenon-Tenant, traceparent, "
+                   TN_STR("Authorization, baggage, Content-Type, "
+                          "Idempotency-Key, If-Match, If-None-Match, "
+                          "Tenon-Tenant, traceparent, tracestate, "
                           "X-Request-Id"));
         tn__header(op, TN_STR("Access-Control-Max-Age"), TN_STR("600"));
     }

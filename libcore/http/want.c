@@ -153,6 +153,7 @@ tn__batch_begin(tn_op *op, int context, int writes)
     op->batch.queries = op->queries;
     op->batch.n = 0;
     op->batch.writes = writes != 0;
+    op->batch.slow = 0;
 
     if (context) {
         tn__batch_add(op, !writes          ? &tn__q_context

@@ -11,6 +11,18 @@
 #define PUBLIC_BODY_MAX 16384
 
 
+const tn_str tn__role_names[TN__ROLES] = {
+    TN_STR_C("owner"),
+    TN_STR_C("admin"),
+    TN_STR_C("member"),
+};
+
+const tn_str tn__tenant_states[TN__TENANT_STATES] = {
+    TN_STR_C("active"),
+    TN_STR_C("suspended"),
+};
+
+
 /* signup.c and login.c know the order of these rows. */
 static const tn__field organization_fields[] = {
     { .name = TN_STR_C("name"),
@@ -120,7 +132,11 @@ static const tn__field me_output[] = {
       .out = 1,
       .example = TN_STR_C("\"ann@example.com\"") },
     { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
-    { .name = TN_STR_C("role"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("role"),
+      .type = TN__TYPE_TEXT,
+      .out = 1,
+      .set = tn__role_names,
+      .nset = TN__ROLES },
     { .name = TN_STR_C("tenant"),
       .type = TN__TYPE_JSON,
       .out = 1,

@@ -17,6 +17,14 @@ extern const tn__slice tn__identity_slice;
     "^(?![0-9a-f]{8}-[0-9a-f]{4}-)(?!..--)" \
     "[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])\\z"
 
+/* The platform's roles: what a member or an invitation may be given. */
+#define TN__ROLES 3
+extern const tn_str tn__role_names[TN__ROLES];
+
+/* What a tenant can be. */
+#define TN__TENANT_STATES 2
+extern const tn_str tn__tenant_states[TN__TENANT_STATES];
+
 /* Who and where, as sign-up, login and the like answer them. */
 #define TN__USER_FIELDS    3
 #define TN__TENANT_FIELDS  3
@@ -47,6 +55,10 @@ tn_err tn__token_verify(tn__claims *out, const tn_op *op, tn_str token);
 int tn__resolve(tn_op *op, const tn_input *input);
 /* A tenant from a row that begins tenant_id, realm_id, slug, name, status. */
 tn_err tn__tenant_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows);
+/* For an endpoint that is served without a tenant, too: adds the look-up of the
+ * one that host or header names to the batch. 1: it is added; 0: none is named,
+ * or the op has failed, since no tenant could have that name. */
+int tn__batch_named_tenant(tn_op *op);
 /* Whether host and header name the op's tenant, or none at all. */
 int tn__tenant_agrees(const tn_op *op);
 /* A zone command that makes the principal's session dead on this node. */

@@ -113,10 +113,8 @@ header_names(const tn_op *op, const tn__tenant *tenant)
 
 
 static void
-read_names(tn_op *op, tn__resolver *r)
+read_tenant(tn_op *op, tn__resolver *r)
 {
-    tn_str scheme, value;
-
     r->tenant_ref = host_slug(op);
 
     if (r->tenant_ref.p == NULL && op->tenant_header.n) {
@@ -124,6 +122,15 @@ read_names(tn_op *op, tn__resolver *r)
     }
 
     r->tenant_known = r->tenant_ref.p && !r->by_id && !slug_like(r->tenant_ref);
+}
+
+
+static void
+read_names(tn_op *op, tn__resolver *r)
+{
+    tn_str scheme, value;
+
+    read_tenant(op, r);
 
     if (op->endpoint->permission == TN__PERM_PUBLIC || !op->authorization.p) {
         return;
@@ -249,15 +256,21 @@ cached(tn_op *op, tn__resolver *r, const tn_input *input)
 
 
 static void
+ask_tenant(tn_op *op, const tn__resolver *r)
+{
+    tn__local(op, r->by_id ? TN_STR("tenant_ref") : TN_STR("slug"),
+              r->tenant_ref);
+    tn__batch_add(op, r->by_id ? &tn__q_find_tenant_by_id : &tn__q_find_tenant);
+}
+
+
+static void
 ask_database(tn_op *op, tn__resolver *r)
 {
     tn__batch_begin(op, 0, 0);
 
     if (r->tenant_ref.p && !r->tenant_known) {
-        tn__local(op, r->by_id ? TN_STR("tenant_ref") : TN_STR("slug"),
-                  r->tenant_ref);
-        tn__batch_add(op,
-                      r->by_id ? &tn__q_find_tenant_by_id : &tn__q_find_tenant);
+        ask_tenant(op, r);
     }
 
     if (r->has_claims && !r->session_known) {
@@ -431,6 +444,34 @@ settle(tn_op *op, tn__resolver *r)
     op->principal.session = tn__uuid_str(r->claims.session);
     op->principal.role =
         tn__catalogue_role(op->catalogue, op->principal.role_name);
+}
+
+
+int
+tn__batch_named_tenant(tn_op *op)
+{
+    tn__resolver *r;
+
+    r = tn__zalloc(op->mem, sizeof(tn__resolver));
+    if (r == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return 0;
+    }
+
+    read_tenant(op, r);
+
+    if (r->tenant_ref.p == NULL) {
+        return 0;
+    }
+
+    if (r->tenant_known) {
+        tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
+        return 0;
+    }
+
+    ask_tenant(op, r);
+
+    return op->phase != TN__PHASE_DONE;
 }
 
 

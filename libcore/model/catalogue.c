@@ -14,7 +14,7 @@ tn_catalogue_batch(void)
         TN__CATALOGUE_QUERY_MAP(TN_X)
 #undef TN_X
     };
-    static const tn_batch batch = { queries, READ_COUNT, 0 };
+    static const tn_batch batch = { .queries = queries, .n = READ_COUNT };
 
     return &batch;
 }

@@ -8,11 +8,18 @@
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 
+static const tn_str actor_types[] = {
+    TN_STR_C("user"),
+    TN_STR_C("anonymous"),
+    TN_STR_C("system"),
+};
+
 static const tn__field actor_fields[] = {
     { .name = TN_STR_C("type"),
       .type = TN__TYPE_TEXT,
       .out = 1,
-      .about = TN_STR_C("user, anonymous or system") },
+      .set = actor_types,
+      .nset = COUNT(actor_types) },
     { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1, .nullable = 1 },
     { .name = TN_STR_C("impersonator"),
       .type = TN__TYPE_UUID,
@@ -43,6 +50,7 @@ static const tn__field fields[] = {
       .type = TN__TYPE_TEXT,
       .out = 1,
       .filter = 1,
+      .of_path = 1,
       .set = outcomes,
       .nset = COUNT(outcomes) },
     { .name = TN_STR_C("actor"),
@@ -60,13 +68,15 @@ static const tn__field fields[] = {
       .out = 1,
       .nullable = 1,
       .filter = 1,
+      .of_path = 1,
       .several = 1,
       .example = TN_STR_C("\"teamos.task\"") },
     { .name = TN_STR_C("resource_id"),
       .type = TN__TYPE_UUID,
       .out = 1,
       .nullable = 1,
-      .filter = 1 },
+      .filter = 1,
+      .of_path = 1 },
     { .name = TN_STR_C("version"),
       .type = TN__TYPE_INT,
       .out = 1,
@@ -104,6 +114,7 @@ const tn__resource tn__event_resource = {
     .relation = TN_STR_C("tenon.audit_event"),
     .order = TN_STR_C("at"),
     .owner = TN_STR_C("actor_id"),
+    .long_filters = 1,
     .fields = fields,
     .nfields = COUNT(fields),
 };

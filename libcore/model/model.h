@@ -105,6 +105,7 @@ struct tn__field {
     unsigned filter : 1;
     unsigned several : 1; /* text without commas: "a,b" filters by either */
     unsigned sort : 1;
+    unsigned of_path : 1;  /* an event's: said by the path of a history */
     unsigned lower : 1;    /* e-mail: compared and kept in lower case */
     unsigned password : 1; /* at most 1024 bytes: what hashing takes */
     unsigned has_min : 1;
@@ -139,6 +140,7 @@ struct tn__resource {
     const tn__field *fields;
     unsigned nfields;
     unsigned soft_delete : 1;
+    unsigned long_filters : 1;  /* some read much: no index serves them */
     unsigned require_match : 1; /* PATCH, DELETE, … without If-Match: 428 */
     tn_str search;              /* function (q) returning ids; absent: no ?q= */
     tn_str full_name;           /* "teamos.task" as in permissions and events */

@@ -25,6 +25,8 @@ typedef struct tn__doc {
     cJSON *examples;
 } tn__doc;
 
+#define TN__DOC_INT_MAX 9007199254740991 /* I-JSON: 2^53-1 */
+
 /* What a schema is for. */
 typedef enum tn__use {
     TN__USE_OUTPUT,
@@ -79,7 +81,7 @@ tn_str tn__doc_tag(tn__doc *doc, const tn__endpoint *e);
 void tn__doc_pascal(tn__buf *buf, tn_str name);
 
 
-/* ---- schemas and examples (schema.c, example.c) ---- */
+/* ---- schemas and examples (schema.c, default.c, example.c) ---- */
 
 void
 tn__doc_value(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use);
@@ -87,6 +89,8 @@ void tn__doc_fields(tn__doc *doc, cJSON *node, const tn__field *fields,
                     unsigned n, tn__use use);
 /* Whether a field is a member of what the schema is for. */
 int tn__doc_shown(const tn__field *field, tn__use use);
+/* A column's default as JSON; 0 when it is none that can be told ahead. */
+int tn__doc_default(tn_str *json, tn__doc *doc, const tn__field *field);
 /* Adds an example object as JSON; 0 when none can be made. */
 int
 tn__doc_example(tn__buf *buf, const tn__field *fields, unsigned n, tn__use use);
@@ -98,7 +102,9 @@ int tn__doc_is_list(const tn__endpoint *e);
 int tn__doc_takes_fields(const tn__endpoint *e);
 int tn__doc_takes_key(const tn__endpoint *e);
 int tn__doc_takes_match(const tn__endpoint *e);
+int tn__doc_takes_tenant(const tn__endpoint *e);
 int tn__doc_has_etag(const tn__endpoint *e);
+int tn__doc_has_location(const tn__endpoint *e);
 unsigned tn__doc_status(const tn__endpoint *e);
 /* A bit for each error that it may answer. */
 uint64_t tn__doc_errors(const tn__endpoint *e);

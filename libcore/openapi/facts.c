@@ -63,12 +63,20 @@ tn__doc_takes_match(const tn__endpoint *e)
 }
 
 
-/* One row that has a version, shown or not. */
+/* One row that has a version, shown or not, and is of this tenant. */
 int
 tn__doc_has_etag(const tn__endpoint *e)
 {
-    return !tn__doc_is_list(e) &&
+    return !tn__doc_is_list(e) && tn__doc_status(e) != 204 && !e->elsewhere &&
            tn__field_find(e->output, e->noutput, TN_STR("version")) != NULL;
+}
+
+
+int
+tn__doc_has_location(const tn__endpoint *e)
+{
+    return e->kind == TN__KIND_CREATE ||
+           (e->kind == TN__KIND_WRITE && e->status == 201 && !e->elsewhere);
 }
 
 
@@ -227,6 +235,14 @@ of_access(const tn__endpoint *e)
     }
 
     return bits;
+}
+
+
+/* Whoever may find that another tenant is named heeds the name. */
+int
+tn__doc_takes_tenant(const tn__endpoint *e)
+{
+    return (tn__doc_errors(e) & BIT(TENANT_MISMATCH)) != 0;
 }
 
 

@@ -21,7 +21,10 @@
     "pass `next_cursor` as `cursor`. A change is conditional with `If-Match` " \
     "and the `ETag` that was read, and may be repeated safely with an "        \
     "`Idempotency-Key`. A row of another organization answers exactly as one " \
-    "that doesn't exist."
+    "that doesn't exist.\n\n"                                                  \
+    "On a path of this document any other method answers 405 "                 \
+    "(`method_not_allowed`) with `Allow`, `OPTIONS` answers 204 with "         \
+    "`Allow`, and `HEAD` as `GET` does, without the body."
 
 
 static void
@@ -59,16 +62,24 @@ info(tn__doc *doc)
 }
 
 
-static void
-problem_schemas(tn__doc *doc)
+/* "code" among an object's properties: a text of a set. Returns the set. */
+static cJSON *
+code_set(tn__doc *doc, cJSON *properties)
 {
-    unsigned i;
+    cJSON *node;
+
+    node = tn__doc_object(doc, properties, TN_STR("code"));
+    tn__doc_lit(doc, node, "type", "string");
+
+    return tn__doc_array(doc, node, TN_STR("enum"));
+}
+
+
+static void
+problem_schema(tn__doc *doc)
+{
+    unsigned err;
     cJSON *node, *properties, *set;
-    static const char *const codes[] = {
-#define TN_X(name, code, text) code,
-        TN_FIELD_FAULT_MAP(TN_X)
-#undef TN_X
-    };
 
     node = tn__doc_object(doc, doc->schemas, TN_STR("Problem"));
     tn__doc_lit(doc, node, "description",
@@ -86,12 +97,10 @@ problem_schemas(tn__doc *doc)
                        "\"maximum\":599}"));
     tn__doc_raw(doc, properties, TN_STR("detail"),
                 TN_STR("{\"type\":\"string\"}"));
-    node = tn__doc_object(doc, properties, TN_STR("code"));
-    tn__doc_lit(doc, node, "type", "string");
-    set = tn__doc_array(doc, node, TN_STR("enum"));
+    set = code_set(doc, properties);
 
-    for (i = TN_E_NOMEM + 1; i < TN_E_COUNT; i++) {
-        tn__doc_item(doc, set, tn_err_code((tn_err) i));
+    for (err = TN_E_NOMEM + 1; err < TN_E_COUNT; err++) {
+        tn__doc_item(doc, set, tn_err_code((tn_err) err));
     }
 
     tn__doc_raw(doc, properties, TN_STR("request_id"),
@@ -101,6 +110,19 @@ problem_schemas(tn__doc *doc)
                 TN_STR("{\"type\":\"array\",\"description\":\"Every fault of "
                        "the body or the query.\",\"items\":{\"$ref\":"
                        "\"#/components/schemas/FieldError\"}}"));
+}
+
+
+static void
+field_error_schema(tn__doc *doc)
+{
+    unsigned i;
+    cJSON *node, *properties, *set;
+    static const char *const codes[] = {
+#define TN_X(name, code, text) code,
+        TN_FIELD_FAULT_MAP(TN_X)
+#undef TN_X
+    };
 
     node = tn__doc_object(doc, doc->schemas, TN_STR("FieldError"));
     tn__doc_lit(doc, node, "type", "object");
@@ -110,9 +132,7 @@ problem_schemas(tn__doc *doc)
     tn__doc_raw(doc, properties, TN_STR("pointer"),
                 TN_STR("{\"type\":\"string\",\"description\":\"A JSON Pointer "
                        "into the body, or a parameter's name.\"}"));
-    node = tn__doc_object(doc, properties, TN_STR("code"));
-    tn__doc_lit(doc, node, "type", "string");
-    set = tn__doc_array(doc, node, TN_STR("enum"));
+    set = code_set(doc, properties);
 
     for (i = 0; i < TN_F_COUNT; i++) {
         tn__doc_item(doc, set, (tn_str){ codes[i], strlen(codes[i]) });
@@ -147,7 +167,8 @@ frame(tn__doc *doc)
     tn__doc_object(doc, components, TN_STR("headers"));
     doc->responses = tn__doc_object(doc, components, TN_STR("responses"));
     doc->examples = tn__doc_object(doc, components, TN_STR("examples"));
-    problem_schemas(doc);
+    problem_schema(doc);
+    field_error_schema(doc);
 }
 
 

@@ -5,45 +5,66 @@
 #include "libcore/openapi/doc.h"
 
 
-/* "owner, admin; member for rows of their own" */
+/* Whether it is about rows that are there, some of which may be one's own:
+ * not one that is made, nor the one organization. */
+static int
+of_rows(const tn__endpoint *e)
+{
+    tn_str rest;
+
+    rest = e->path;
+    tn__split(&rest, '{');
+
+    return tn__doc_is_list(e) || rest.p;
+}
+
+
+/* " Roles: owner, admin."; nothing where no role has one of these scopes. */
 static void
-roles(tn__doc *doc, tn__buf *buf, unsigned permission)
+roles(tn__doc *doc, tn__buf *buf, unsigned permission, tn_str label,
+      tn__scope narrowest, tn__scope widest)
 {
     int first;
-    unsigned i, scope;
+    unsigned i;
+    tn__scope scope;
     const tn__role *role;
 
-    for (scope = TN__SCOPE_TENANT; scope >= TN__SCOPE_OWN; scope--) {
-        first = 1;
+    first = 1;
 
-        for (i = 0; i < doc->cat->nroles; i++) {
-            role = &doc->cat->roles[i];
+    for (i = 0; i < doc->cat->nroles; i++) {
+        role = &doc->cat->roles[i];
+        scope = tn__role_scope(role, permission);
 
-            if (tn__role_scope(role, permission) != (tn__scope) scope) {
-                continue;
-            }
-
-            tn__buf_add(buf, !first                      ? TN_STR(", ")
-                             : scope == TN__SCOPE_TENANT ? TN_STR(" Any row: ")
-                                                         : TN_STR(" Their own "
-                                                                  "rows: "));
+        if (scope >= narrowest && scope <= widest) {
+            tn__buf_add(buf, first ? label : TN_STR(", "));
             tn__buf_add(buf, role->name);
             first = 0;
         }
-
-        tn__buf_add(buf, first ? TN_STR("") : TN_STR("."));
     }
+
+    tn__buf_add(buf, first ? TN_STR("") : TN_STR("."));
 }
 
 
 static void
-permission(tn__doc *doc, tn__buf *buf, const char *name, unsigned number)
+permission(tn__doc *doc, tn__buf *buf, const tn__endpoint *e, const char *name,
+           unsigned number)
 {
     tn__buf_add(buf, buf->n ? TN_STR("\n\n") : TN_STR(""));
     tn__buf_lit(buf, "Needs the permission `");
     tn__buf_add(buf, (tn_str){ name, strlen(name) });
     tn__buf_lit(buf, "`.");
-    roles(doc, buf, number);
+
+    if (!of_rows(e)) {
+        roles(doc, buf, number, TN_STR(" Roles: "), TN__SCOPE_OWN,
+              TN__SCOPE_TENANT);
+        return;
+    }
+
+    roles(doc, buf, number, TN_STR(" Any row: "), TN__SCOPE_TENANT,
+          TN__SCOPE_TENANT);
+    roles(doc, buf, number, TN_STR(" Their own rows: "), TN__SCOPE_OWN,
+          TN__SCOPE_OWN);
 }
 
 
@@ -61,11 +82,11 @@ description(tn__doc *doc, cJSON *operation, const tn__endpoint *e)
         tn__buf_lit(&buf, "Open to everybody who is signed in.");
 
     } else {
-        permission(doc, &buf, e->permission_name, e->permission);
+        permission(doc, &buf, e, e->permission_name, e->permission);
     }
 
     if (e->also_name) {
-        permission(doc, &buf, e->also_name, e->also);
+        permission(doc, &buf, e, e->also_name, e->also);
     }
 
     if (e->base_domain) {

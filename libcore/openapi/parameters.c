@@ -19,6 +19,14 @@ static const struct {
                "logs. One that is not as it should be is replaced.\","
                "\"schema\":{\"type\":\"string\","
                "\"pattern\":\"^[A-Za-z0-9._-]{1,128}$\"}}") },
+    { TN_STR_C("Traceparent"),
+      TN_STR_C("{\"name\":\"traceparent\",\"in\":\"header\","
+               "\"description\":\"The trace that the request belongs to, as "
+               "W3C Trace Context has it: answered with a span of our own. One "
+               "that is not as it should be is ignored.\","
+               "\"schema\":{\"type\":\"string\",\"pattern\":"
+               "\"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}"
+               "-[0-9a-f]{2}$\"}}") },
     { TN_STR_C("TenonTenant"),
       TN_STR_C("{\"name\":\"Tenon-Tenant\",\"in\":\"header\","
                "\"description\":\"Slug or id of the organization, where the "
@@ -243,7 +251,8 @@ of_list(tn__doc *doc, cJSON *list, const tn__endpoint *e)
     }
 
     for (i = 0; i < r->nfields; i++) {
-        if (r->fields[i].filter) {
+        if (r->fields[i].filter &&
+            !(e->kind == TN__KIND_HISTORY && r->fields[i].of_path)) {
             filter(doc, list, &r->fields[i]);
         }
     }
@@ -265,6 +274,7 @@ tn__doc_path_parameters(tn__doc *doc, cJSON *path, const tn__endpoint *e)
     }
 
     share(doc, list, TN_STR("XRequestId"));
+    share(doc, list, TN_STR("Traceparent"));
 }
 
 
@@ -282,7 +292,7 @@ tn__doc_parameters(tn__doc *doc, cJSON *node, const tn__endpoint *e)
         fields(doc, list, e);
     }
 
-    if (!e->tenantless) {
+    if (tn__doc_takes_tenant(e)) {
         share(doc, list, TN_STR("TenonTenant"));
     }
 

@@ -13,6 +13,17 @@ static const struct {
     { TN_STR_C("X-Request-Id"),
       TN_STR_C("{\"description\":\"Names the request.\",\"schema\":"
                "{\"type\":\"string\"}}") },
+    { TN_STR_C("traceparent"),
+      TN_STR_C("{\"description\":\"Of a request that has a valid one: the "
+               "same trace, our span.\",\"schema\":{\"type\":\"string\"}}") },
+    { TN_STR_C("Cache-Control"),
+      TN_STR_C("{\"description\":\"Whether and how long it may be kept.\","
+               "\"schema\":{\"type\":\"string\"}}") },
+    { TN_STR_C("Vary"),
+      TN_STR_C("{\"description\":\"What else it depends on: `Authorization, "
+               "Tenon-Tenant` where it is of an organization, `Origin` where "
+               "pages of other origins may ask.\",\"schema\":"
+               "{\"type\":\"string\"}}") },
     { TN_STR_C("ETag"),
       TN_STR_C("{\"description\":\"For If-Match and If-None-Match.\","
                "\"schema\":{\"type\":\"string\"}}") },
@@ -54,6 +65,20 @@ header(tn__doc *doc, cJSON *list, tn_str name)
         if (tn__eq(headers[i].name, name)) {
             tn__doc_raw(doc, section, name, headers[i].json);
         }
+    }
+}
+
+
+static void
+common_headers(tn__doc *doc, cJSON *list, unsigned status)
+{
+    header(doc, list, TN_STR("X-Request-Id"));
+    header(doc, list, TN_STR("Cache-Control"));
+    header(doc, list, TN_STR("Vary"));
+
+    /* limits are the host's, which goes on with no trace */
+    if (status != 429) {
+        header(doc, list, TN_STR("traceparent"));
     }
 }
 
@@ -178,14 +203,13 @@ success_headers(tn__doc *doc, cJSON *response, const tn__endpoint *e)
     cJSON *list;
 
     list = tn__doc_object(doc, response, TN_STR("headers"));
-    header(doc, list, TN_STR("X-Request-Id"));
+    common_headers(doc, list, tn__doc_status(e));
 
     if (tn__doc_has_etag(e)) {
         header(doc, list, TN_STR("ETag"));
     }
 
-    if (e->kind == TN__KIND_CREATE ||
-        (e->kind == TN__KIND_WRITE && e->status == 201)) {
+    if (tn__doc_has_location(e)) {
         header(doc, list, TN_STR("Location"));
     }
 
@@ -212,7 +236,7 @@ not_modified(tn__doc *doc, cJSON *responses)
         tn__doc_lit(doc, component, "description",
                     "It is as If-None-Match has it.");
         list = tn__doc_object(doc, component, TN_STR("headers"));
-        header(doc, list, TN_STR("X-Request-Id"));
+        common_headers(doc, list, 304);
         header(doc, list, TN_STR("ETag"));
     }
 }
@@ -332,7 +356,7 @@ refusal_headers(tn__doc *doc, cJSON *component, unsigned status, uint64_t bits)
     cJSON *list;
 
     list = tn__doc_object(doc, component, TN_STR("headers"));
-    header(doc, list, TN_STR("X-Request-Id"));
+    common_headers(doc, list, status);
 
     if (status == 401) {
         header(doc, list, TN_STR("WWW-Authenticate"));

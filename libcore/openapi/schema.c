@@ -9,9 +9,6 @@
 #include "libcore/openapi/doc.h"
 
 
-#define INT_EXACT 9007199254740991 /* I-JSON: 2^53-1 */
-
-
 static int
 is_input(tn__use use)
 {
@@ -111,14 +108,16 @@ integer(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use,
 
     if (is_input(use) || (use == TN__USE_FILTER && field->has_min)) {
         tn__doc_int(doc, node, TN_STR("minimum"),
-                    field->has_min && field->min > -INT_EXACT ? field->min
-                                                              : -INT_EXACT);
+                    field->has_min && field->min > -TN__DOC_INT_MAX
+                        ? field->min
+                        : -TN__DOC_INT_MAX);
     }
 
     if (is_input(use) || (use == TN__USE_FILTER && field->has_max)) {
         tn__doc_int(doc, node, TN_STR("maximum"),
-                    field->has_max && field->max < INT_EXACT ? field->max
-                                                             : INT_EXACT);
+                    field->has_max && field->max < TN__DOC_INT_MAX
+                        ? field->max
+                        : TN__DOC_INT_MAX);
     }
 }
 
@@ -323,6 +322,7 @@ tn__doc_value(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use)
 {
     int nullable;
     cJSON *examples;
+    tn_str initial;
 
     nullable = field->nullable && use != TN__USE_FILTER;
 
@@ -362,6 +362,10 @@ tn__doc_value(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use)
 
     if (use == TN__USE_FILTER) {
         return;
+    }
+
+    if (use == TN__USE_CREATE && tn__doc_default(&initial, doc, field)) {
+        tn__doc_raw(doc, node, TN_STR("default"), initial);
     }
 
     about(doc, node, field, use);

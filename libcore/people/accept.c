@@ -3,15 +3,16 @@
  *
  * The token that is mailed lies nowhere: it is the ids of tenant and
  * invitation, and a MAC over them under the core's secret. So a forged one
- * costs no look-up, a right one names its tenant, and who reads the database
+ * is never looked up, a right one names its tenant, and who reads the database
  * can't accept anything. That it works once is the row's status.
  *
  * Accepting takes these steps; a password is only hashed or checked for a
  * token that is right and an invitation that can be accepted:
  *
  *   state     does                                        then
- *   OPEN      the MAC is right: looks the tenant up       LOOK
- *   LOOK      it is there, and nobody names another:
+ *   OPEN      looks up the tenant that host or header
+ *             names, and the token's if its MAC is right  LOOK
+ *   LOOK      both are there and one:
  *             looks invitation and person up              CHECK
  *   CHECK     it can be accepted: works on the password   WRITE
  *   WRITE     new, or the password was right: joins       ANSWER
@@ -123,6 +124,8 @@ enum {
 typedef struct acceptance {
     char tenant_id[TN__UUID_TEXT];
     char invitation_id[TN__UUID_TEXT];
+    int named; /* host or header names a tenant: the first rows are its */
+    int right; /* the token's MAC; else there are no ids */
     int known; /* the address is a user's already */
     tn_str user;
     tn_str email;
@@ -167,6 +170,15 @@ bind_key(tn_op *op, const acceptance *a)
 
 
 static void
+forged(tn_op *op)
+{
+    tn__fault_field(op, TN_STR("token"), TN_F_NOT_FOUND,
+                    "is not a token of an invitation");
+    tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+}
+
+
+static void
 read_token(tn_op *op)
 {
     acceptance *a;
@@ -179,22 +191,30 @@ read_token(tn_op *op)
 
     op->step_data = a;
 
-    if (!token_open(a->tenant_id, a->invitation_id, op->core,
-                    op->values[TOKEN])) {
-        tn__fault_field(op, TN_STR("token"), TN_F_NOT_FOUND,
-                        "is not a token of an invitation");
-        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
-        return;
-    }
+    a->right =
+        token_open(a->tenant_id, a->invitation_id, op->core, op->values[TOKEN]);
 
-    if (bind_key(op, a) != TN_OK) {
+    if (a->right && bind_key(op, a) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return;
     }
 
-    tn__local(op, TN_STR("tenant_ref"), text(a->tenant_id));
     tn__batch_begin(op, 0, 0);
-    tn__batch_add(op, &tn__q_find_tenant_by_id);
+    a->named = tn__batch_named_tenant(op);
+
+    if (op->phase == TN__PHASE_DONE) {
+        return;
+    }
+
+    if (a->right) {
+        tn__local(op, TN_STR("tenant_ref"), text(a->tenant_id));
+        tn__batch_add(op, &tn__q_find_tenant_by_id);
+
+    } else if (!a->named) {
+        forged(op);
+        return;
+    }
+
     tn__want_db(op);
 }
 
@@ -207,6 +227,30 @@ spent(tn_op *op)
 }
 
 
+/* Whether there is the tenant that the request names; who names none is as
+ * good. */
+static int
+named(tn_op *op, const tn_input *input)
+{
+    const acceptance *a;
+    const tn_rows *rows;
+
+    a = op->step_data;
+
+    if (!a->named) {
+        return 1;
+    }
+
+    rows = tn__rows(op, input, 0);
+
+    if (rows && rows->nrows == 0) {
+        tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
+    }
+
+    return rows && rows->nrows;
+}
+
+
 static void
 find(tn_op *op, const tn_input *input)
 {
@@ -214,7 +258,17 @@ find(tn_op *op, const tn_input *input)
     const tn_rows *rows;
 
     a = op->step_data;
-    rows = tn__rows(op, input, 0);
+
+    if (!named(op, input)) {
+        return;
+    }
+
+    if (!a->right) {
+        forged(op);
+        return;
+    }
+
+    rows = tn__rows(op, input, a->named ? 1 : 0);
 
     if (rows == NULL) {
         return;

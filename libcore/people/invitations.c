@@ -121,8 +121,9 @@ static const tn__conflict accept_conflicts[] = {
 
 
 static const tn_err accept_errors[] = {
-    TN_E_SECRET_SPENT,    TN_E_INVALID_CREDENTIALS, TN_E_FORBIDDEN,
-    TN_E_TENANT_MISMATCH, TN_E_TENANT_INACTIVE,     TN_E_DUPLICATE,
+    TN_E_TENANT_UNKNOWN, TN_E_TENANT_MISMATCH,     TN_E_TENANT_INACTIVE,
+    TN_E_SECRET_SPENT,   TN_E_INVALID_CREDENTIALS, TN_E_FORBIDDEN,
+    TN_E_DUPLICATE,
 };
 
 static const tn__endpoint endpoints[] = {

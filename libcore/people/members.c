@@ -3,17 +3,12 @@
  * lists over views; a change is one statement of schema/queries/people.sql.
  */
 
+#include "libcore/identity/identity.h"
 #include "libcore/people/people.h"
 #include "gen/queries.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-
-const tn_str tn__role_names[TN__ROLES] = {
-    TN_STR_C("owner"),
-    TN_STR_C("admin"),
-    TN_STR_C("member"),
-};
 
 const tn__field tn__member_fields[TN__MEMBER_FIELDS] = {
     { .name = TN_STR_C("id"),
@@ -58,6 +53,8 @@ static const tn__resource member = {
 };
 
 
+static const tn_str scopes[] = { TN_STR_C("tenant"), TN_STR_C("own") };
+
 static const tn__field grant_fields[] = {
     { .name = TN_STR_C("permission"),
       .type = TN__TYPE_TEXT,
@@ -66,6 +63,8 @@ static const tn__field grant_fields[] = {
     { .name = TN_STR_C("scope"),
       .type = TN__TYPE_TEXT,
       .out = 1,
+      .set = scopes,
+      .nset = COUNT(scopes),
       .about = TN_STR_C("tenant: any row; own: what one has made oneself") },
 };
 

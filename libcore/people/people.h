@@ -12,10 +12,6 @@ extern const tn__slice tn__members_slice;
 extern const tn__slice tn__invitations_slice;
 extern const tn__slice tn__tenants_slice;
 
-/* The platform's roles: what a member or an invitation may be given. */
-#define TN__ROLES 3
-extern const tn_str tn__role_names[TN__ROLES];
-
 /* A member as it is shown: also what accepting an invitation answers. */
 #define TN__MEMBER_FIELDS 7
 extern const tn__field tn__member_fields[TN__MEMBER_FIELDS];

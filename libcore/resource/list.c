@@ -138,6 +138,9 @@ begin(tn_op *op)
     }
 
     tn__batch_begin(op, 1, 0);
+    /* a common word is in every row, a rare actor in few of a long log */
+    op->batch.slow = list->shape.search || (list->resource->long_filters &&
+                                            list->shape.nfilters != 0);
 
     if (list->shape.nested) {
         tn__batch_add(op, &op->endpoint->resource->parent_resource->read);

@@ -6,17 +6,56 @@
 -- two extensions.
 
 do $$
+declare
+    lacking  text;
+    broken   text;
 begin
-    if not exists (select from pg_catalog.pg_roles
-                    where rolname = 'tenon_search')
-    then
-        raise exception 'role tenon_search is missing'
-            using hint = 'Run schema/bootstrap.sql again, as a superuser: it '
-                         'makes what has come new, and may be run at any '
-                         'time.';
+    -- Roles are of the whole cluster, extensions of one database: here may be
+    -- what another database's bootstrap brought, and nothing else.
+    select string_agg(what, ', ' order by what) into lacking
+      from (select 'role tenon_search' as what
+             where not exists (select from pg_catalog.pg_roles
+                                where rolname = 'tenon_search')
+            union all
+            select 'extension ' || name
+              from unnest(array['btree_gin', 'pg_trgm']) as name
+             where not exists (select from pg_catalog.pg_extension
+                                where extname = name)) as part;
+
+    if lacking is not null then
+        raise exception 'database % lacks: %', current_database(), lacking
+            using hint = 'Run schema/bootstrap.sql again in it, as a '
+                         'superuser: it makes what has come new, and may be '
+                         'run at any time.';
+    end if;
+
+    -- One that is broken would be kept, by its name, and serve nobody.
+    select string_agg(indexrelid::regclass::text, ', ') into broken
+      from pg_catalog.pg_index
+     where indexrelid = any (array[to_regclass('tenon.session_ended'),
+                                   to_regclass('tenon.login_attempt_idle'),
+                                   to_regclass('tenon.member_living')])
+       and not indisvalid;
+
+    if broken is not null then
+        raise exception 'not built to the end: %', broken
+            using hint = 'Wait for who is building it; if nobody is, drop it.';
     end if;
 end
 $$;
+
+
+-- Indexes on tables that have rows already ----------------------------------
+--
+-- Where these are large, they are built by hand beforehand (docs/operations.md,
+-- "Upgrading"), since a migration is one transaction and can't do without a
+-- lock. First of all, before anything shuts readers out.
+
+create index if not exists session_ended on tenon.session
+       (least(expires_at, revoked_at));
+
+create index if not exists login_attempt_idle on tenon.login_attempt
+       (last_at);
 
 
 -- Idempotency ----------------------------------------------------------------
@@ -141,15 +180,17 @@ create trigger tenon_log
 -- Their row stays: were it deleted, it would take along every session they
 -- opened and change every row that names them, so that a member with enough of
 -- these could not be removed at all.
-alter table tenon.member add column deleted_at timestamptz;
+alter table tenon.member add column if not exists deleted_at timestamptz;
 
 comment on column tenon.member.deleted_at is
     'When they left; who returns gets the same row, with a new created_at';
 
-drop index tenon.member_list;
-
-create index member_list on tenon.member (tenant_id, created_at, id)
+-- Under a name of its own, so that it can be there before the other goes.
+create index if not exists member_living on tenon.member
+       (tenant_id, created_at, id)
  where deleted_at is null;
+
+drop index tenon.member_list;
 
 comment on table tenon.session is
     'tenant: one sign-in of a member; counts while the membership lives, and '
@@ -536,10 +577,6 @@ $$;
 -- By tenon_worker, across tenants and realms: its policies show it what has
 -- run out and nothing else.
 
-create index session_ended on tenon.session (least(expires_at, revoked_at));
-
-create index login_attempt_idle on tenon.login_attempt (last_at);
-
 create policy purge on tenon.idempotency to tenon_worker
  using (at < now() - interval '24 hours');
 
@@ -569,7 +606,12 @@ grant select (ctid, expires_at, revoked_at),
 drop trigger tenon_log on tenon.session;
 
 create trigger tenon_log
-    after insert or update or delete on tenon.session
+    after insert or update on tenon.session
+    for each row when (current_user <> 'tenon_api')
+    execute function tenon.log_change('tenon.session');
+
+create trigger tenon_log_delete
+    after delete on tenon.session
     for each row when (current_user not in ('tenon_api', 'tenon_worker')
                        and pg_trigger_depth() = 0)
     execute function tenon.log_change('tenon.session');

@@ -133,6 +133,7 @@ host_keep(host *h, const tn_batch *batch)
 {
     const tn_query *last = &batch->queries[batch->n - 1];
 
+    h->slow = batch->slow;
     h->sql = last->stmt->sql;
     h->params = host_params(h, last);
     h->nparams = last->stmt->nparams;

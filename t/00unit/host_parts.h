@@ -140,6 +140,7 @@ typedef struct host {
     tn_str sql;         /* of the step's last batch, behind the context */
     const tn_str *params;
     unsigned nparams;
+    int slow;       /* the batch says that it may take long */
     tn_str context; /* the statement in front of it, and its parameters */
     const tn_str *context_params;
     unsigned context_nparams;

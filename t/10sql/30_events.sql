@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(55);
+select plan(57);
 
 create function tap.last_event()
 returns tenon.audit_event
@@ -247,6 +247,27 @@ select results_eq(
     $$ values ('session.revoked', '01900000-000a-7000-8000-000000000601',
                'null'::jsonb, true, false) $$,
     'which is logged as what it is');
+
+create table tap.bell (rings int);
+grant insert on tap.bell to tenon_owner;
+create function tap.ring()
+returns trigger
+language plpgsql
+as $$
+begin
+    update tenon.session set user_agent = 'bell';
+    return null;
+end
+$$;
+create trigger ring after insert on tap.bell
+    for each row execute function tap.ring();
+
+select is(run('tenon_owner', acme(), 'insert into tap.bell values (1)'),
+          '1', 'a trigger of somebody else''s changes a session');
+select results_eq(
+    $$ select e.action collate "default", e.after ->> 'user_agent'
+         from last_event() e $$,
+    $$ values ('session.updated', 'bell') $$, 'which is logged, too');
 
 select is(run('tenon_owner', acme(),
               $$ update tenon.member set deleted_at = now()

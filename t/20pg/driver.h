@@ -157,7 +157,7 @@ send_one(tn_pg *pg, const tn_stmt *stmt, const tn_str *params, int writes,
          void *tag)
 {
     tn_query query = { stmt, params };
-    tn_batch batch = { &query, 1, writes ? 1 : 0 };
+    tn_batch batch = { .queries = &query, .n = 1, .writes = writes != 0 };
 
     return tn_pg_send(pg, &batch, tag);
 }

@@ -73,7 +73,7 @@ one_sync_per_batch(void **state)
     tn_pg *pg = *state;
     tn_str params[] = { TN_STR("a"), TN_STR("b") };
     tn_query queries[] = { { &one, NULL }, { &echo, params }, { &one, NULL } };
-    tn_batch batch = { queries, 3, 0 };
+    tn_batch batch = { .queries = queries, .n = 3 };
     const tn_reply *reply;
     unsigned before = tn_pg_syncs(pg);
     void *tag;
@@ -99,7 +99,7 @@ static void
 empty_batch_is_a_sync(void **state)
 {
     tn_pg *pg = *state;
-    tn_batch batch = { NULL, 0, 0 };
+    tn_batch batch = { .n = 0 };
     void *tag;
     int retry;
     const tn_reply *reply;
@@ -121,7 +121,11 @@ an_error_touches_only_its_batch(void **state)
     tn_query first[] = { { &put, a } };
     tn_query second[] = { { &put, b }, { &put, a }, { &put, c } };
     tn_query third[] = { { &put, c }, { &count, NULL } };
-    tn_batch batches[] = { { first, 1, 1 }, { second, 3, 1 }, { third, 2, 1 } };
+    tn_batch batches[] = {
+        { .queries = first, .n = 1, .writes = 1 },
+        { .queries = second, .n = 3, .writes = 1 },
+        { .queries = third, .n = 2, .writes = 1 },
+    };
     const tn_reply *reply;
     void *tag;
     int i, retry;
@@ -176,7 +180,7 @@ an_error_at_commit_is_an_error(void **state)
     tn_pg *pg = *state;
     tn_str lost[] = { TN_STR("1"), TN_STR("4711") };
     tn_query queries[] = { { &child, lost }, { &one, NULL } };
-    tn_batch batch = { queries, 2, 1 };
+    tn_batch batch = { .queries = queries, .n = 2, .writes = 1 };
     const tn_reply *reply;
     void *tag;
     int retry;
@@ -243,7 +247,7 @@ context_ends_with_its_batch(void **state)
     tn_pg *pg = *state;
     tn_str params[] = { TN_STR("t1") };
     tn_query queries[] = { { &set, params }, { &get, NULL } };
-    tn_batch batch = { queries, 2, 0 };
+    tn_batch batch = { .queries = queries, .n = 2 };
     void *tag;
     int retry;
 

@@ -19,7 +19,7 @@ send_pair(tn_pg *pg, const tn_stmt *first, const tn_str *params,
           const tn_stmt *second, int writes)
 {
     tn_query queries[] = { { first, params }, { second, NULL } };
-    tn_batch batch = { queries, 2, writes ? 1 : 0 };
+    tn_batch batch = { .queries = queries, .n = 2, .writes = writes != 0 };
 
     assert_int_equal(tn_pg_send(pg, &batch, NULL), TN_OK);
 }

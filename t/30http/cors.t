@@ -163,7 +163,8 @@ subtest 'a preflight' => sub {
     my %allowed = map { $_ => 1 } words($r, 'Access-Control-Allow-Headers');
     is join(' ', grep { !$allowed{ lc $_ } } qw(
         Authorization Content-Type If-Match If-None-Match Idempotency-Key
-        Tenon-Tenant X-Request-Id traceparent)), '', 'all headers of the API';
+        Tenon-Tenant X-Request-Id traceparent tracestate baggage)), '',
+        'all headers of the API, and of a browser that traces';
     is $r->header('Access-Control-Max-Age'), 600, 'good for ten minutes';
 
     status_is preflight($page, GET => 'me', at => 'nobody-has-this-name'),

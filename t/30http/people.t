@@ -236,6 +236,16 @@ subtest 'a stranger joins, works and leaves' => sub {
             '/token' => 'not_found' if length $forged <= 200;
     }
 
+    for my $t ($token, 'forged') {
+        problem_is accept_it($t, at => 'nowhere', name => 'Erin',
+                             password => 'correct horse'),
+            404, 'tenant_unknown', 'at the host of no tenant';
+        problem_is accept_it($t, name => 'Erin', password => 'correct horse',
+                             headers => ['Tenon-Tenant' => $_]),
+            404, 'tenant_unknown', "with Tenon-Tenant: $_"
+            for 'nowhere', $nobody;
+    }
+
     my $r = accept_it($token, at => 'acme', name => 'Erin',
                       password => 'correct horse');
     status_is $r, 200, 'accepted';

@@ -73,8 +73,10 @@ subtest 'the linter' => sub {
 
 my $client = '';
 subtest 'the types' => sub {
-    my ($status, $out) = node('openapi-typescript/bin/cli.js',
-                              'openapi.json', '-o', 'schema.ts');
+    # What has a default may be left out of what is sent.
+    my ($status, $out) = node('openapi-typescript/bin/cli.js', 'openapi.json',
+                              '--default-non-nullable=false',
+                              '-o', 'schema.ts');
     is $status, 0, 'are made' or diag $out;
     ($status, $out) = node('typescript/bin/tsc', '-p', '.');
     is $status, 0, 'and compile strictly, with a client that uses them'

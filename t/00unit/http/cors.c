@@ -134,6 +134,7 @@ test_preflight(void **state)
     static const char *const names[] = {
         "Authorization", "Content-Type",    "If-Match",     "If-None-Match",
         "Tenon-Tenant",  "Idempotency-Key", "X-Request-Id", "traceparent",
+        "tracestate",    "baggage",
     };
 
     (void) state;

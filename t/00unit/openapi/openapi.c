@@ -4,95 +4,18 @@
  * changing and reading; refusals by their codes. Without memory there is none.
  */
 
-#include "libcore/openapi/openapi.h"
-#include "t/00unit/host.h"
-
-static const cJSON *doc;
+#include "t/00unit/openapi/document.h"
 
 
-/* A member by its path, with blanks between: names hold slashes. */
-static const cJSON *
-at(const char *path)
-{
-    char name[128];
-    size_t n;
-    const cJSON *node = doc;
-
-    while (*path) {
-        n = strcspn(path, " ");
-        snprintf(name, sizeof(name), "%.*s", (int) n, path);
-        node = cJSON_IsArray(node)
-                   ? cJSON_GetArrayItem(node, atoi(name))
-                   : cJSON_GetObjectItemCaseSensitive(node, name);
-        if (node == NULL) {
-            return NULL;
-        }
-        path += n + (path[n] == ' ');
-    }
-
-    return node;
-}
-
-
-/* That what is there is this JSON. */
+/* That an operation's description is this and nothing more. */
 static void
-says(unit_arena *arena, const char *path, const char *json)
+describes(unit_arena *arena, const char *operation, const char *text)
 {
-    tn_str text;
+    char path[128], json[512];
 
-    if (at(path) == NULL) {
-        fail_msg("there is no %s", path);
-    }
-
-    assert_int_equal(tn__json_print(&text, at(path), &arena->mem), TN_OK);
-
-    if (text.n != strlen(json) || memcmp(text.p, json, text.n) != 0) {
-        fail_msg("%s is %.*s", path, (int) text.n, text.p);
-    }
-}
-
-
-/* The parameter of an operation by its name. */
-static const cJSON *
-parameter(const char *path, const char *name)
-{
-    const cJSON *item;
-    const cJSON *own;
-
-    cJSON_ArrayForEach(item, at(path))
-    {
-        own = cJSON_GetObjectItemCaseSensitive(item, "name");
-        if (own && strcmp(own->valuestring, name) == 0) {
-            return cJSON_GetObjectItemCaseSensitive(item, "schema");
-        }
-        own = cJSON_GetObjectItemCaseSensitive(item, "$ref");
-        if (own && strcmp(strrchr(own->valuestring, '/') + 1, name) == 0) {
-            return own;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* The document of a catalogue, as a tree. */
-static void
-load(host *h, unit_arena *arena)
-{
-    cJSON *root;
-    tn_str text, parts[3];
-    tn__json_fault fault;
-
-    parts[0] = h->catalogue->openapi_head;
-    parts[1] = TN_STR("\"/api\"");
-    parts[2] = h->catalogue->openapi_tail;
-    assert_int_equal(tn__cat(&text, parts, 3, &arena->mem), TN_OK);
-
-    if (tn__json_parse(&root, text, &fault, &arena->mem) != TN_OK) {
-        fail_msg("%s at byte %zu", fault.what, fault.offset);
-    }
-
-    doc = root;
+    snprintf(path, sizeof(path), "paths %s description", operation);
+    snprintf(json, sizeof(json), "\"%s\"", text);
+    says(arena, path, json);
 }
 
 
@@ -119,6 +42,53 @@ test_frame(void **state)
     says(&arena, "paths /v1/tasks get operationId", "\"listTasks\"");
     says(&arena, "paths /v1/projects/{id}/tasks get summary",
          "\"List tasks of a project\"");
+    assert_non_null(strstr(at("info description")->valuestring,
+                           "any other method answers 405 "
+                           "(`method_not_allowed`) with `Allow`, `OPTIONS` "
+                           "answers 204 with `Allow`, and `HEAD` as `GET` "
+                           "does, without the body."));
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+/* Rows, and whose: said where there are rows that may be one's own. */
+static void
+test_permissions(void **state)
+{
+    host h;
+    unit_arena arena;
+
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+    describes(&arena, "/v1/tasks post",
+              "Needs the permission `teamos.task:create`. Roles: admin, "
+              "member, owner.");
+    describes(&arena, "/v1/invitations post",
+              "Needs the permission `tenon.invitation:create`. Roles: admin, "
+              "owner.");
+    describes(&arena, "/v1/tenant get",
+              "Needs the permission `tenon.tenant:read`. Roles: admin, "
+              "member, owner.");
+    describes(&arena, "/v1/projects get",
+              "Needs the permission `teamos.project:read`. Any row: admin, "
+              "member, owner. Their own rows: guest.\\n\\nAt most 8 filters "
+              "at once.");
+    describes(&arena, "/v1/projects/{id}/tasks get",
+              "Needs the permission `teamos.task:read`. Any row: admin, "
+              "member, owner.\\n\\nNeeds the permission "
+              "`teamos.project:read`. Any row: admin, member, owner. Their own "
+              "rows: guest.\\n\\nAt most 8 filters at once.");
+    describes(&arena, "/v1/tasks/{id} delete",
+              "Needs the permission `teamos.task:delete`. Any row: admin, "
+              "owner. Their own rows: member.");
+    describes(&arena, "/v1/members/{id} delete",
+              "Needs the permission `tenon.member:delete`. Any row: admin, "
+              "owner. Their own rows: member.");
 
     unit_arena_free(&arena);
     host_free(&h);
@@ -219,6 +189,125 @@ test_parameters(void **state)
     assert_non_null(
         parameter("paths /v1/members/{id} delete parameters", "IfMatch"));
     assert_null(parameter("paths /v1/tenants post parameters", "IfMatch"));
+
+    /* of a path: what every method of it heeds */
+    assert_non_null(parameter("paths /v1/tasks parameters", "Traceparent"));
+    assert_non_null(parameter("paths /live parameters", "Traceparent"));
+    says(&arena, "components parameters Traceparent name", "\"traceparent\"");
+
+    /* who accepts names no organization, but may not name another */
+    assert_non_null(parameter("paths /v1/invitations/accept post parameters",
+                              "TenonTenant"));
+    assert_non_null(parameter("paths /v1/tasks get parameters", "TenonTenant"));
+    assert_null(at("paths /v1/auth/signup post parameters"));
+    assert_null(at("paths /live get parameters"));
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+/* What the path of a history says is no filter of it, here and there. */
+static void
+test_history(void **state)
+{
+    host h;
+    unsigned i;
+    unit_arena arena;
+    static const char *const names[] = { "resource", "resource_id", "outcome" };
+    static const char *const queries[] = { "resource=teamos.task",
+                                           "resource_id=" TASK,
+                                           "outcome=success",
+                                           "outcome[ne]=success" };
+
+#define HISTORY "paths /v1/tasks/{id}/history get parameters"
+#define EVENTS  "paths /v1/audit/events get parameters"
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_null(parameter(HISTORY, names[i]));
+        assert_non_null(parameter(EVENTS, names[i]));
+    }
+
+    assert_null(parameter(HISTORY, "outcome[ne]"));
+    assert_non_null(parameter(HISTORY, "action"));
+    assert_non_null(parameter(HISTORY, "actor"));
+    assert_non_null(parameter(HISTORY, "at[gte]"));
+#undef EVENTS
+#undef HISTORY
+
+    for (i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        SEND0(&h, R(.path = "/v1/tasks/" TASK "/history", .query = queries[i],
+                    .token = h.member));
+        host_problem(&h, 400, "unknown_parameter");
+    }
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+/* That an answer has these headers, in this order. */
+static void
+sends(const char *path, const char *names)
+{
+    size_t n;
+    char all[512];
+    const cJSON *item;
+
+    for (n = 0, item = at(path) ? at(path)->child : NULL; item;
+         item = item->next) {
+        n += (size_t) snprintf(all + n, sizeof(all) - n, "%s%s", n ? " " : "",
+                               item->string);
+    }
+
+    assert_string_equal(n ? all : "", names);
+}
+
+
+static void
+test_headers(void **state)
+{
+    host h;
+    unit_arena arena;
+
+#define ALL "X-Request-Id Cache-Control Vary traceparent"
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+    sends("paths /live get responses 200 headers", ALL);
+    sends("paths /v1/tasks get responses 200 headers", ALL " Link");
+    sends("paths /v1/tasks/{id} get responses 200 headers", ALL " ETag");
+    sends("paths /v1/tasks post responses 201 headers",
+          ALL " ETag Location Idempotency-Replayed");
+    sends("paths /v1/tasks/{id} patch responses 200 headers",
+          ALL " ETag Idempotency-Replayed");
+
+    /* nothing is left that could have a tag */
+    sends("paths /v1/tasks/{id} delete responses 204 headers",
+          ALL " Idempotency-Replayed");
+    sends("paths /v1/projects/{id} delete responses 204 headers",
+          ALL " Idempotency-Replayed");
+
+    /* another tenant's row has neither path nor tag here */
+    sends("paths /v1/tenants post responses 201 headers",
+          ALL " Idempotency-Replayed");
+    sends("paths /v1/invitations post responses 201 headers",
+          ALL " ETag Location Idempotency-Replayed");
+
+    sends("components responses NotModified headers", ALL " ETag");
+    sends("components responses InvalidCredentials headers",
+          ALL " WWW-Authenticate");
+    sends("components responses RateLimited headers",
+          "X-Request-Id Cache-Control Vary Retry-After");
+    says(&arena, "paths /live get responses 200 headers Cache-Control",
+         "{\"$ref\":\"#/components/headers/Cache-Control\"}");
+#undef ALL
 
     unit_arena_free(&arena);
     host_free(&h);
@@ -362,45 +451,6 @@ test_served(void **state)
 
 
 static void
-pattern(const char *pcre, const char *want)
-{
-    tn_str out;
-    unit_arena arena;
-
-    unit_arena_init(&arena, 0);
-    assert_int_equal(tn__openapi_pattern(&out, pcre, &arena.mem), TN_OK);
-    unit_assert_str(out, want);
-    unit_arena_free(&arena);
-}
-
-
-static void
-test_patterns(void **state)
-{
-    (void) state;
-    pattern("^[A-Z]{2,4}\\z", "^[A-Z]{2,4}$");
-    pattern("\\Aa+?b*(?:c|d)\\Z", "^a+?b*(?:c|d)$");
-    pattern("^(?!..--)[a-z\\-]\\-\\_\\.$", "^(?!..--)[a-z\\-]-_\\.$");
-    pattern("[a[b]", "[a\\[b]");
-    pattern("(?<=a)b", "(?<=a)b");
-
-    /* what only PCRE knows */
-    pattern("a++", NULL);
-    pattern("a*+", NULL);
-    pattern("(?i)a", NULL);
-    pattern("(?>a)", NULL);
-    pattern("(?<name>a)", NULL);
-    pattern("(*ACCEPT)", NULL);
-    pattern("[[:alpha:]]", NULL);
-    pattern("[]a]", NULL);
-    pattern("a{,3}", NULL);
-    pattern("\\h", NULL);
-    pattern("\\Qa\\E", NULL);
-    pattern("\\", NULL);
-}
-
-
-static void
 test_out_of_memory(void **state)
 {
     host h;
@@ -429,8 +479,9 @@ test_out_of_memory(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_frame), cmocka_unit_test(test_schemas),
-          cmocka_unit_test(test_parameters), cmocka_unit_test(test_responses),
-          cmocka_unit_test(test_names), cmocka_unit_test(test_same_bytes),
-          cmocka_unit_test(test_served), cmocka_unit_test(test_patterns),
+UNIT_MAIN(cmocka_unit_test(test_frame), cmocka_unit_test(test_permissions),
+          cmocka_unit_test(test_schemas), cmocka_unit_test(test_parameters),
+          cmocka_unit_test(test_history), cmocka_unit_test(test_headers),
+          cmocka_unit_test(test_responses), cmocka_unit_test(test_names),
+          cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_served),
           cmocka_unit_test(test_out_of_memory))

@@ -95,7 +95,8 @@ test_token(void **state)
 }
 
 
-/* Every byte of a token counts; a forged one costs no look-up. */
+/* Every byte of a token counts; a forged one costs no look-up, but that of the
+ * tenant it is said to be of. */
 static void
 test_forged(void **state)
 {
@@ -110,12 +111,83 @@ test_forged(void **state)
         token_of(&h, token);
         token[i] = token[i] == 'A' ? 'B' : 'A';
         snprintf(body, sizeof(body), "{\"token\":\"%s\"" NEW "}", token);
-        SEND0(&h, ACCEPT(.body = body));
+        SEND0(&h, ACCEPT(.host = "tenon.localhost", .body = body));
         host_problem(&h, 422, "invalid_fields");
         host_assert(&h, 422, "\"/token\",\"code\":\"not_found\"");
         assert_string_equal(h.trace, "AB");
+
+        SEND0(&h, ACCEPT(.body = body));
+        host_problem(&h, 422, "invalid_fields");
+        assert_string_equal(h.trace, "ABd");
     }
 
+    host_free(&h);
+}
+
+
+/* Who names a tenant that isn't there hears that first, whatever the token. */
+static void
+test_unknown_tenant(void **state)
+{
+    host h;
+    unsigned i;
+    const char *body;
+    char right[512];
+    static const char id[] = "0192F0C0-0000-7000-8000-0000000000FF";
+
+    (void) state;
+    host_init(&h);
+    snprintf(right, sizeof(right), "%s", body_of(&h, NEW));
+
+    for (i = 0; i < 2; i++) {
+        body = i ? right : "{\"token\":\"forged\"}";
+
+        SEND0(&h, ACCEPT(.host = "nowhere.tenon.localhost", .body = body));
+        host_problem(&h, 404, "tenant_unknown");
+        assert_string_equal(h.trace, "ABd");
+        assert_null(tn_op_facts(h.op)->tenant.p);
+
+        SEND0(&h, ACCEPT(.host = "tenon.localhost", .tenant = "nowhere",
+                         .body = body));
+        host_problem(&h, 404, "tenant_unknown");
+        SEND0(&h,
+              ACCEPT(.host = "tenon.localhost", .tenant = id, .body = body));
+        host_problem(&h, 404, "tenant_unknown");
+
+        /* what can't be a slug is not asked for */
+        SEND0(&h, ACCEPT(.host = "no_slug.tenon.localhost", .body = body));
+        host_problem(&h, 404, "tenant_unknown");
+        assert_string_equal(h.trace, "AB");
+        SEND0(&h, ACCEPT(.host = "tenon.localhost", .tenant = "\xff",
+                         .body = body));
+        host_problem(&h, 404, "tenant_unknown");
+        assert_string_equal(h.trace, "AB");
+    }
+
+    host_free(&h);
+}
+
+
+/* Two tenants are looked up at once: the one that is named and the token's. */
+static void
+test_named_by_id(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+
+    SEND0(&h, ACCEPT(.host = "tenon.localhost", .tenant = UMBRELLA,
+                     .body = body_of(&h, NEW)));
+    host_problem(&h, 403, "tenant_mismatch");
+    assert_string_equal(h.trace, "ABd");
+
+    SEND0(&h, ACCEPT(.host = "tenon.localhost", .tenant = UMBRELLA,
+                     .body = "{\"token\":\"forged\"}"));
+    host_problem(&h, 422, "invalid_fields");
+
+    SEND0(&h, ACCEPT(.body = body_of(&h, NEW), .tenant = "nowhere"));
+    host_problem(&h, 403, "tenant_mismatch");
     host_free(&h);
 }
 
@@ -300,7 +372,8 @@ test_memory(void **state)
 
 
 UNIT_MAIN(cmocka_unit_test(test_token), cmocka_unit_test(test_forged),
-          cmocka_unit_test(test_stranger),
+          cmocka_unit_test(test_unknown_tenant),
+          cmocka_unit_test(test_named_by_id), cmocka_unit_test(test_stranger),
           cmocka_unit_test(test_refused_before_hashing),
           cmocka_unit_test(test_known), cmocka_unit_test(test_late),
           cmocka_unit_test(test_memory))

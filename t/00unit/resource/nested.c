@@ -231,6 +231,13 @@ test_search(void **state)
                                    "teamos.task_search("),
                     "100%_a,b'");
     unit_assert_str(host_bound(&h, "t.tenant_id = "), ACME);
+    assert_true(h.slow);
+
+    /* no other list says so */
+    SEND(&h, R(.path = "/v1/tasks", .token = h.member, .query = "status=todo"),
+         { ROWS(14, A_TASK) });
+    host_assert(&h, 200, "\"title\":\"a\"");
+    assert_false(h.slow);
 
     /* declared by tasks alone */
     SEND0(&h, R(.path = "/v1/projects", .token = h.member, .query = "q=abc"));
