@@ -4,8 +4,8 @@
  * A read goes to an idle connection, else behind other reads up to
  * NGX_HTTP_TENON_DEPTH. A write has its connection to itself, and so has a
  * batch that may take long, a slow one, of which one at a time is under way.
- * Writes and slow ones together leave a connection to reads (unless there is
- * only one): locks that they wait for, and searches, hold up no read.
+ * Writes and slow ones together leave a connection to reads (unless there are
+ * only one or two): locks that they wait for, and searches, hold up no read.
  *
  * The queue is first in, first out, but reads may pass those that need a
  * connection to themselves, and everybody may pass slow ones that wait for
@@ -19,13 +19,14 @@ static void ngx_http_tenon_pool_send(ngx_http_tenon_conn_t *conn,
                                      ngx_http_tenon_batch_t *batch);
 static ngx_uint_t ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn);
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_alone(ngx_http_tenon_pool_t *pool);
-static ngx_uint_t ngx_http_tenon_pool_may_alone(ngx_http_tenon_pool_t *pool);
+ngx_http_tenon_pool_choose_alone(ngx_http_tenon_batch_t *batch);
+static ngx_uint_t ngx_http_tenon_pool_may_alone(ngx_http_tenon_batch_t *batch);
 static ngx_uint_t ngx_http_tenon_pool_slow(ngx_http_tenon_pool_t *pool);
 static ngx_uint_t
 ngx_http_tenon_pool_full(ngx_http_tenon_pool_t *pool, const tn_batch *b);
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held);
+ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool,
+                                ngx_http_tenon_batch_t *held);
 static void ngx_http_tenon_pool_requeue(ngx_http_tenon_batch_t *batch);
 static void ngx_http_tenon_pool_unqueue(ngx_http_tenon_batch_t *batch);
 static void ngx_http_tenon_pool_timeout(ngx_event_t *ev);
@@ -221,16 +222,16 @@ void
 ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
 {
     ngx_queue_t *q, *next;
-    ngx_uint_t held, slow, alone;
+    ngx_uint_t slow, alone;
     ngx_msec_int_t left;
     ngx_http_tenon_conn_t *conn;
-    ngx_http_tenon_batch_t *batch;
+    ngx_http_tenon_batch_t *batch, *held;
 
     if (pool->busy) {
         return;
     }
 
-    held = 0;
+    held = NULL;
     slow = ngx_http_tenon_pool_slow(pool);
 
     for (q = ngx_queue_head(&pool->queue);
@@ -244,7 +245,7 @@ ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
             continue;
         }
 
-        conn = alone ? ngx_http_tenon_pool_choose_alone(pool)
+        conn = alone ? ngx_http_tenon_pool_choose_alone(batch)
                      : ngx_http_tenon_pool_choose_read(pool, held);
 
         if (conn) {
@@ -252,7 +253,7 @@ ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
             ngx_http_tenon_pool_send(conn, batch);
 
         } else if (alone) {
-            held = 1;
+            held = batch;
 
         } else {
             break;
@@ -306,15 +307,17 @@ ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn)
 
 /* An idle connection, as long as one is left to reads. */
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_alone(ngx_http_tenon_pool_t *pool)
+ngx_http_tenon_pool_choose_alone(ngx_http_tenon_batch_t *batch)
 {
     ngx_int_t i;
+    ngx_http_tenon_pool_t *pool;
     ngx_http_tenon_conn_t *conn, *idle;
 
-    if (!ngx_http_tenon_pool_may_alone(pool)) {
+    if (!ngx_http_tenon_pool_may_alone(batch)) {
         return NULL;
     }
 
+    pool = batch->pool;
     idle = NULL;
 
     for (i = 0; i < pool->conf->pool_size && idle == NULL; i++) {
@@ -329,19 +332,24 @@ ngx_http_tenon_pool_choose_alone(ngx_http_tenon_pool_t *pool)
 }
 
 
+/* One connection is left to reads; but of two a slow one has, a write, which is
+ * soon through, may take the other. */
 static ngx_uint_t
-ngx_http_tenon_pool_may_alone(ngx_http_tenon_pool_t *pool)
+ngx_http_tenon_pool_may_alone(ngx_http_tenon_batch_t *batch)
 {
     ngx_int_t i;
-    ngx_uint_t n;
+    ngx_uint_t n, slow;
+    ngx_http_tenon_pool_t *pool;
 
     n = 0;
+    pool = batch->pool;
+    slow = ngx_http_tenon_pool_slow(pool);
 
     for (i = 0; i < pool->conf->pool_size; i++) {
         n += pool->conns[i].joined && pool->conns[i].alone;
     }
 
-    return n == 0 || n + 1 < pool->njoined;
+    return n == 0 || n + 1 < pool->njoined || (n == 1 && slow && !batch->slow);
 }
 
 
@@ -367,7 +375,8 @@ ngx_http_tenon_pool_slow(ngx_http_tenon_pool_t *pool)
  * ever.
  */
 static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held)
+ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool,
+                                ngx_http_tenon_batch_t *held)
 {
     ngx_int_t i;
     unsigned depth, least, second;
@@ -399,7 +408,7 @@ ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool, ngx_uint_t held)
         }
     }
 
-    if (held && ngx_http_tenon_pool_may_alone(pool)) {
+    if (held && ngx_http_tenon_pool_may_alone(held)) {
         best = other;
         least = second;
     }

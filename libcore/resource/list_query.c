@@ -235,16 +235,6 @@ read_filter(tn_op *op, tn__list *list, const tn__field *field,
 }
 
 
-/* What the path of a history says already. */
-static int
-fixed(const tn__field *field)
-{
-    return tn__eq(field->name, TN_STR("resource")) ||
-           tn__eq(field->name, TN_STR("resource_id")) ||
-           tn__eq(field->name, TN_STR("outcome"));
-}
-
-
 /* The field that a parameter filters by; its name there may be another. */
 static const tn__field *
 filter_field(const tn__list *list, tn_str param)
@@ -255,7 +245,7 @@ filter_field(const tn__list *list, tn_str param)
     for (i = 0; i < list->resource->nfields; i++) {
         field = &list->resource->fields[i];
 
-        if (field->filter && !(list->shape.history && fixed(field)) &&
+        if (field->filter && !(list->shape.history && field->of_path) &&
             tn__eq(field->param.p ? field->param : field->name, param)) {
             return field;
         }

@@ -292,14 +292,14 @@ subtest 'conditional requests' => sub {
 subtest 'states' => sub {
     my $at = "tasks/$task->{id}";
     problem_is erin(PATCH => $at, json => { status => 'done' }),
-        409, 'state_conflict', 'todo to done';
+        409, 'state_conflict', 'todo to done', '/status' => 'not_in_set';
     for my $status (qw(in_progress todo in_progress done)) {
         my $r = erin(PATCH => $at, json => { status => $status });
         status_is $r, 200, "to $status";
         is $r->json->{status}, $status, 'is so';
     }
     problem_is erin(PATCH => $at, json => { status => 'todo' }),
-        409, 'state_conflict', 'done is final';
+        409, 'state_conflict', 'done is final', '/status' => 'not_in_set';
     status_is erin(PATCH => $at, json => { title => 'late', status => 'done' }),
         200, 'the state it has already';
 };

@@ -18,34 +18,44 @@ use TenonServer ();
 
 my $rows = 150_000;
 
-# A server with many tasks of acme that one word finds, and connections to
-# one of its workers.
-sub server {
-    my ($http, $n) = @_;
-    my $s = TenonServer->new(http => $http);
-    $s->psql("
-        insert into teamos.task (tenant_id, project_id, title)
-        select tenant_id, id, 'a common word, ' || n
-          from (select p.tenant_id, p.id
-                  from teamos.project p
-                  join tenon.tenant t using (tenant_id)
-                 where t.slug = 'acme'
-                 limit 1) p, generate_series(1, $rows) n;
-        analyze teamos.task");
+# Tasks of acme that one word finds.
+my $s = TenonServer->new(http => 'tenon_pool_size 4; tenon_queue_size 512;');
+$s->psql("
+    insert into teamos.task (tenant_id, project_id, title)
+    select tenant_id, id, 'a common word, ' || n
+      from (select p.tenant_id, p.id
+              from teamos.project p
+              join tenon.tenant t using (tenant_id)
+             where t.slug = 'acme'
+             limit 1) p, generate_series(1, $rows) n;
+    analyze teamos.task");
+
+# The server with a pool and a queue of these sizes; connections to one of its
+# workers.
+sub connections {
+    my ($n, $pool, $queue) = @_;
+    my $file = $s->dir . '/nginx.conf';
+    my $conf = do { local (@ARGV, $/) = $file; <> };
+    $conf =~ s/(tenon_pool_size) \d+;/$1 $pool;/ or die "no pool in $file\n";
+    $conf =~ s/(tenon_queue_size) \d+;/$1 $queue;/ or die "no queue in $file\n";
+    $s->stop;
+    open my $out, '>', $file or die "$file: $!\n";
+    print {$out} $conf;
+    close $out or die "$file: $!\n";
+    $s->start;
     $s->token($_) for qw(alice dave);
     my ($worker) = $s->workers;
-    my @c = $s->alone($worker, sub {
+    return $s->alone($worker, sub {
         map {
             my $c = $s->connect;
             $c->request(GET => '/live', host => 'tenon.localhost');
             $c;
         } 1 .. $n;
     });
-    return ($s, @c);
 }
 
 sub search {
-    my ($s, $n) = @_;
+    my ($n) = @_;
     return $s->bytes(GET => "tasks?q=common&limit=$n", as => 'alice');
 }
 
@@ -53,13 +63,13 @@ sub search {
 # sends one search after the other. ([answers to $bytes], [to searches]), those
 # that came until the last of the former.
 sub beside_searches {
-    my ($s, $searchers, $c, $times, $bytes) = @_;
+    my ($searchers, $c, $times, $bytes) = @_;
     my %of = map { ("$_->{socket}" => $_) } $c, @$searchers;
     my $select = IO::Select->new(map { $_->{socket} } values %of);
     my (@answers, @found, %sent, $began);
     my $n = 0;
 
-    $_->write(search($s, 1 + $n++ % 100)) for @$searchers;
+    $_->write(search(1 + $n++ % 100)) for @$searchers;
     select undef, undef, undef, 0.2;
     $began = time;
     $c->write($bytes);
@@ -76,7 +86,7 @@ sub beside_searches {
             }
             else {
                 push @found, $r->{status};
-                $from->write(search($s, 1 + $n++ % 100));
+                $from->write(search(1 + $n++ % 100));
             }
         }
     }
@@ -98,14 +108,14 @@ sub slowest {
 
 for my $size (4, 2) {
     subtest "searches without end, $size connections" => sub {
-        my ($s, $c, @searchers) = server("tenon_pool_size $size;", 13);
+        my ($c, @searchers) = connections(13, $size, 512);
         my ($project) = @{ $s->request(GET => 'projects', as => 'dave')
                              ->json->{data} };
-        $c->write(search($s, 3));
+        $c->write(search(3));
         is scalar @{ $c->response->json->{data} }, 3, 'a search finds tasks';
 
         my ($reads, $found, $rest) = beside_searches(
-            $s, \@searchers, $c, 100,
+            \@searchers, $c, 100,
             $s->bytes(GET => "projects/$project->{id}", as => 'dave'));
         is_deeply statuses(map { $_->{status} } @$reads), { 200 => 100 },
             "100 reads of another tenant";
@@ -119,20 +129,19 @@ for my $size (4, 2) {
             'or told to come back';
 
         my ($writes) = beside_searches(
-            $s, \@searchers, $c, 10,
+            \@searchers, $c, 10,
             $s->bytes(POST => 'projects', as => 'dave',
                       json => { name => 'beside' }));
         is_deeply statuses(map { $_->{status} } @$writes), { 201 => 10 },
-            '10 writes';
-        note sprintf 'the slowest write took %.3f s', slowest(@$writes);
+            sprintf '10 writes, the slowest in %.3f s', slowest(@$writes);
     };
 }
 
 subtest 'searches leave half of the queue' => sub {
-    my ($s, @c) = server('tenon_queue_size 8;', 24);
+    my @c = connections(24, 4, 8);
     my @readers = splice @c, 0, 4;
     my $began = time;
-    $_->write(search($s, 5)) for @c;
+    $_->write(search(5)) for @c;
     select undef, undef, undef, 0.2;
     $_->write($s->bytes(GET => 'tenant', as => 'dave')) for @readers;
     is_deeply statuses(map { $_->response->{status} } @readers), { 200 => 4 },
@@ -147,10 +156,13 @@ subtest 'searches leave half of the queue' => sub {
 };
 
 subtest 'a single connection serves both' => sub {
-    my ($s, @c) = server('tenon_pool_size 1;', 2);
-    $c[0]->write(search($s, 5));
+    my @c = connections(2, 1, 512);
+    $c[0]->write(search(5));
     $c[1]->write($s->bytes(GET => 'tenant', as => 'dave'));
     status_is $_->response, 200, 'an answer' for @c;
 };
+
+unlike do { local (@ARGV, $/) = $s->error_log; <> },
+    qr/\[(?:alert|crit|emerg)\]/, 'nothing alarmed nginx';
 
 done_testing;
