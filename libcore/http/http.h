@@ -172,6 +172,9 @@ int tn__request_body(tn_op *op, tn_str body);
 /* Binds the key, if there is one that the endpoint heeds, to who asks and to
  * the body; 0 when the op has failed. */
 int tn__idempotency_begin(tn_op *op, tn_str body);
+/* Makes the key what these parts say, where a step knows better than who asks
+ * whose it is. */
+tn_err tn__idempotency_bind(tn_op *op, const tn_str *parts, unsigned n);
 /* What a write's answer, whose last columns are idem_go and idem_fingerprint,
  * says of the key: 0 the change was tried; 1 it had been made before, and the
  * row is the one of then; -1 the op has failed. */

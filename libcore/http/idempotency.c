@@ -57,21 +57,14 @@ unquote(tn_str *out, tn_str key, tn_mem *mem)
 }
 
 
-static tn_err
-bind_key(tn_op *op, tn_str key)
+tn_err
+tn__idempotency_bind(tn_op *op, const tn_str *parts, unsigned n)
 {
     int64_t lock;
-    tn_str parts[6];
     tn__buf text;
     unsigned char raw[32];
 
-    parts[0] = TN_STR("idempotency");
-    parts[1] = op->tenant.id;
-    parts[2] = op->principal.user;
-    parts[3] = op->request->method;
-    parts[4] = op->request->path;
-    parts[5] = key;
-    tn__mac(raw, sizeof(raw), op->core->conf.secret, parts, 6);
+    tn__mac(raw, sizeof(raw), op->core->conf.secret, parts, n);
 
     memcpy(&lock, raw, sizeof(lock));
     tn__buf_init(&text, op->mem, 24);
@@ -80,6 +73,22 @@ bind_key(tn_op *op, tn_str key)
     return tn__buf_str(&op->idem_lock, &text) == TN_OK
                ? tn__bytea(&op->idem_key, raw, sizeof(raw), op->mem)
                : TN_E_NOMEM;
+}
+
+
+static tn_err
+bind_key(tn_op *op, tn_str key)
+{
+    tn_str parts[6];
+
+    parts[0] = TN_STR("idempotency");
+    parts[1] = op->tenant.id;
+    parts[2] = op->principal.user;
+    parts[3] = op->request->method;
+    parts[4] = op->request->path;
+    parts[5] = key;
+
+    return tn__idempotency_bind(op, parts, 6);
 }
 
 

@@ -144,10 +144,7 @@ text(const char *uuid)
 static tn_err
 bind_key(tn_op *op, const acceptance *a)
 {
-    int64_t lock;
     tn_str parts[4];
-    tn__buf buf;
-    unsigned char raw[32];
 
     if (op->idem_key.p == NULL) {
         return TN_OK;
@@ -157,15 +154,8 @@ bind_key(tn_op *op, const acceptance *a)
     parts[1] = op->idem_key;
     parts[2] = text(a->tenant_id);
     parts[3] = text(a->invitation_id);
-    tn__mac(raw, sizeof(raw), op->core->conf.secret, parts, 4);
 
-    memcpy(&lock, raw, sizeof(lock));
-    tn__buf_init(&buf, op->mem, 24);
-    tn__buf_int(&buf, lock);
-
-    return tn__buf_str(&op->idem_lock, &buf) == TN_OK
-               ? tn__bytea(&op->idem_key, raw, sizeof(raw), op->mem)
-               : TN_E_NOMEM;
+    return tn__idempotency_bind(op, parts, 4);
 }
 
 
