@@ -60,6 +60,10 @@ typedef struct tn_stmt {
     tn_str name;
     tn_str sql; /* $1…$n, every parameter cast; no trailing semicolon */
     unsigned nparams;
+    unsigned binary : 1; /* ask for rows in the server's own form; they come as
+                          * text all the same, times in RFC 3339. Types: text,
+                          * varchar, uuid, integers, bool, timestamptz, date,
+                          * json, jsonb */
 } tn_stmt;
 
 typedef struct tn_query {
@@ -85,7 +89,8 @@ typedef enum tn_db_outcome {
     TN_DB_UNKNOWN, /* sent, answer lost: may or may not be committed */
 } tn_db_outcome;
 
-/* One statement's rows, as text: cells[row * ncols + col]. */
+/* One statement's rows, as PostgreSQL's text (but see tn_stmt.binary):
+ * cells[row * ncols + col]. */
 typedef struct tn_rows {
     unsigned nrows;
     unsigned ncols;

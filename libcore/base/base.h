@@ -76,6 +76,7 @@ void tn__buf_init(tn__buf *buf, tn_mem *mem, size_t cap);
 void tn__buf_add(tn__buf *buf, tn_str s);
 void tn__buf_char(tn__buf *buf, char c);
 void tn__buf_int(tn__buf *buf, int64_t v);
+void tn__buf_quote(tn__buf *buf, tn_str s);    /* quoted as it is */
 void tn__buf_json(tn__buf *buf, tn_str s);     /* quoted, escaped JSON string */
 void tn__buf_uri(tn__buf *buf, tn_str s);      /* percent-encoded, RFC 3986
                                              * unreserved characters stay */
@@ -124,6 +125,10 @@ void tn__rng_bytes(tn__rng *rng, void *out, size_t n);
  * lists of parts are hashed alike. 16 <= size <= 64. */
 void tn__mac(unsigned char *out, size_t size, const unsigned char key[32],
              const tn_str *parts, unsigned n);
+/* The same with SipHash-2-4 of 128 bits, a tenth of the work: for keys of a
+ * table, not for what a stranger must be unable to forge for long. */
+void tn__siphash(unsigned char out[16], const unsigned char key[16],
+                 const tn_str *parts, unsigned n);
 /* Bytes as PostgreSQL's bytea text, "\\x00ff". */
 tn_err tn__bytea(tn_str *out, const unsigned char *p, size_t n, tn_mem *mem);
 

@@ -28,9 +28,8 @@ tn__buf_init(tn__buf *buf, tn_mem *mem, size_t cap)
 }
 
 
-/* Makes room for n more bytes and returns where they go. */
 static char *
-buf_room(tn__buf *buf, size_t n)
+buf_grow(tn__buf *buf, size_t n)
 {
     size_t cap;
     char *p;
@@ -39,12 +38,9 @@ buf_room(tn__buf *buf, size_t n)
         return NULL;
     }
 
-    if (n <= buf->cap - buf->n) {
-        return buf->p + buf->n;
-    }
-
     if (n > SIZE_MAX / 2 - buf->n) {
         buf->err = TN_E_NOMEM;
+        buf->cap = buf->n;
         return NULL;
     }
 
@@ -56,6 +52,7 @@ buf_room(tn__buf *buf, size_t n)
     p = tn__alloc(buf->mem, cap);
     if (p == NULL) {
         buf->err = TN_E_NOMEM;
+        buf->cap = buf->n;
         return NULL;
     }
 
@@ -67,6 +64,15 @@ buf_room(tn__buf *buf, size_t n)
     buf->cap = cap;
 
     return p + buf->n;
+}
+
+
+/* Makes room for n more bytes and returns where they go. After an error there
+ * is none left. */
+static inline char *
+buf_room(tn__buf *buf, size_t n)
+{
+    return n <= buf->cap - buf->n ? buf->p + buf->n : buf_grow(buf, n);
 }
 
 
@@ -119,16 +125,20 @@ tn__buf_int(tn__buf *buf, int64_t v)
 }
 
 
-/* Writes c's escape into esc[6]; returns its length, 0 if c stands as is. */
+/* Whether c stands as it is in a JSON string. */
+static int
+buf_json_plain(unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\';
+}
+
+
+/* Writes c's escape into esc[6]; returns its length. */
 static size_t
 buf_json_escape(char *esc, unsigned char c)
 {
     static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
     size_t i;
-
-    if (c >= 0x20 && c != '"' && c != '\\') {
-        return 0;
-    }
 
     esc[0] = '\\';
 
@@ -148,18 +158,42 @@ buf_json_escape(char *esc, unsigned char c)
 
 
 void
+tn__buf_quote(tn__buf *buf, tn_str s)
+{
+    char *p = buf_room(buf, s.n + 2);
+
+    if (p != NULL) {
+        *p++ = '"';
+        if (s.n) {
+            memcpy(p, s.p, s.n);
+        }
+        p[s.n] = '"';
+        buf->n += s.n + 2;
+    }
+}
+
+
+void
 tn__buf_json(tn__buf *buf, tn_str s)
 {
-    size_t i, n, from = 0;
+    size_t i, from;
     char esc[6];
+
+    for (i = 0; i < s.n && buf_json_plain((unsigned char) s.p[i]); i++) {
+    }
+
+    if (i == s.n) {
+        tn__buf_quote(buf, s);
+        return;
+    }
 
     tn__buf_char(buf, '"');
 
-    for (i = 0; i < s.n; i++) {
-        n = buf_json_escape(esc, (unsigned char) s.p[i]);
-        if (n != 0) {
+    for (from = 0; i < s.n; i++) {
+        if (!buf_json_plain((unsigned char) s.p[i])) {
             tn__buf_add(buf, tn__sub(s, from, i));
-            tn__buf_add(buf, (tn_str){ esc, n });
+            tn__buf_add(buf, (tn_str){ esc, buf_json_escape(
+                                                esc, (unsigned char) s.p[i]) });
             from = i + 1;
         }
     }

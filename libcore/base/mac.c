@@ -29,6 +29,29 @@ tn__mac(unsigned char *out, size_t size, const unsigned char key[32],
 }
 
 
+void
+tn__siphash(unsigned char out[16], const unsigned char key[16],
+            const tn_str *parts, unsigned n)
+{
+    unsigned i;
+    unsigned char text[2 * crypto_shorthash_siphashx24_BYTES];
+
+    /* a chain over the hashes of the parts: of one length each, so that no two
+     * lists are hashed alike */
+
+    memset(text, 0, sizeof(text));
+
+    for (i = 0; i < n; i++) {
+        crypto_shorthash_siphashx24(text + crypto_shorthash_siphashx24_BYTES,
+                                    (const unsigned char *) parts[i].p,
+                                    parts[i].n, key);
+        crypto_shorthash_siphashx24(text, text, sizeof(text), key);
+    }
+
+    memcpy(out, text, crypto_shorthash_siphashx24_BYTES);
+}
+
+
 tn_err
 tn__bytea(tn_str *out, const unsigned char *p, size_t n, tn_mem *mem)
 {

@@ -184,24 +184,26 @@ tn__time_parse(int64_t *us, tn_str s)
 }
 
 
+/* v < 100 as two digits */
 static char *
-time_put(char *p, int v, int digits)
+time_put(char *p, int v)
 {
-    int i;
+    static const char digits[] = "0001020304050607080910111213141516171819"
+                                 "2021222324252627282930313233343536373839"
+                                 "4041424344454647484950515253545556575859"
+                                 "6061626364656667686970717273747576777879"
+                                 "8081828384858687888990919293949596979899";
 
-    for (i = digits - 1; i >= 0; i--) {
-        p[i] = (char) ('0' + v % 10);
-        v /= 10;
-    }
+    memcpy(p, digits + 2 * v, 2);
 
-    return p + digits;
+    return p + 2;
 }
 
 
 void
 tn__time_format(char out[TN__TIME_TEXT], int64_t us)
 {
-    int year, month, day, second;
+    int year, month, day, second, fraction;
     int64_t days, rest;
 
     if (us < TN_TIME_MIN) {
@@ -221,20 +223,24 @@ tn__time_format(char out[TN__TIME_TEXT], int64_t us)
 
     time_civil(&year, &month, &day, days);
     second = (int) (rest / TN_SECOND);
+    fraction = (int) (rest % TN_SECOND);
 
-    out = time_put(out, year, 4);
+    out = time_put(out, year / 100);
+    out = time_put(out, year % 100);
     *out++ = '-';
-    out = time_put(out, month, 2);
+    out = time_put(out, month);
     *out++ = '-';
-    out = time_put(out, day, 2);
+    out = time_put(out, day);
     *out++ = 'T';
-    out = time_put(out, second / 3600, 2);
+    out = time_put(out, second / 3600);
     *out++ = ':';
-    out = time_put(out, second / 60 % 60, 2);
+    out = time_put(out, second / 60 % 60);
     *out++ = ':';
-    out = time_put(out, second % 60, 2);
+    out = time_put(out, second % 60);
     *out++ = '.';
-    out = time_put(out, (int) (rest % TN_SECOND), 6);
+    out = time_put(out, fraction / 10000);
+    out = time_put(out, fraction / 100 % 100);
+    out = time_put(out, fraction % 100);
     *out = 'Z';
 }
 
@@ -245,7 +251,8 @@ tn__buf_pg_time(tn__buf *buf, tn_str pg)
     int part[6];
     tn_str digits, rest = tn__sub(pg, 19, pg.n);
 
-    if (!time_scan(part, pg, "0000-00-00 00:00:00") ||
+    if (pg.n <= 10 || pg.p[10] != ' ' ||
+        !time_scan(part, pg, "0000-00-00 00:00:00") ||
         time_fraction(&rest) < 0 || !tn__eq(rest, TN_STR("+00"))) {
         tn__buf_add(buf, pg);
         return;

@@ -107,12 +107,15 @@ write_cell(tn__buf *out, const tn__field *field, tn_str cell)
         return;
 
     case TN__TYPE_UUID:
-        tn__buf_char(out, '"');
-        tn__buf_add(out, cell);
-        tn__buf_char(out, '"');
+        tn__buf_quote(out, cell);
         return;
 
     case TN__TYPE_TIME:
+        if (cell.n == TN__TIME_TEXT && cell.p[10] == 'T') {
+            tn__buf_quote(out, cell); /* came in binary */
+            return;
+        }
+
         tn__buf_char(out, '"');
         tn__buf_pg_time(out, cell);
         tn__buf_char(out, '"');
@@ -148,24 +151,24 @@ void
 tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
               uint64_t hidden, const tn_str *cells)
 {
-    int first;
     unsigned i;
+    char before;
 
-    first = 1;
-    tn__buf_char(out, '{');
+    before = '{';
 
     for (i = 0; i < nfields; i++) {
         if (!fields[i].out || (hidden & ((uint64_t) 1 << i))) {
             continue;
         }
 
-        if (!first) {
-            tn__buf_char(out, ',');
-        }
-
-        first = 0;
+        tn__buf_char(out, before);
+        before = ',';
         tn__buf_add(out, fields[i].key);
         write_cell(out, &fields[i], cells[i]);
+    }
+
+    if (before == '{') {
+        tn__buf_char(out, '{');
     }
 
     tn__buf_char(out, '}');

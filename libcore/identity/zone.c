@@ -19,7 +19,7 @@ tn__zone_key(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op, tn_str kind,
     parts[0] = kind;
     parts[1] = a;
     parts[2] = b;
-    tn__mac(cmd->key, TN_ZONE_KEY_LEN, op->core->conf.secret, parts, 3);
+    tn__siphash(cmd->key, op->core->zone_key, parts, 3);
 }
 
 

@@ -52,9 +52,7 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
 
     LIT(&sql, "select ");
     tn__resource_columns(&sql, resource, TN_STR("t"));
-    LIT(&sql, ", ");
-    tn__sql_column(&sql, TN_STR("t"), shape->sort->name);
-    LIT(&sql, " as after_value, t.id as after_id from ");
+    LIT(&sql, " from ");
     ADD(&sql, resource->relation);
     LIT(&sql, " t where t.tenant_id = :tenant::uuid");
 
@@ -103,5 +101,5 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
     ADD(&sql, shape->ascending ? TN_STR(", t.id") : TN_STR(" desc, t.id desc"));
     LIT(&sql, " limit :limit::bigint");
 
-    return tn__sql_end(out, &sql, resource);
+    return tn__sql_read_end(out, &sql, resource);
 }

@@ -140,6 +140,7 @@ struct tn__resource {
     const tn__field *fields;
     unsigned nfields;
     unsigned soft_delete : 1;
+    unsigned binary : 1;        /* its columns can be had so (tn_stmt.binary) */
     unsigned long_filters : 1;  /* some read much: no index serves them */
     unsigned require_match : 1; /* PATCH, DELETE, … without If-Match: 428 */
     tn_str search;              /* function (q) returning ids; absent: no ?q= */
@@ -195,7 +196,7 @@ typedef struct tn__list_shape {
     int after;   /* beyond :after_value, :after_id */
 } tn__list_shape;
 
-/* A page: the resource's columns, then after_value and after_id. */
+/* A page: the resource's columns; the next goes on after its last row. */
 tn_err tn__list_compile(tn__bound *out, const tn__resource *resource,
                         const tn__list_shape *shape, tn_mem *mem);
 
@@ -358,6 +359,7 @@ struct tn_core {
     tn_core_conf conf;
     unsigned char public_key[32];
     unsigned char private_key[64];
+    unsigned char zone_key[16]; /* of the keys of zone entries */
     tn_str base_domain;
     tn_str cors_origins;
     tn_str issuer;       /* "https://" base domain */

@@ -342,6 +342,7 @@ compile_columns(tn__compiler *c, tn__resource *resource)
     }
 
     resource->fields = fields;
+    resource->binary = 1;
 
     for (pass = 0; pass < 3; pass++) {
         for (i = 0; i < n; i++) {
@@ -371,6 +372,10 @@ compile_columns(tn__compiler *c, tn__resource *resource)
             err = compile_field(c, &fields[resource->nfields], resource, i);
             if (err != TN_OK) {
                 return err;
+            }
+
+            if (fields[resource->nfields].type == TN__TYPE_NUMBER) {
+                resource->binary = 0;
             }
 
             resource->nfields++;

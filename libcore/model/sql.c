@@ -299,6 +299,18 @@ tn__sql_end(tn__bound *out, tn__buf *sql, const tn__resource *resource)
 
 
 tn_err
+tn__sql_read_end(tn__bound *out, tn__buf *sql, const tn__resource *resource)
+{
+    tn_err err;
+
+    err = tn__sql_end(out, sql, resource);
+    out->stmt.binary = resource->binary;
+
+    return err;
+}
+
+
+tn_err
 tn__resource_compile_read(tn__resource *resource, tn_mem *mem)
 {
     tn__buf sql;
@@ -314,7 +326,7 @@ tn__resource_compile_read(tn__resource *resource, tn_mem *mem)
         LIT(&sql, " and t.deleted_at is null");
     }
 
-    return tn__sql_end(&resource->read, &sql, resource);
+    return tn__sql_read_end(&resource->read, &sql, resource);
 }
 
 

@@ -40,8 +40,10 @@ tn__sql_outcome(tn__buf *sql, const tn__resource *resource, tn__change change);
 /* image, logged, bodied: the event of a change (audit/audit.h). */
 tn_err
 tn__sql_event(tn__buf *sql, const tn__resource *resource, tn__change change);
-/* Ends a statement of the resource's. */
+/* Ends a statement of the resource's; one that answers its plain columns. */
 tn_err tn__sql_end(tn__bound *out, tn__buf *sql, const tn__resource *resource);
+tn_err
+tn__sql_read_end(tn__bound *out, tn__buf *sql, const tn__resource *resource);
 
 
 /* ---- references (sql_refs.c) ---- */

@@ -107,7 +107,7 @@ count_attempt(tn_op *op)
     parts[1] = op->tenant.id;
     parts[2] = op->principal.user;
     parts[3] = op->endpoint->operation; /* noise of one can't hide another */
-    tn__mac(cmd->key, TN_ZONE_KEY_LEN, op->core->conf.secret, parts, 4);
+    tn__siphash(cmd->key, op->core->zone_key, parts, 4);
 
     tn__want_zone(op, 1);
 }

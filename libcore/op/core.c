@@ -71,8 +71,12 @@ setup(tn_core *core)
     tn_err err;
     tn_mem *mem;
     tn__buf fault;
-    tn_str parts[2];
+    tn_str label, parts[2];
     tn_catalogue *cat;
+
+    label = TN_STR("zone");
+    tn__mac(core->zone_key, sizeof(core->zone_key), core->conf.secret, &label,
+            1);
 
     mem = tn__arena_mem(core->arena);
     err = tn__dup(&core->base_domain, core->conf.base_domain, mem);

@@ -63,6 +63,7 @@ tn_pg_free(tn_pg *pg)
     free(pg->values);
     free(pg->rows);
     free(pg->cells);
+    free(pg->text);
     free(pg);
 }
 

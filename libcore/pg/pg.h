@@ -8,6 +8,7 @@
  *     send.c        a batch on its way out
  *     receive.c     readiness in, results taken up
  *     reply.c       results into tn_reply
+ *     binary.c      cells in the server's own form as text
  */
 
 #ifndef TN__PG_PG_H
@@ -119,6 +120,8 @@ struct tn_pg {
     unsigned nrows;
     tn_str *cells;
     size_t ncells;
+    char *text; /* of cells that came in binary */
+    size_t text_size;
 
     size_t error_len;
     char error[TN__PG_ERROR_MAX];
@@ -213,5 +216,35 @@ void tn__pg_end(tn_pg *pg);
 
 /* Takes back what tn_pg_next() lent out. */
 void tn__pg_release(tn_pg *pg);
+
+
+/* binary.c */
+
+typedef enum tn__pg_form {
+    TN__PG_FORM_TEXT,
+    TN__PG_FORM_JSONB,
+    TN__PG_FORM_BOOL,
+    TN__PG_FORM_INT,
+    TN__PG_FORM_DATE,
+    TN__PG_FORM_TIME,
+    TN__PG_FORM_UUID,
+} tn__pg_form;
+
+#define TN__PG_COLUMNS_MAX 128
+
+typedef struct tn__pg_column {
+    tn__pg_form form;
+    unsigned size; /* bytes of a value; 0: any */
+} tn__pg_column;
+
+/* What the columns of a binary result hold (room for TN__PG_COLUMNS_MAX), and
+ * the bytes that all its text takes at most. 0 when there are more, or a type
+ * that isn't known here. */
+int
+tn__pg_binary_space(size_t *space, tn__pg_column *columns, const PGresult *res);
+
+/* A value as text: in place, or at *at, which moves on. Times are RFC 3339.
+ * 0 when the value isn't what its type says. */
+int tn__pg_decode(tn_str *cell, char **at, const tn__pg_column *column);
 
 #endif

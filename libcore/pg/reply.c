@@ -9,7 +9,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define CELLS_KEPT 16384 /* more than so many are given back after use */
+/* more than so much is given back after use */
+#define CELLS_KEPT 16384
+#define TEXT_KEPT  (CELLS_KEPT * 32)
 
 
 void
@@ -27,25 +29,68 @@ tn__pg_release(tn_pg *pg)
         pg->cells = NULL;
         pg->ncells = 0;
     }
+
+    if (pg->text_size > TEXT_KEPT) {
+        free(pg->text);
+        pg->text = NULL;
+        pg->text_size = 0;
+    }
+}
+
+
+/* Room for the text of binary cells, used again for the next reply. */
+static tn_err
+reserve_text(tn_pg *pg, size_t size)
+{
+    char *text;
+
+    if (size <= pg->text_size) {
+        return TN_OK;
+    }
+
+    text = malloc(size);
+    if (text == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    free(pg->text);
+    pg->text = text;
+    pg->text_size = size;
+
+    return TN_OK;
 }
 
 
 static tn_err
 make_room(tn_pg *pg, const tn__pg_job *job)
 {
-    size_t n;
+    size_t n, space, text;
     tn_str *cells;
     tn_rows *rows;
     unsigned i;
+    const PGresult *res;
+    tn__pg_column columns[TN__PG_COLUMNS_MAX];
 
     n = 0;
+    text = 0;
 
     for (i = 0; i < job->nresults; i++) {
-        n += (size_t) PQntuples(job->results[i]) *
-             (size_t) PQnfields(job->results[i]);
+        res = job->results[i];
+        n += (size_t) PQntuples(res) * (size_t) PQnfields(res);
+
+        if (PQbinaryTuples(res)) {
+            if (!tn__pg_binary_space(&space, columns, res)) {
+                return TN_E_INTERNAL;
+            }
+            text += space;
+        }
     }
 
     if (n > SIZE_MAX / sizeof(tn_str)) {
+        return TN_E_NOMEM;
+    }
+
+    if (reserve_text(pg, text) != TN_OK) {
         return TN_E_NOMEM;
     }
 
@@ -75,7 +120,7 @@ make_room(tn_pg *pg, const tn__pg_job *job)
 }
 
 
-static tn_str *
+static void
 fill(tn_rows *rows, tn_str *cell, const PGresult *res)
 {
     int row, col, nrows, ncols;
@@ -89,39 +134,81 @@ fill(tn_rows *rows, tn_str *cell, const PGresult *res)
 
     for (row = 0; row < nrows; row++) {
         for (col = 0; col < ncols; col++, cell++) {
-
-            if (PQgetisnull(res, row, col)) {
-                *cell = TN_NULL;
-                continue;
-            }
-
-            cell->p = PQgetvalue(res, row, col);
             cell->n = (size_t) PQgetlength(res, row, col);
+            cell->p = cell->n == 0 && PQgetisnull(res, row, col)
+                          ? NULL
+                          : PQgetvalue(res, row, col);
+        }
+    }
+}
+
+
+/* Cells in the server's form become text at *at. */
+static int
+decode(char **at, tn_str *cell, const PGresult *res)
+{
+    int row, col, nrows, ncols;
+    size_t space;
+    tn__pg_column columns[TN__PG_COLUMNS_MAX];
+
+    if (!tn__pg_binary_space(&space, columns, res)) {
+        return 0;
+    }
+
+    nrows = PQntuples(res);
+    ncols = PQnfields(res);
+
+    for (row = 0; row < nrows; row++) {
+        for (col = 0; col < ncols; col++, cell++) {
+            if (cell->p && !tn__pg_decode(cell, at, &columns[col])) {
+                return 0;
+            }
         }
     }
 
-    return cell;
+    return 1;
+}
+
+
+static int
+fill_all(tn_pg *pg, const tn__pg_job *job)
+{
+    char *at;
+    tn_str *cell;
+    unsigned i;
+    const PGresult *res;
+
+    if (make_room(pg, job) != TN_OK) {
+        return 0;
+    }
+
+    cell = pg->cells;
+    at = pg->text;
+
+    for (i = 0; i < job->n; i++) {
+        res = job->results[i];
+        fill(&pg->rows[i], cell, res);
+
+        if (PQbinaryTuples(res) && !decode(&at, cell, res)) {
+            return 0;
+        }
+
+        cell += (size_t) pg->rows[i].nrows * pg->rows[i].ncols;
+    }
+
+    return 1;
 }
 
 
 static void
 reply_ok(tn_pg *pg, const tn__pg_job *job)
 {
-    unsigned i;
-    tn_str *cell;
-
-    if (make_room(pg, job) != TN_OK) {
+    if (!fill_all(pg, job)) {
 
         /* it is committed, but what it said is lost */
 
         pg->reply.outcome = TN_DB_UNKNOWN;
         return;
-    }
-
-    cell = pg->cells;
-
-    for (i = 0; i < job->n; i++) {
-        cell = fill(&pg->rows[i], cell, job->results[i]);
     }
 
     pg->reply.rows = pg->rows;

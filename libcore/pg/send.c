@@ -116,7 +116,7 @@ execute(tn_pg *pg, const tn_query *query)
     }
 
     return PQsendQueryPrepared(pg->conn, name, (int) stmt->nparams, pg->values,
-                               NULL, NULL, 0);
+                               NULL, NULL, stmt->binary);
 }
 
 

@@ -255,6 +255,23 @@ write_rows(tn__buf *out, const tn_op *op, const tn_rows *rows, unsigned most)
 }
 
 
+/* A page after this one begins behind its last row. */
+static tn_err
+cursor_after(tn_str *cursor, tn_op *op, const tn__list *list,
+             const tn_str *last)
+{
+    const tn__field *id;
+    const tn__resource *r;
+
+    r = list->resource;
+    id = tn__field_find(r->fields, r->nfields, TN_STR("id"));
+
+    return tn__cursor_seal(cursor, op, list->binding,
+                           last[list->shape.sort - r->fields],
+                           last[id - r->fields]);
+}
+
+
 static void
 finish(tn_op *op, const tn_rows *rows)
 {
@@ -263,7 +280,6 @@ finish(tn_op *op, const tn_rows *rows)
     tn__list *list;
     tn_str cursor, json;
     unsigned shown;
-    const tn_str *last;
 
     err = TN_OK;
     list = op->step_data;
@@ -277,8 +293,8 @@ finish(tn_op *op, const tn_rows *rows)
     tn__buf_lit(&out, "],\"next_cursor\":");
 
     if (shown < rows->nrows) {
-        last = &rows->cells[(size_t) shown * rows->ncols - 2];
-        err = tn__cursor_seal(&cursor, op, list->binding, last[0], last[1]);
+        err = cursor_after(&cursor, op, list,
+                           &rows->cells[(size_t) (shown - 1) * rows->ncols]);
 
         if (err == TN_OK) {
             err = link_next(op, cursor);

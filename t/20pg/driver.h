@@ -20,9 +20,9 @@
 
 #define DEADLINE 30.0 /* seconds that anything may take */
 
-#define STMT(name, sql, nparams)                 \
-    {                                            \
-        TN_STR_C(name), TN_STR_C(sql), (nparams) \
+#define STMT(text, query, count)                                           \
+    {                                                                      \
+        .name = TN_STR_C(text), .sql = TN_STR_C(query), .nparams = (count) \
     }
 
 

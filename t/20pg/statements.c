@@ -103,9 +103,8 @@ many_names_through_a_small_table(void **state)
     for (i = 0; i < NAMES; i++) {
         snprintf(text[i][0], sizeof(text[i][0]), "n%u", i);
         snprintf(text[i][1], sizeof(text[i][1]), "select %u", i);
-        stmts[i] = (tn_stmt){ { text[i][0], strlen(text[i][0]) },
-                              { text[i][1], strlen(text[i][1]) },
-                              0 };
+        stmts[i] = (tn_stmt){ .name = { text[i][0], strlen(text[i][0]) },
+                              .sql = { text[i][1], strlen(text[i][1]) } };
     }
 
     for (sent = 0, got = 0; got < ROUNDS; got++) {
