@@ -19,7 +19,7 @@ extern "C" {
 /* The library's version, and the schema version it was built against: the
  * number of the newest file in schema/migrations/. */
 #define TN_VERSION "0.1.0"
-#define TN_SCHEMA_VERSION 3
+#define TN_SCHEMA_VERSION 4
 
 
 /* A run of bytes. Never assume a NUL behind it. p == NULL is "absent" (SQL
@@ -139,7 +139,8 @@ TN_API tn_str tn_err_detail(tn_err err);
     X(NOT_IN_SET, "not_in_set", "is not one of the allowed values")            \
     X(BAD_FORMAT, "bad_format", "has the wrong format")                        \
     X(NOT_FOUND, "not_found", "refers to nothing")                             \
-    X(DUPLICATE, "duplicate", "is taken")
+    X(DUPLICATE, "duplicate", "is taken")                                      \
+    X(REFUSED, "refused", "was refused")
 
 typedef enum tn_fault {
 #define TN_X(name, code, detail) TN_F_##name,

@@ -55,7 +55,9 @@ TN_API const tn_batch *tn_catalogue_batch(void);
 
 /* Compiles a catalogue from the reply to tn_catalogue_batch(). On failure
  * *cat is NULL and *fault says what is wrong, where, and how to mend it
- * (valid until the next call). The old catalogue keeps serving. */
+ * (valid until the next call). The old catalogue keeps serving. TN_E_BUSY: an
+ * app was loaded while it was read, so that it is neither the old nor the new;
+ * read it again. */
 TN_API tn_err tn_catalogue_new(tn_catalogue **cat, tn_core *core,
                                const tn_reply *reply, tn_str *fault);
 

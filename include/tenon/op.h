@@ -103,7 +103,12 @@ typedef struct tn_reply {
     unsigned n;
     char sqlstate[6];    /* when ERROR, else "" */
     tn_str constraint;   /* when ERROR and the server named one */
-    tn_str message;      /* when ERROR: for logs, never for clients */
+    tn_str column;       /* the same */
+    tn_str message;      /* when ERROR: for logs; of what an app's own SQL
+                          * raised for clients, for them */
+    unsigned nested : 1; /* when ERROR: the server told a context: it came up
+                          * inside a function that the statement called, not
+                          * in the statement itself */
 } tn_reply;
 
 /*

@@ -100,6 +100,9 @@ int tn__uuid_parse(unsigned char out[16], tn_str s);
 /* RFC 3339 with any offset to microseconds since 1970; more than 6 digits of
  * fraction are refused; leap second 60 is refused; years 0001–9999. */
 int tn__time_parse(int64_t *us, tn_str s);
+#define TN__DATE_TEXT 10 /* 2026-11-21 */
+/* RFC 3339 full-date, years 0001–9999. */
+int tn__date_valid(tn_str s);
 void tn__time_format(char out[TN__TIME_TEXT], int64_t us);
 /* PostgreSQL's ISO text in UTC ("2026-11-21 01:33:00.12+00") as RFC 3339 with
  * six digits of fraction, as event images have it

@@ -147,6 +147,17 @@ time_offset(int *minutes, tn_str s)
 
 
 int
+tn__date_valid(tn_str s)
+{
+    int date[3];
+
+    return s.n == TN__DATE_TEXT && time_scan(date, s, "0000-00-00") &&
+           date[0] >= 1 && date[1] >= 1 && date[1] <= 12 && date[2] >= 1 &&
+           date[2] <= time_month_days(date[0], date[1]);
+}
+
+
+int
 tn__time_parse(int64_t *us, tn_str s)
 {
     int date[3], clock[3], fraction, minutes;

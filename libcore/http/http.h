@@ -122,6 +122,7 @@ struct tn_op {
     unsigned nlocals;
     char attempt_slot;  /* where a failed login is counted */
     tn_str refused_row; /* a row that was refused though it may be seen */
+    tn_str reason;      /* an app's, for machines; in its problem document */
     tn_str event_id;
     tn_str salt;
 
@@ -200,6 +201,23 @@ tn__fault_field(tn_op *op, tn_str name, tn_fault fault, const char *detail);
 void tn__validate(tn_op *op, const cJSON *object, tn_str base,
                   const tn__field *fields, unsigned nfields, int create,
                   tn_str *values, uint64_t *mask);
+/* Checks a parameter of a query as a member of a body is checked; `at` is its
+ * name. */
+void tn__validate_param(tn_op *op, tn_str at, const tn__field *field,
+                        tn_str text, tn_str *value);
+
+
+/* ---- values (value.c) ---- */
+
+/* Whether text is among the values that its field's row allows. */
+int tn__value_allowed(const tn__field *field, tn_str text);
+/* Whether text is JSON, an object or an array that holds a value to look for:
+ * every document with such members holds `{"a":{}}`, and no index knows it;
+ * *empty tells that it is this. -1 when there is no memory. */
+int tn__value_tree(tn_str text, int *empty, tn_mem *mem);
+/* Text as a number, and as SQL text of one; 0 when it isn't one, -1 when there
+ * is no memory. */
+int tn__value_number(tn_str *out, double *number, tn_str text, tn_mem *mem);
 /* Turns a text value as a query parameter gives it into SQL text of the
  * field's type; 0 when it isn't one, -1 when there is no memory. */
 int
@@ -226,6 +244,16 @@ tn_str tn__cell(const tn_rows *rows, unsigned row, unsigned col);
 /* Answers the failed batch: constraint names that mean something are mapped
  * by the step before it calls this. */
 void tn__fail_db(tn_op *op, const tn_reply *reply);
+
+
+/* ---- errors of an app's SQL (app_error.c) ---- */
+
+/* Answers what a function or a trigger of the app's raised for clients, or the
+ * unique key that was broken; 0 when it is neither. */
+int tn__app_refused(tn_op *op, const tn_reply *reply);
+/* Whether it is an error of a statement that no longer fits the schema, or
+ * else, where it is nested, of a function that never did. */
+int tn__app_behind(const tn_reply *reply);
 
 
 /* ---- responding (respond.c, problem.c) ---- */

@@ -96,6 +96,11 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
     tn__buf_init(&out, op->mem, 512);
     problem_head(&out, err, tn_err_status(err), detail, op->request_id);
 
+    if (op->reason.p) {
+        tn__buf_lit(&out, ",\"reason\":");
+        tn__buf_json(&out, op->reason);
+    }
+
     if (op->nfaults) {
         faults(&out, op);
     }
@@ -142,6 +147,7 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
         }
         break;
 
+    case 429:
     case 503:
         tn__header(op, TN_STR("Retry-After"), TN_STR(RETRY_AFTER));
         break;

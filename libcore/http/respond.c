@@ -121,6 +121,15 @@ write_cell(tn__buf *out, const tn__field *field, tn_str cell)
         tn__buf_char(out, '"');
         return;
 
+    case TN__TYPE_DATE:
+        /* neither infinity nor years beyond four digits are dates elsewhere */
+        if (cell.n != TN__DATE_TEXT) {
+            tn__buf_lit(out, "null");
+            return;
+        }
+        tn__buf_quote(out, cell);
+        return;
+
     case TN__TYPE_BOOL:
         tn__buf_add(out, cell.n && cell.p[0] == 't' ? TN_STR("true")
                                                     : TN_STR("false"));
@@ -187,7 +196,10 @@ row_etag(tn_str *etag, tn_op *op, const tn__field *fields, unsigned nfields,
     *etag = TN_NULL;
     version = tn__field_find(fields, nfields, TN_STR("version"));
 
-    if (version == NULL || op->endpoint->elsewhere) {
+    /* what an action answers of its own may have a version, but isn't the row */
+    if (version == NULL || op->endpoint->elsewhere ||
+        (op->endpoint->call &&
+         op->endpoint->call->answers != TN__ANSWERS_ROW)) {
         return TN_OK;
     }
 

@@ -124,21 +124,6 @@ fault_set(tn_op *op, tn_str at, const tn__field *field)
 
 
 static int
-in_set(const tn__field *field, tn_str value)
-{
-    unsigned i;
-
-    for (i = 0; i < field->nset; i++) {
-        if (tn__eq(field->set[i], value)) {
-            return 1;
-        }
-    }
-
-    return field->nset == 0;
-}
-
-
-static int
 matches(const tn__field *field, tn_str value)
 {
     int rc;
@@ -181,7 +166,7 @@ check_text(tn_op *op, tn_str at, const tn__field *field, tn_str *value)
     } else if (field->password && value->n > sizeof(op->job->password)) {
         tn__fault(op, at, TN_F_TOO_LONG, "must have at most 1024 bytes");
 
-    } else if (!in_set(field, *value)) {
+    } else if (!tn__value_allowed(field, *value)) {
         fault_set(op, at, field);
 
     } else if (!matches(field, *value)) {
@@ -252,84 +237,25 @@ check_int(tn_op *op, tn_str at, const tn__field *field, double number,
 }
 
 
-/* -1: no memory. */
-static int
-parsed(tn_str *out, tn_mem *mem, size_t n)
+/* What a value of the type looks like. */
+static const char *
+format_of(const tn__field *field)
 {
-    char *p;
-
-    p = tn__alloc(mem, n);
-    *out = (tn_str){ p, n };
-
-    return p ? 1 : -1;
-}
-
-
-static int
-parse_number(tn_str text, tn_mem *mem)
-{
-    tn_err err;
-    cJSON *node;
-    tn__json_fault fault;
-
-    err = tn__json_parse(&node, text, &fault, mem);
-    if (err != TN_OK) {
-        return err == TN_E_NOMEM ? -1 : 0;
-    }
-
-    return cJSON_IsNumber(node);
-}
-
-
-/* Text to SQL text by type; what the types of bodies and parameters share. */
-int
-tn__value_parse(tn_str *out, const tn__field *field, tn_str text, tn_mem *mem)
-{
-    int rc;
-    int64_t n;
-    unsigned char uuid[16];
-
-    *out = text;
-
     switch (field->type) {
-
-    case TN__TYPE_TEXT:
-        return in_set(field, text);
-
     case TN__TYPE_UUID:
-        if (!tn__uuid_parse(uuid, text)) {
-            return 0;
-        }
-        rc = parsed(out, mem, TN__UUID_TEXT);
-        if (rc > 0) {
-            tn__uuid_text((char *) out->p, uuid);
-        }
-        return rc;
-
+        return "must be a UUID";
     case TN__TYPE_TIME:
-        if (!tn__time_parse(&n, text)) {
-            return 0;
-        }
-        rc = parsed(out, mem, TN__TIME_TEXT);
-        if (rc > 0) {
-            tn__time_format((char *) out->p, n);
-        }
-        return rc;
-
+        return "must be an RFC 3339 date and time";
+    case TN__TYPE_DATE:
+        return "must be a date as YYYY-MM-DD";
     case TN__TYPE_INT:
-        /* beyond the column's own bounds the server would refuse it */
-        return tn__int_parse(&n, text) &&
-               (!field->has_min || n >= field->min) &&
-               (!field->has_max || n <= field->max);
-
+        return "must be an integer";
     case TN__TYPE_NUMBER:
-        return parse_number(text, mem);
-
+        return "must be a number";
     case TN__TYPE_BOOL:
-        return tn__eq(text, TN_STR("true")) || tn__eq(text, TN_STR("false"));
-
+        return "must be true or false";
     default:
-        return 0;
+        return "must be JSON";
     }
 }
 
@@ -360,10 +286,7 @@ check_string(tn_op *op, tn_str at, const tn__field *field, const cJSON *node,
         tn__fail(op, TN_E_NOMEM, NULL);
 
     } else if (rc == 0) {
-        tn__fault(op, at, TN_F_BAD_FORMAT,
-                  field->type == TN__TYPE_UUID
-                      ? "must be a UUID"
-                      : "must be an RFC 3339 date and time");
+        tn__fault(op, at, TN_F_BAD_FORMAT, format_of(field));
     }
 }
 
@@ -377,6 +300,7 @@ check_value(tn_op *op, tn_str at, const tn__field *field, const cJSON *node,
     case TN__TYPE_TEXT:
     case TN__TYPE_UUID:
     case TN__TYPE_TIME:
+    case TN__TYPE_DATE:
         check_string(op, at, field, node, value);
         return;
 
@@ -472,10 +396,16 @@ tn__validate(tn_op *op, const cJSON *object, tn_str base,
         if (field == NULL) {
             /* what every row has but no body may say is read-only, not
              * unknown: the tenant comes from the host or the token */
-            tn__fault(op, pointer(op, base, name),
-                      tn__eq(name, TN_STR("tenant_id")) ? TN_F_READ_ONLY
-                                                        : TN_F_UNKNOWN_FIELD,
-                      NULL);
+            if (op->endpoint->call) {
+                tn__fault(op, pointer(op, base, name), TN_F_UNKNOWN_FIELD,
+                          "is no argument of this action");
+            } else {
+                tn__fault(op, pointer(op, base, name),
+                          tn__eq(name, TN_STR("tenant_id"))
+                              ? TN_F_READ_ONLY
+                              : TN_F_UNKNOWN_FIELD,
+                          NULL);
+            }
             continue;
         }
 
@@ -494,5 +424,85 @@ tn__validate(tn_op *op, const cJSON *object, tn_str base,
 
     if (mask) {
         *mask = given;
+    }
+}
+
+
+/* A number's bounds are told as a body's are, so they are looked at here. */
+static int
+param_number(tn_op *op, tn_str at, const tn__field *field, tn_str text,
+             tn_str *value)
+{
+    int rc;
+    int64_t n;
+    double number;
+
+    if (field->type == TN__TYPE_INT) {
+        return !tn__int_parse(&n, text)               ? 0
+               : in_bounds(op, at, field, (double) n) ? 1
+                                                      : -1;
+    }
+
+    rc = tn__value_number(value, &number, text, op->mem);
+
+    if (rc < 0) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+    }
+
+    return rc > 0 && !in_bounds(op, at, field, number) ? -1 : rc;
+}
+
+
+static int
+param_json(tn_op *op, tn_str text)
+{
+    tn_err err;
+    tn__json_fault fault;
+
+    err = tn__json_check(text, &fault, op->mem);
+
+    if (err == TN_E_NOMEM) {
+        tn__fail(op, err, NULL);
+        return -1;
+    }
+
+    return err == TN_OK;
+}
+
+
+void
+tn__validate_param(tn_op *op, tn_str at, const tn__field *field, tn_str text,
+                   tn_str *value)
+{
+    int rc;
+
+    *value = text;
+
+    switch (field->type) {
+
+    case TN__TYPE_TEXT:
+        check_text(op, at, field, value);
+        return;
+
+    case TN__TYPE_INT:
+    case TN__TYPE_NUMBER:
+        rc = param_number(op, at, field, text, value);
+        break;
+
+    case TN__TYPE_JSON:
+    case TN__TYPE_OBJECT:
+        rc = param_json(op, text);
+        break;
+
+    default:
+        rc = tn__value_parse(value, field, text, op->mem);
+
+        if (rc < 0) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+        }
+    }
+
+    if (rc == 0) {
+        tn__fault(op, at, TN_F_BAD_FORMAT, format_of(field));
     }
 }

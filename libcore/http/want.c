@@ -267,7 +267,7 @@ static const struct {
 };
 
 
-/* What the endpoint's row says of the constraint; 0 when it says nothing. */
+/* What a platform endpoint's row says of the constraint; 0 when it says nothing. */
 static int
 conflict(tn_op *op, tn_str constraint)
 {
@@ -293,35 +293,126 @@ conflict(tn_op *op, tn_str constraint)
 }
 
 
+#define MESSAGE_MAX 500 /* bytes */
+
+
+/* A message may quote what a client sent: it stays one line, and without what
+ * a terminal obeys (C0, DEL, and C1 as UTF-8 has it). */
+static void
+one_line(tn__buf *buf, tn_str message)
+{
+    size_t i, n;
+    unsigned char c, last;
+
+    n = message.n;
+
+    if (n > MESSAGE_MAX) {
+        n = MESSAGE_MAX;
+
+        while (n && ((unsigned char) message.p[n] & 0xc0) == 0x80) {
+            n--; /* not in the middle of a character */
+        }
+    }
+
+    for (i = 0, last = 0; i < n; i++, last = c) {
+        c = (unsigned char) message.p[i];
+
+        if (c < 0x20 || c == 0x7f ||
+            (c == 0xc2 && i + 1 < n &&
+             (unsigned char) message.p[i + 1] < 0xa0) ||
+            (last == 0xc2 && c < 0xa0)) {
+            tn__buf_char(buf, '?');
+        } else {
+            tn__buf_char(buf, (char) c);
+        }
+    }
+}
+
+
+static void
+log_refused(tn_op *op, tn_str state, tn_str message)
+{
+    tn_str line;
+    tn__buf buf;
+
+    tn__buf_init(&buf, op->mem, 256);
+
+    if (op->endpoint->call) {
+        tn__buf_add(&buf, op->endpoint->call->function);
+        tn__buf_lit(&buf, ": ");
+    }
+
+    tn__buf_lit(&buf, "database error ");
+    tn__buf_add(&buf, state);
+    tn__buf_lit(&buf, ": ");
+    one_line(&buf, message.p ? message : TN_STR("no message"));
+
+    if (tn__buf_str(&line, &buf) == TN_OK) {
+        tn__log(op, line);
+    } else {
+        tn__fail(op, TN_E_NOMEM, NULL);
+    }
+}
+
+
+/* What breaks a rule behind an app's function, or takes too long in it, may be
+ * the function's fault as well as the client's or nobody's: whoever wrote it
+ * should hear of it. */
+static int
+is_worth_a_line(const tn_op *op, tn_str state)
+{
+    return op->endpoint->call && (tn__starts(state, TN_STR("22")) ||
+                                  tn__starts(state, TN_STR("23")) ||
+                                  tn__starts(state, TN_STR("57014")));
+}
+
+
+/* A load came between, and this worker learns of it within a second; but what
+ * an app's own function lacks stays lacking. */
+static void
+fail_behind(tn_op *op, const tn_reply *reply)
+{
+    if (reply->nested) {
+        tn__fail(op, TN_E_INTERNAL, NULL);
+    } else {
+        tn__fail(op, TN_E_UNAVAILABLE,
+                 "The app is being changed; try again in a moment.");
+    }
+}
+
+
 static void
 fail_refused(tn_op *op, const tn_reply *reply)
 {
     unsigned i;
-    tn_str line, state, parts[4];
+    tn_str state;
 
-    if (conflict(op, reply->constraint)) {
+    if (op->endpoint->of_app ? tn__app_refused(op, reply)
+                             : conflict(op, reply->constraint)) {
         return;
     }
 
     state = (tn_str){ reply->sqlstate, strnlen(reply->sqlstate, 5) };
 
+    if (op->endpoint->of_app && tn__app_behind(reply)) {
+        log_refused(op, state, reply->message);
+        fail_behind(op, reply);
+        return;
+    }
+
     for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (tn__starts(state, (tn_str){ refusals[i].sqlstate,
                                         strlen(refusals[i].sqlstate) })) {
+            if (is_worth_a_line(op, state)) {
+                log_refused(op, state, reply->message);
+            }
+
             tn__fail(op, refusals[i].err, refusals[i].detail);
             return;
         }
     }
 
-    parts[0] = TN_STR("database error ");
-    parts[1] = state;
-    parts[2] = TN_STR(": ");
-    parts[3] = reply->message.p ? reply->message : TN_STR("no message");
-
-    if (tn__cat(&line, parts, 4, op->mem) == TN_OK) {
-        tn__log(op, line);
-    }
-
+    log_refused(op, state, reply->message);
     tn__fail(op, TN_E_INTERNAL, NULL);
 }
 

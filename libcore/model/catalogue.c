@@ -216,18 +216,42 @@ compile_resources(tn__compiler *c)
 }
 
 
+/* Each read has its own snapshot: a load in between would mix two catalogues. */
+static tn_err
+compile_version_after(tn__compiler *c)
+{
+    if (tn__eq(tn__compile_cell(c, READ_VERSION, 0, 0),
+               tn__compile_cell(c, READ_VERSION_AFTER, 0, 0))) {
+        return TN_OK;
+    }
+
+    tn__compile_fault(
+        c,
+        &TN_STR("an app is being loaded while the catalogue is read: read it "
+                "again"),
+        1);
+
+    return TN_E_BUSY;
+}
+
+
 static tn_err
 compile_declarations(tn__compiler *c)
 {
     tn_err err;
 
-    err = compile_version(c);
+    unsigned i;
+    static tn_err (*const all[])(tn__compiler *) = {
+        compile_version,   compile_version_after, compile_roles,
+        compile_resources, tn__compile_calls,     tn__compile_keys,
+    };
 
-    if (err == TN_OK) {
-        err = compile_roles(c);
+    for (i = 0, err = TN_OK; err == TN_OK && i < sizeof(all) / sizeof(all[0]);
+         i++) {
+        err = all[i](c);
     }
 
-    return err == TN_OK ? compile_resources(c) : err;
+    return err;
 }
 
 
@@ -323,6 +347,10 @@ tn_catalogue_free(tn_catalogue *cat)
 
     for (i = 0; i < cat->nresources; i++) {
         free_patterns(cat->resources[i]->fields, cat->resources[i]->nfields);
+    }
+
+    for (i = 0; i < cat->ncalls; i++) {
+        free_patterns(cat->calls[i].params, cat->calls[i].nparams);
     }
 
     for (i = 0; i < cat->nplatform; i++) {

@@ -18,6 +18,11 @@ enum {
     READ_FIELDS,
     READ_REFERENCES,
     READ_TRANSITIONS,
+    READ_CALLS,
+    READ_PARAMS,
+    READ_COLUMNS,
+    READ_KEYS,
+    READ_VERSION_AFTER,
     READ_COUNT
 };
 
@@ -53,8 +58,49 @@ void tn__sql_value(tn__buf *sql, const tn__field *field);
 tn_err tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row);
 /* Whose child each resource is, once all are there (resource.c). */
 void tn__compile_parents(tn__compiler *c);
-/* What platform rows leave to compilation: keys, patterns (resource.c). */
+tn__resource *
+tn__compile_find_resource(const tn__compiler *c, tn_str app, tn_str name);
+
+/* ---- fields, of tables and of functions (fields.c) ---- */
+
+int tn__compile_true(tn_str cell);
+/* Names stand in statements, as a parameter's and as text: a-z, 0-9, _. */
+int tn__compile_plain(tn_str name);
+/* "teamos.task.title: WHAT", for the log. */
+tn_err tn__compile_field_fault(tn__compiler *c, tn_str owner, tn_str field,
+                               tn_str what);
+/* The field's type and the bounds that it has by nature, by format_type's
+ * text; `owner` is whose field it is, for the log. */
+tn_err
+tn__compile_type(tn__compiler *c, tn__field *field, tn_str owner, tn_str sql);
+/* The strings of a JSON array; none of a null. */
+tn_err
+tn__compile_set(tn__compiler *c, const tn_str **set, unsigned *n, tn_str json);
+/* Declared bounds, within what the type can hold. */
+void tn__compile_narrow(tn__field *field, tn_str min, tn_str max);
+/* What platform rows leave to compilation: keys, patterns. */
 tn_err tn__compile_fields(tn__compiler *c, tn__field *fields, unsigned n);
+
+/* ---- actions and queries (calls.c) ---- */
+
+tn_err tn__compile_calls(tn__compiler *c);
+/* Adds a row for each to the table (call_endpoints.c). */
+tn_err tn__compile_call_endpoints(tn__compiler *c);
+
+/* ---- unique keys (keys.c) ---- */
+
+tn_err tn__compile_keys(tn__compiler *c);
+/* What an app's endpoint may break: of its resource; an action, which may
+ * write what it likes, of all of its app. */
+void tn__compile_conflicts(const tn__compiler *c, tn__endpoint *e);
+
+/* ---- endpoints ---- */
+
+/* Adds "WorkOrders" for "work_orders" (resource_endpoints.c). */
+void tn__compile_camel(tn__buf *buf, tn_str noun);
+/* "teamos.task" + ":" + "read", with a NUL behind it. */
+tn_err tn__compile_permission_name(const char **out, tn_str full_name,
+                                   tn_str verb, tn_mem *mem);
 /* Adds the rows of a resource to the table (resource_endpoints.c). */
 #define TN__RESOURCE_ENDPOINTS 9 /* at most, of one */
 tn_err

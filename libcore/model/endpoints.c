@@ -252,12 +252,99 @@ resolve_permissions(tn__compiler *c, tn__endpoint *e)
 }
 
 
+/* Whose an endpoint is: "clinic.visit", "clinic.visit:check_in",
+ * "clinic.dashboard". */
+static void
+owner(tn__buf *buf, const tn__endpoint *e)
+{
+    if (!e->of_app) {
+        tn__buf_lit(buf, "the platform");
+
+    } else if (e->resource) {
+        tn__buf_add(buf, e->resource->full_name);
+
+        if (e->call) {
+            tn__buf_lit(buf, ":");
+            tn__buf_add(buf, e->call->name);
+        }
+
+    } else {
+        tn__buf_add(buf, e->call->app);
+        tn__buf_lit(buf, ".");
+        tn__buf_add(buf, e->call->name);
+    }
+}
+
+
+/* What must change: an operation is called by name or by path, a call's path
+ * comes of its name. */
+static void
+mend(tn__buf *buf, const tn__endpoint *a, const tn__endpoint *b, int same_path)
+{
+    int name, path;
+
+    name = 1;
+    path = a->call == NULL && b->call == NULL && same_path;
+
+    if (path && a->of_app) {
+        name = tn__eq(a->resource->name, b->resource->name);
+    }
+
+    tn__buf_lit(buf, ": give ");
+
+    if (a->of_app) {
+        tn__buf_lit(buf, "one");
+    } else {
+        owner(buf, b);
+    }
+
+    tn__buf_lit(buf, " another ");
+    tn__buf_add(buf, name ? TN_STR("name => '…'") : TN_STR(""));
+    tn__buf_add(buf, name && path ? TN_STR(" and ") : TN_STR(""));
+    tn__buf_add(buf, path ? TN_STR("path => '…'") : TN_STR(""));
+}
+
+
+static tn_err
+check_unique(tn__compiler *c, const tn__endpoint *e)
+{
+    int path;
+    const tn__endpoint *other;
+
+    for (other = c->cat->endpoints; other < e; other++) {
+        path = tn__eq(other->path, e->path) && tn__eq(other->method, e->method);
+
+        if (!path && !tn__eq(other->operation, e->operation)) {
+            continue;
+        }
+
+        owner(c->fault, other);
+        tn__buf_lit(c->fault, " and ");
+        owner(c->fault, e);
+
+        if (path) {
+            tn__buf_lit(c->fault, " would both serve ");
+            tn__buf_add(c->fault, e->method);
+            tn__buf_lit(c->fault, " ");
+            tn__buf_add(c->fault, e->path);
+        } else {
+            tn__buf_lit(c->fault, " would both be ");
+            tn__buf_add(c->fault, e->operation);
+        }
+
+        mend(c->fault, other, e, path);
+        return TN_E_INTERNAL;
+    }
+
+    return TN_OK;
+}
+
+
 static tn_err
 finish(tn__compiler *c)
 {
     tn_err err;
-    unsigned i, k;
-    tn_str parts[4];
+    unsigned i;
     tn__endpoint *e;
 
     for (i = 0; i < c->cat->nendpoints; i++) {
@@ -269,20 +356,12 @@ finish(tn__compiler *c)
             err = attach_statement(c, e);
         }
 
-        if (err != TN_OK) {
-            return err;
+        if (err == TN_OK) {
+            err = check_unique(c, e);
         }
 
-        for (k = 0; k < i; k++) {
-            if (tn__eq(c->cat->endpoints[k].operation, e->operation) ||
-                (tn__eq(c->cat->endpoints[k].path, e->path) &&
-                 tn__eq(c->cat->endpoints[k].method, e->method))) {
-                parts[0] = TN_STR("two endpoints are ");
-                parts[1] = e->operation;
-                parts[2] = TN_STR(" or share the path ");
-                parts[3] = e->path;
-                return tn__compile_fault(c, parts, 4);
-            }
+        if (err != TN_OK) {
+            return err;
         }
 
         err = tn__route_add(&c->cat->routes, e, c->mem);
@@ -394,7 +473,7 @@ tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
     tn_err err;
     unsigned i, n;
 
-    n = c->cat->nresources * TN__RESOURCE_ENDPOINTS;
+    n = c->cat->nresources * TN__RESOURCE_ENDPOINTS + c->cat->ncalls;
 
     for (i = 0; i < nslices; i++) {
         n += slices[i].n;
@@ -414,6 +493,10 @@ tn__compile_endpoints(tn__compiler *c, const tn__slice *slices,
 
     for (i = 0; err == TN_OK && i < c->cat->nresources; i++) {
         err = tn__compile_resource_endpoints(c, c->cat->resources[i]);
+    }
+
+    if (err == TN_OK) {
+        err = tn__compile_call_endpoints(c);
     }
 
     if (err == TN_OK) {

@@ -27,6 +27,15 @@ filters(tn__buf *sql, const tn__list_shape *shape)
     for (i = 0; i < shape->nfilters; i++) {
         field = shape->filters[i].field;
 
+        if (shape->filters[i].compare == TN__COMPARE_CONTAINS) {
+            LIT(sql, " and t.id in (select s.id from ");
+            ADD(sql, field->contains);
+            LIT(sql, "(:v");
+            tn__buf_int(sql, i);
+            LIT(sql, "::jsonb) s (id))");
+            continue;
+        }
+
         LIT(sql, " and ");
         tn__sql_column(sql, TN_STR("t"), field->name);
         ADD(sql, before[shape->filters[i].compare]);

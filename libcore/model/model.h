@@ -70,6 +70,7 @@ typedef enum tn__type {
     TN__TYPE_NUMBER, /* numeric, real, double precision */
     TN__TYPE_BOOL,
     TN__TYPE_TIME,   /* timestamptz */
+    TN__TYPE_DATE,   /* date: "2026-01-31" */
     TN__TYPE_JSON,   /* json, jsonb: passes through */
     TN__TYPE_OBJECT, /* an object; input: with fields of its own */
 } tn__type;
@@ -105,6 +106,7 @@ struct tn__field {
     unsigned filter : 1;
     unsigned several : 1; /* text without commas: "a,b" filters by either */
     unsigned sort : 1;
+    unsigned pii : 1;      /* tells of a person */
     unsigned of_path : 1;  /* an event's: said by the path of a history */
     unsigned lower : 1;    /* e-mail: compared and kept in lower case */
     unsigned password : 1; /* at most 1024 bytes: what hashing takes */
@@ -114,6 +116,8 @@ struct tn__field {
     int64_t max;
     const tn_str *set; /* allowed values */
     unsigned nset;
+    tn_str contains;       /* function (doc) returning ids; absent: no filter
+                            * by what the JSON contains */
     const tn__edge *edges; /* allowed changes of state */
     unsigned nedges;
     const char *pattern; /* PCRE2, must match */
@@ -165,7 +169,62 @@ tn_err tn__resource_compile(tn__resource *resource, tn_mem *mem);
 tn_err tn__resource_compile_read(tn__resource *resource, tn_mem *mem);
 tn_err tn__resource_compile_known(tn__resource *resource, tn_mem *mem);
 
-/* How a filter compares. ANY: one of several values. */
+
+/* ---- calls ---- */
+
+/* What a function of an app's answers. */
+typedef enum tn__answers {
+    TN__ANSWERS_NOTHING, /* void */
+    TN__ANSWERS_ROW,     /* a row of the action's resource */
+    TN__ANSWERS_ONE,     /* one object of the columns */
+    TN__ANSWERS_MANY,    /* so many of them */
+} tn__answers;
+
+/* A function of an app's that is served: an action on a row of a resource, or
+ * a query, which has none. */
+typedef struct tn__call {
+    tn_str app;
+    tn_str name; /* "check_in" */
+    const tn__resource *resource;
+    tn_str function; /* "clinic.visit_check_in", quoted as needed */
+    tn_str summary;
+    tn__answers answers;
+    const tn_str *states; /* it may be called in; none: in all */
+    unsigned nstates;
+    const tn__field *state_field;
+    unsigned slow : 1;
+    tn__field *params; /* its arguments, but for an action's id */
+    unsigned nparams;
+    tn__field *columns; /* what it answers; a ROW's are the resource's */
+    unsigned ncolumns;
+    tn__bound stmt;
+} tn__call;
+
+/* Makes the statement of a call (call_sql.c). */
+tn_err tn__call_compile(tn__call *call, tn_mem *mem);
+
+/* What an action's statement fails with, by itself and not nested, where the
+ * function answers no row though one is due: what it did is rolled back. */
+#define TN__ACTION_NO_ROW "22012" /* division by zero */
+
+/* What an action's statement answers in front of the columns. */
+enum {
+    TN__ACTION_VERSION, /* before it; null where there is no such row */
+    TN__ACTION_OWNER,
+    TN__ACTION_ALIVE,    /* is the parent there? */
+    TN__ACTION_STATE,    /* null where it has none */
+    TN__ACTION_ANSWERED, /* did the function answer a row? null: no */
+    TN__ACTION_COLUMNS
+};
+
+/* A query answers no more rows than these. */
+#define TN__QUERY_ROWS_MAX 1000
+
+
+/* ---- lists ---- */
+
+/* How a filter compares. ANY: one of several values. CONTAINS: JSON that holds
+ * what is given. */
 typedef enum tn__compare {
     TN__COMPARE_EQ,
     TN__COMPARE_ANY,
@@ -174,6 +233,7 @@ typedef enum tn__compare {
     TN__COMPARE_GTE,
     TN__COMPARE_LT,
     TN__COMPARE_LTE,
+    TN__COMPARE_CONTAINS,
 } tn__compare;
 
 #define TN__FILTERS_MAX 8
@@ -221,12 +281,14 @@ typedef enum tn__kind {
     TN__KIND_NESTED,  /* the same of those that belong to the parent {id} */
     TN__KIND_HISTORY, /* a page of the events of {id} */
     TN__KIND_READ,    /* one row: of the resource, or of `stmt` */
+    TN__KIND_QUERY,   /* `call` with the query string as its arguments */
     TN__KIND_CREATE,
     TN__KIND_UPDATE,
     TN__KIND_DELETE,
     TN__KIND_RESTORE,
     TN__KIND_ROLLBACK,
-    TN__KIND_WRITE, /* one statement of the platform's: see below */
+    TN__KIND_ACTION, /* `call` on {id} */
+    TN__KIND_WRITE,  /* one statement of the platform's: see below */
     TN__KIND_STEP,
 } tn__kind;
 
@@ -273,6 +335,7 @@ typedef struct tn__endpoint {
     tn__kind kind;
     tn__step step; /* STEP */
     const tn__resource *resource;
+    const tn__call *call;  /* ACTION, QUERY */
     const tn__bound *stmt; /* READ without resource */
     const tn__field *input;
     unsigned ninput;
@@ -284,6 +347,7 @@ typedef struct tn__endpoint {
     unsigned nconflicts;
     const tn_err *errors; /* of a STEP: what else it may refuse with */
     unsigned nerrors;
+    unsigned of_app : 1;         /* its SQL is an app's: that may refuse */
     unsigned tenantless : 1;     /* served where no tenant is named */
     unsigned base_domain : 1;    /* and on the base domain only */
     unsigned unkeyed : 1;        /* Idempotency-Key is ignored */
@@ -327,6 +391,11 @@ struct tn_catalogue {
     unsigned nplatform;
     tn__resource **resources;
     unsigned nresources;
+    tn__call *calls;
+    unsigned ncalls;
+    tn__conflict *keys; /* columns of unique keys, by app and resource */
+    const tn__resource **key_resources; /* whose each of them is */
+    unsigned nkeys;
     const tn__resource *events; /* the event log: what histories show */
     tn__route *routes;
     const tn_stmt **statements; /* to prepare ahead */

@@ -50,9 +50,8 @@ static const tn__field rollback_input[] = {
 };
 
 
-/* Adds "WorkOrders" for "work_orders". */
-static void
-camel(tn__buf *buf, tn_str noun)
+void
+tn__compile_camel(tn__buf *buf, tn_str noun)
 {
     int upper;
     size_t i;
@@ -82,27 +81,27 @@ operation_id(tn_str *out, const tn__resource *resource, unsigned shape,
     tn__buf_add(&buf, tn__compile_str(shapes[shape].verb));
 
     if (shapes[shape].kind == TN__KIND_NESTED) {
-        camel(&buf, resource->parent);
+        tn__compile_camel(&buf, resource->parent);
     }
 
-    camel(&buf, shapes[shape].plural ? resource->path : resource->name);
+    tn__compile_camel(&buf,
+                      shapes[shape].plural ? resource->path : resource->name);
     tn__buf_add(&buf, tn__compile_str(shapes[shape].noun));
 
     return tn__buf_str(out, &buf);
 }
 
 
-/* "teamos.task" + ":" + "read", with a NUL behind it. */
-static tn_err
-permission_name(const char **out, tn_str full_name, const char *verb,
-                tn_mem *mem)
+tn_err
+tn__compile_permission_name(const char **out, tn_str full_name, tn_str verb,
+                            tn_mem *mem)
 {
     tn_err err;
     tn_str name, parts[3];
 
     parts[0] = full_name;
     parts[1] = TN_STR(":");
-    parts[2] = tn__compile_str(verb);
+    parts[2] = verb;
 
     err = tn__cat(&name, parts, 3, mem);
 
@@ -123,18 +122,20 @@ resource_permissions(tn__compiler *c, tn__endpoint *e,
 {
     tn_err err;
 
-    err = permission_name(&e->permission_name, resource->full_name,
-                          shapes[shape].permission, c->mem);
+    err = tn__compile_permission_name(&e->permission_name, resource->full_name,
+                                      tn__compile_str(shapes[shape].permission),
+                                      c->mem);
 
     if (err == TN_OK && e->kind == TN__KIND_NESTED) {
-        err =
-            permission_name(&e->also_name, resource->parent_resource->full_name,
-                            "read", c->mem);
+        err = tn__compile_permission_name(&e->also_name,
+                                          resource->parent_resource->full_name,
+                                          TN_STR("read"), c->mem);
     }
 
     if (err == TN_OK && shapes[shape].also) {
-        err = permission_name(&e->also_name, resource->full_name,
-                              shapes[shape].also, c->mem);
+        err = tn__compile_permission_name(&e->also_name, resource->full_name,
+                                          tn__compile_str(shapes[shape].also),
+                                          c->mem);
     }
 
     return err;
@@ -174,7 +175,9 @@ resource_endpoint(tn__compiler *c, tn__endpoint *e,
 
     e->method = tn__compile_str(shapes[shape].method);
     e->kind = shapes[shape].kind;
+    e->of_app = 1;
     resource_fields(c, e, resource);
+    tn__compile_conflicts(c, e);
 
     parts[0] = TN_STR("/v1/");
     parts[1] = resource->path;

@@ -36,6 +36,7 @@ tn__field_sql_type(const tn__field *field)
         [TN__TYPE_NUMBER] = TN_STR_C("numeric"),
         [TN__TYPE_BOOL] = TN_STR_C("boolean"),
         [TN__TYPE_TIME] = TN_STR_C("timestamptz"),
+        [TN__TYPE_DATE] = TN_STR_C("date"),
         [TN__TYPE_JSON] = TN_STR_C("jsonb"),
         [TN__TYPE_OBJECT] = TN_STR_C("jsonb"),
     };
@@ -128,20 +129,10 @@ tn__sql_idem(tn__buf *sql)
 }
 
 
-/* The columns that `done` returns; of a row that goes only its id. */
-static unsigned
-returned(const tn__resource *resource, tn__change change)
-{
-    return change == TN__CHANGE_REMOVE ? 1 : resource->nfields;
-}
-
-
 void
-tn__sql_kept(tn__buf *sql, const tn__resource *resource, tn__change change)
+tn__sql_kept(tn__buf *sql, const tn__field *fields, unsigned n)
 {
-    unsigned i, n;
-
-    n = returned(resource, change);
+    unsigned i;
 
     LIT(sql, ",\nkept as (insert into tenon.idempotency (tenant_id, key, "
              "fingerprint, outcome) select :tenant::uuid, :idem_key::bytea, "
@@ -151,7 +142,7 @@ tn__sql_kept(tn__buf *sql, const tn__resource *resource, tn__change change)
         if (i) {
             LIT(sql, ", ");
         }
-        tn__sql_text(sql, resource->fields[i].name);
+        tn__sql_text(sql, fields[i].name);
     }
 
     LIT(sql, "], array[");
@@ -160,7 +151,7 @@ tn__sql_kept(tn__buf *sql, const tn__resource *resource, tn__change change)
         if (i) {
             LIT(sql, ", ");
         }
-        tn__sql_column(sql, TN_STR("done"), resource->fields[i].name);
+        tn__sql_column(sql, TN_STR("done"), fields[i].name);
         LIT(sql, "::text");
     }
 
@@ -172,19 +163,17 @@ tn__sql_kept(tn__buf *sql, const tn__resource *resource, tn__change change)
 
 
 void
-tn__sql_outcome(tn__buf *sql, const tn__resource *resource, tn__change change)
+tn__sql_outcome(tn__buf *sql, const tn__field *fields, unsigned n)
 {
-    unsigned i, n;
-
-    n = returned(resource, change);
+    unsigned i;
 
     for (i = 0; i < n; i++) {
         LIT(sql, ", coalesce(");
-        tn__sql_column(sql, TN_STR("done"), resource->fields[i].name);
+        tn__sql_column(sql, TN_STR("done"), fields[i].name);
         LIT(sql, "::text, idem.outcome ->> ");
-        tn__sql_text(sql, resource->fields[i].name);
+        tn__sql_text(sql, fields[i].name);
         LIT(sql, ") as ");
-        tn__sql_name(sql, resource->fields[i].name);
+        tn__sql_name(sql, fields[i].name);
     }
 
     LIT(sql, ", idem.go as idem_go, idem.fingerprint as idem_fingerprint");

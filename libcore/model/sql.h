@@ -30,13 +30,11 @@ void tn__sql_masked(tn__buf *sql, unsigned field);
 /* idem as (…): whether there is something to do under the Idempotency-Key */
 void tn__sql_idem(tn__buf *sql);
 #define TN__SQL_GO "idem.go and idem.fingerprint is null"
-/* , kept as (…): what `done` answers, for the next request with this key */
-void
-tn__sql_kept(tn__buf *sql, const tn__resource *resource, tn__change change);
-/* The resource's columns out of `done`, or as they were kept; then idem_go,
+/* , kept as (…): these columns of `done`, for the next request with this key */
+void tn__sql_kept(tn__buf *sql, const tn__field *fields, unsigned n);
+/* The same columns out of `done`, or as they were kept; then idem_go,
  * idem_fingerprint. */
-void
-tn__sql_outcome(tn__buf *sql, const tn__resource *resource, tn__change change);
+void tn__sql_outcome(tn__buf *sql, const tn__field *fields, unsigned n);
 /* image, logged, bodied: the event of a change (audit/audit.h). */
 tn_err
 tn__sql_event(tn__buf *sql, const tn__resource *resource, tn__change change);
@@ -52,6 +50,9 @@ tn__sql_read_end(tn__bound *out, tn__buf *sql, const tn__resource *resource);
  * Returns how many fields are looked at. */
 unsigned
 tn__sql_refs(tn__buf *sql, const tn__resource *resource, tn__change change);
+/* , ref as (select … as alive): whether the row's parent is there. 0 when it
+ * has none, and nothing is added. */
+int tn__sql_alive(tn__buf *sql, const tn__resource *resource);
 /* The names of those columns, each behind `before`: " and ref.r3 and
  * ref.alive3", ", ref.r3, ref.alive3". */
 void tn__sql_ref_names(tn__buf *sql, const tn__resource *resource,

@@ -146,6 +146,28 @@ tn__sql_refs(tn__buf *sql, const tn__resource *resource, tn__change change)
 }
 
 
+int
+tn__sql_alive(tn__buf *sql, const tn__resource *resource)
+{
+    int found;
+    unsigned i;
+    const tn__field *field;
+
+    for (i = 0, found = 0; i < resource->nfields; i++) {
+        field = &resource->fields[i];
+
+        if (field->reference && field->reference->parent) {
+            ADD(sql, found++ ? TN_STR(" and ") : TN_STR(",\nref as (select "));
+            there(sql, field, TN_STR("old"));
+        }
+    }
+
+    ADD(sql, found ? TN_STR(" as alive from old)") : TN_STR(""));
+
+    return found;
+}
+
+
 void
 tn__sql_ref_names(tn__buf *sql, const tn__resource *resource, tn__change change,
                   tn_str before)

@@ -88,11 +88,11 @@ compile_create(tn__resource *resource, tn_mem *mem)
         return err;
     }
 
-    tn__sql_kept(&sql, resource, TN__CHANGE_CREATE);
+    tn__sql_kept(&sql, resource->fields, resource->nfields);
 
     LIT(&sql, "\nselect true as tried");
     tn__sql_ref_names(&sql, resource, TN__CHANGE_CREATE, TN_STR(", "));
-    tn__sql_outcome(&sql, resource, TN__CHANGE_CREATE);
+    tn__sql_outcome(&sql, resource->fields, resource->nfields);
     ADD(&sql, refs ? TN_STR(" from idem cross join ref left join done on true")
                    : TN_STR(" from idem left join done on true"));
 
@@ -159,7 +159,11 @@ static tn_err
 answer(tn__bound *out, tn__buf *sql, const tn__resource *resource,
        tn__change change, unsigned refs, tn_str told)
 {
-    tn__sql_kept(sql, resource, change);
+    unsigned n;
+
+    /* of a row that goes, only its id */
+    n = change == TN__CHANGE_REMOVE ? 1 : resource->nfields;
+    tn__sql_kept(sql, resource->fields, n);
 
     LIT(sql, "\nselect old.version as old_version, ");
     tn__sql_column(sql, TN_STR("old"), resource->owner);
@@ -170,7 +174,7 @@ answer(tn__bound *out, tn__buf *sql, const tn__resource *resource,
         tn__sql_ref_names(sql, resource, change, TN_STR(", "));
     }
 
-    tn__sql_outcome(sql, resource, change);
+    tn__sql_outcome(sql, resource->fields, n);
     LIT(sql, " from idem left join old on true ");
     if (refs) {
         LIT(sql, "left join ref on true ");

@@ -216,7 +216,7 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
         if (err != TN_OK) {
             tn_catalogue_free(*cat);
             *cat = NULL;
-            return err;
+            tn__buf_lit(&buf, "its OpenAPI document can't be written");
         }
     }
 

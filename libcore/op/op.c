@@ -75,7 +75,9 @@ authorize(tn_op *op)
     op->also_scope = endpoint->also ? tn__role_scope(role, endpoint->also)
                                     : TN__SCOPE_TENANT;
 
-    if (op->scope == TN__SCOPE_NONE || op->also_scope == TN__SCOPE_NONE) {
+    /* the rows of a query are nobody's own */
+    if (op->scope == TN__SCOPE_NONE || op->also_scope == TN__SCOPE_NONE ||
+        (endpoint->kind == TN__KIND_QUERY && op->scope != TN__SCOPE_TENANT)) {
         tn__fail(op, TN_E_FORBIDDEN, "Your role doesn't allow this.");
         return 0;
     }
@@ -96,13 +98,47 @@ authorize(tn_op *op)
 }
 
 
-/* Lists know parameters, and say themselves which. */
+/* Lists and queries know parameters, and say themselves which. */
 static int
 takes_params(const tn__endpoint *endpoint)
 {
     return endpoint->kind == TN__KIND_LIST ||
            endpoint->kind == TN__KIND_NESTED ||
-           endpoint->kind == TN__KIND_HISTORY;
+           endpoint->kind == TN__KIND_HISTORY ||
+           endpoint->kind == TN__KIND_QUERY;
+}
+
+
+/* Whether a body may be left out: that of an action, where no argument must be
+ * given. One that is there is looked at all the same. */
+static int
+may_be_bare(const tn__endpoint *endpoint)
+{
+    unsigned i;
+
+    for (i = 0; i < endpoint->ninput; i++) {
+        if (endpoint->input[i].required) {
+            return 0;
+        }
+    }
+
+    return endpoint->kind == TN__KIND_ACTION;
+}
+
+
+static int
+is_json(tn_op *op)
+{
+    if (tn__request_json_type(op)) {
+        return 1;
+    }
+
+    tn__fail(op, TN_E_UNSUPPORTED_MEDIA_TYPE,
+             tn__eq(op->endpoint->method, TN_STR("PATCH"))
+                 ? "Send Content-Type: application/merge-patch+json or "
+                   "application/json."
+                 : "Send Content-Type: application/json.");
+    return 0;
 }
 
 
@@ -120,19 +156,18 @@ admitted(tn_op *op)
         return;
     }
 
-    if (op->endpoint->ninput == 0) {
+    if (may_be_bare(op->endpoint) ? op->request->body_length == 0
+                                  : op->endpoint->ninput == 0) {
         if (tn__idempotency_begin(op, TN_STR(""))) {
             op->phase = TN__PHASE_STEP;
         }
         return;
     }
 
-    if (!tn__request_json_type(op)) {
-        tn__fail(op, TN_E_UNSUPPORTED_MEDIA_TYPE,
-                 tn__eq(op->endpoint->method, TN_STR("PATCH"))
-                     ? "Send Content-Type: application/merge-patch+json or "
-                       "application/json."
-                     : "Send Content-Type: application/json.");
+    /* of one without end it is known when it is read */
+    if (!(may_be_bare(op->endpoint) &&
+          op->request->body_length == UINT64_MAX) &&
+        !is_json(op)) {
         return;
     }
 
@@ -162,8 +197,14 @@ body(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (tn__idempotency_begin(op, input->body) &&
-        tn__request_body(op, input->body)) {
+    if (!tn__idempotency_begin(op, input->body)) {
+        return;
+    }
+
+    if (input->body.n == 0 && may_be_bare(op->endpoint)) {
+        op->phase = TN__PHASE_STEP;
+
+    } else if (is_json(op) && tn__request_body(op, input->body)) {
         op->phase = TN__PHASE_STEP;
     }
 }
@@ -182,6 +223,8 @@ step(tn_op *op, const tn_input *input)
         [TN__KIND_DELETE] = tn__step_delete,
         [TN__KIND_RESTORE] = tn__step_restore,
         [TN__KIND_ROLLBACK] = tn__step_rollback,
+        [TN__KIND_ACTION] = tn__step_action,
+        [TN__KIND_QUERY] = tn__step_query,
         [TN__KIND_WRITE] = tn__step_write,
     };
 

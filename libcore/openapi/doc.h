@@ -99,6 +99,9 @@ tn__doc_example(tn__buf *buf, const tn__field *fields, unsigned n, tn__use use);
 /* ---- what an endpoint's row implies (facts.c) ---- */
 
 int tn__doc_is_list(const tn__endpoint *e);
+/* A list, or the rows of a query: {"data":[…],"next_cursor":…}. */
+int tn__doc_is_page(const tn__endpoint *e);
+int tn__doc_needs_body(const tn__endpoint *e);
 int tn__doc_takes_fields(const tn__endpoint *e);
 int tn__doc_takes_key(const tn__endpoint *e);
 int tn__doc_takes_match(const tn__endpoint *e);

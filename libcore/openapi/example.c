@@ -97,6 +97,10 @@ value(tn__buf *buf, const tn__field *field, tn__use use, unsigned place)
         tn__buf_lit(buf, "\"2026-01-31T09:30:00.000000Z\"");
         return 1;
 
+    case TN__TYPE_DATE:
+        tn__buf_lit(buf, "\"2026-01-31\"");
+        return 1;
+
     case TN__TYPE_INT:
     case TN__TYPE_NUMBER:
         tn__buf_int(buf, within(field, 1));

@@ -15,6 +15,30 @@ tn__doc_is_list(const tn__endpoint *e)
 
 
 int
+tn__doc_is_page(const tn__endpoint *e)
+{
+    return tn__doc_is_list(e) ||
+           (e->call && e->call->answers == TN__ANSWERS_MANY);
+}
+
+
+/* All but an action's, where no argument must be given. */
+int
+tn__doc_needs_body(const tn__endpoint *e)
+{
+    unsigned i;
+
+    for (i = 0; e->kind == TN__KIND_ACTION && i < e->ninput; i++) {
+        if (e->input[i].required) {
+            return 1;
+        }
+    }
+
+    return e->kind != TN__KIND_ACTION;
+}
+
+
+int
 tn__doc_takes_fields(const tn__endpoint *e)
 {
     return tn__doc_is_list(e) || (e->kind == TN__KIND_READ && e->resource);
@@ -46,6 +70,7 @@ tn__doc_takes_match(const tn__endpoint *e)
     case TN__KIND_DELETE:
     case TN__KIND_RESTORE:
     case TN__KIND_ROLLBACK:
+    case TN__KIND_ACTION:
         return 1;
 
     case TN__KIND_WRITE:
@@ -67,6 +92,10 @@ tn__doc_takes_match(const tn__endpoint *e)
 int
 tn__doc_has_etag(const tn__endpoint *e)
 {
+    if (e->call && e->call->answers != TN__ANSWERS_ROW) {
+        return 0;
+    }
+
     return !tn__doc_is_list(e) && tn__doc_status(e) != 204 && !e->elsewhere &&
            tn__field_find(e->output, e->noutput, TN_STR("version")) != NULL;
 }
@@ -91,6 +120,7 @@ tn__doc_status(const tn__endpoint *e)
     case TN__KIND_DELETE:
         return 204;
 
+    case TN__KIND_ACTION:
     case TN__KIND_WRITE:
     case TN__KIND_STEP:
         if (e->noutput == 0) {
@@ -201,12 +231,22 @@ of_kind(const tn__endpoint *e)
         bits |= BIT(DUPLICATE) | BIT(STATE_CONFLICT) | BIT(INVALID_FIELDS);
         break;
 
+    case TN__KIND_ACTION:
+        bits |= BIT(DUPLICATE);
+        break;
+
     case TN__KIND_DELETE:
         bits |= BIT(STATE_CONFLICT);
         break;
 
     default:
         break;
+    }
+
+    /* whatever an app's functions and triggers may raise */
+    if (e->call || (e->of_app && !is_get(e))) {
+        bits |= BIT(FORBIDDEN) | BIT(NOT_FOUND) | BIT(STATE_CONFLICT) |
+                BIT(INVALID_FIELDS);
     }
 
     return bits;
@@ -255,7 +295,8 @@ tn__doc_errors(const tn__endpoint *e)
            BIT(INVALID_PARAMETER) | BIT(RATE_LIMITED) | BIT(INTERNAL) |
            BIT(UNAVAILABLE) | BIT(BUSY);
 
-    if (e->ninput) {
+    /* what an action is sent is looked at, though it takes nothing */
+    if (e->ninput || e->kind == TN__KIND_ACTION) {
         bits |= BIT(MALFORMED_JSON) | BIT(TOO_LARGE) |
                 BIT(UNSUPPORTED_MEDIA_TYPE) | BIT(INVALID_FIELDS);
     }

@@ -39,22 +39,12 @@ pascal(tn__doc *doc, tn_str app, tn_str name)
 }
 
 
-/* Whether an app's resource would share a schema with another app's, or with
- * one of the platform's. */
+/* Whether the platform has a schema of this name. Two resources never share
+ * one: they would share operations as well (model/endpoints.c). */
 static int
-taken(tn__doc *doc, const tn__resource *resource, tn_str noun)
+taken(tn__doc *doc, tn_str noun)
 {
     unsigned i;
-    const tn__resource *other;
-
-    for (i = 0; i < doc->cat->nresources; i++) {
-        other = doc->cat->resources[i];
-
-        if (tn__eq(other->name, resource->name) &&
-            !tn__eq(other->app, resource->app)) {
-            return 1;
-        }
-    }
 
     for (i = 0; i < doc->cat->nplatform; i++) {
         if (tn__eq(tn__doc_output_noun(doc, &doc->cat->endpoints[i]), noun)) {
@@ -79,7 +69,7 @@ tn__doc_noun(tn__doc *doc, const tn__resource *resource)
 
     noun = pascal(doc, TN_STR(""), resource->name);
 
-    return !tn__eq(resource->app, TN_STR("tenon")) && taken(doc, resource, noun)
+    return !tn__eq(resource->app, TN_STR("tenon")) && taken(doc, noun)
                ? pascal(doc, resource->app, resource->name)
                : noun;
 }
@@ -102,6 +92,13 @@ tn__doc_output_noun(tn__doc *doc, const tn__endpoint *e)
 
     if (e->kind == TN__KIND_HISTORY) {
         return tn__doc_noun(doc, doc->cat->events);
+    }
+
+    if (e->call && e->call->answers != TN__ANSWERS_ROW) {
+        return by_operation(doc, e,
+                            e->call->answers == TN__ANSWERS_MANY
+                                ? TN_STR("Row")
+                                : TN_STR("Response"));
     }
 
     if (e->resource) {
@@ -127,7 +124,8 @@ tn__doc_input_noun(tn__doc *doc, const tn__endpoint *e)
     }
 
     /* what is answered is what was made or changed */
-    if (e->kind != TN__KIND_STEP && (e->noun.p || e->resource)) {
+    if (e->kind != TN__KIND_STEP && e->call == NULL &&
+        (e->noun.p || e->resource)) {
         parts[0] = tn__doc_output_noun(doc, e);
         parts[1] = tn__eq(e->method, TN_STR("PATCH")) ? TN_STR("Update")
                                                       : TN_STR("Create");
@@ -203,6 +201,23 @@ static const struct {
 };
 
 
+/* "Check in: an action of a visit"; a name needn't be a verb. */
+static void
+of_call(tn__buf *buf, const tn__call *call)
+{
+    if (call->resource == NULL) {
+        tn__buf_lit(buf, "The query ");
+        words(buf, call->name);
+        return;
+    }
+
+    tn__buf_char(buf, (char) (call->name.p[0] - 32));
+    words(buf, tn__sub(call->name, 1, call->name.n));
+    tn__buf_lit(buf, ": an action of ");
+    article(buf, call->resource->name);
+}
+
+
 tn_str
 tn__doc_summary(tn__doc *doc, const tn__endpoint *e)
 {
@@ -216,7 +231,10 @@ tn__doc_summary(tn__doc *doc, const tn__endpoint *e)
     r = e->resource;
     tn__buf_init(&buf, &doc->lent, 64);
 
-    if (r && (e->kind == TN__KIND_LIST || e->kind == TN__KIND_NESTED)) {
+    if (e->call) {
+        of_call(&buf, e->call);
+
+    } else if (r && (e->kind == TN__KIND_LIST || e->kind == TN__KIND_NESTED)) {
         tn__buf_lit(&buf, "List ");
         words(&buf, r->path);
 
@@ -254,6 +272,8 @@ static const struct {
       TN_STR_C("Who belongs to the organization, in which role.") },
     { TN_STR_C("invitations"), TN_STR_C("invitations"),
       TN_STR_C("How one becomes a member.") },
+    { TN_STR_C("queries"), TN_STR_C("queries"),
+      TN_STR_C("What no list of one resource answers.") },
     { TN_STR_C("audit"), TN_STR_C("audit"),
       TN_STR_C("What was done by whom, and who may do what.") },
     { TN_STR_C("service"), TN_STR_C("service"),

@@ -106,6 +106,10 @@ problem_schema(tn__doc *doc)
     tn__doc_raw(doc, properties, TN_STR("request_id"),
                 TN_STR("{\"type\":\"string\",\"description\":\"Tell it to the "
                        "operator; it is in the logs.\"}"));
+    tn__doc_raw(doc, properties, TN_STR("reason"),
+                TN_STR("{\"type\":\"string\",\"pattern\":"
+                       "\"^[a-z0-9_]{1,63}$\",\"description\":\"Why an app's "
+                       "own rule refuses, for machines.\"}"));
     tn__doc_raw(doc, properties, TN_STR("errors"),
                 TN_STR("{\"type\":\"array\",\"description\":\"Every fault of "
                        "the body or the query.\",\"items\":{\"$ref\":"

@@ -69,6 +69,31 @@ permission(tn__doc *doc, tn__buf *buf, const tn__endpoint *e, const char *name,
 
 
 static void
+of_call(tn__buf *buf, const tn__call *call)
+{
+    unsigned i;
+
+    for (i = 0; i < call->nstates; i++) {
+        if (i == 0) {
+            tn__buf_lit(buf, "\n\nOnly while `");
+            tn__buf_add(buf, call->state_field->name);
+            tn__buf_lit(buf, "` is `");
+        } else {
+            tn__buf_lit(buf, "` or `");
+        }
+
+        tn__buf_add(buf, call->states[i]);
+    }
+
+    tn__buf_add(buf, call->nstates ? TN_STR("`.") : TN_STR(""));
+
+    if (call->answers == TN__ANSWERS_MANY) {
+        tn__buf_lit(buf, "\n\nOne page of at most 1,000 rows.");
+    }
+}
+
+
+static void
 description(tn__doc *doc, cJSON *operation, const tn__endpoint *e)
 {
     tn__buf buf;
@@ -96,6 +121,10 @@ description(tn__doc *doc, cJSON *operation, const tn__endpoint *e)
 
     if (tn__doc_is_list(e)) {
         tn__buf_lit(&buf, "\n\nAt most 8 filters at once.");
+    }
+
+    if (e->call) {
+        of_call(&buf, e->call);
     }
 
     tn__doc_str(doc, operation, TN_STR("description"), tn__doc_buf(doc, &buf));
@@ -161,7 +190,7 @@ body(tn__doc *doc, cJSON *operation, const tn__endpoint *e)
     input_schema(doc, e, noun);
 
     request = tn__doc_object(doc, operation, TN_STR("requestBody"));
-    tn__doc_bool(doc, request, TN_STR("required"), 1);
+    tn__doc_bool(doc, request, TN_STR("required"), tn__doc_needs_body(e));
     content = tn__doc_object(doc, request, TN_STR("content"));
     media(doc, content, TN_STR("application/json"), noun);
 

@@ -233,6 +233,58 @@ filter(tn__doc *doc, cJSON *list, const tn__field *field)
 }
 
 
+/* JSON as text, as a query string has it. */
+static void
+json_text(tn__doc *doc, cJSON *parameter)
+{
+    cJSON *schema;
+
+    schema = tn__doc_object(doc, parameter, TN_STR("schema"));
+    tn__doc_lit(doc, schema, "type", "string");
+    tn__doc_lit(doc, schema, "contentMediaType", "application/json");
+}
+
+
+static void
+contains(tn__doc *doc, cJSON *list, const tn__field *field)
+{
+    tn_str parts[2];
+
+    parts[0] = field->name;
+    parts[1] = TN_STR("[contains]");
+    json_text(doc, query(doc, list, tn__doc_cat(doc, parts, 2),
+                         TN_STR("What contains this JSON object or array, at "
+                                "any place of its own shape.")));
+}
+
+
+/* What is left out is the default; a null can't be given. */
+static void
+of_query(tn__doc *doc, cJSON *list, const tn__call *call)
+{
+    unsigned i;
+    cJSON *parameter;
+    tn__field field;
+
+    for (i = 0; i < call->nparams; i++) {
+        field = call->params[i];
+        field.nullable = 0;
+        parameter = query(doc, list, field.name, TN_NULL);
+
+        if (field.required) {
+            tn__doc_bool(doc, parameter, TN_STR("required"), 1);
+        }
+
+        if (field.type == TN__TYPE_JSON) {
+            json_text(doc, parameter);
+        } else {
+            tn__doc_value(doc, tn__doc_object(doc, parameter, TN_STR("schema")),
+                          &field, TN__USE_CREATE);
+        }
+    }
+}
+
+
 static void
 of_list(tn__doc *doc, cJSON *list, const tn__endpoint *e)
 {
@@ -254,6 +306,10 @@ of_list(tn__doc *doc, cJSON *list, const tn__endpoint *e)
         if (r->fields[i].filter &&
             !(e->kind == TN__KIND_HISTORY && r->fields[i].of_path)) {
             filter(doc, list, &r->fields[i]);
+        }
+
+        if (r->fields[i].contains.p) {
+            contains(doc, list, &r->fields[i]);
         }
     }
 }
@@ -287,6 +343,9 @@ tn__doc_parameters(tn__doc *doc, cJSON *node, const tn__endpoint *e)
 
     if (tn__doc_is_list(e)) {
         of_list(doc, list, e);
+
+    } else if (e->kind == TN__KIND_QUERY) {
+        of_query(doc, list, e->call);
 
     } else if (tn__doc_takes_fields(e)) {
         fields(doc, list, e);

@@ -176,7 +176,7 @@ output_example(tn__doc *doc, cJSON *media, const tn__endpoint *e, tn_str noun)
     tn_str name;
     cJSON *example;
 
-    list = tn__doc_is_list(e);
+    list = tn__doc_is_page(e);
     name = list ? named(doc, noun, TN_STR("List")) : noun;
 
     tn__doc_ref(doc,
@@ -254,7 +254,7 @@ tn__doc_success(tn__doc *doc, cJSON *responses, const tn__endpoint *e)
     tn__doc_str(doc, response, TN_STR("description"),
                 status == 204        ? TN_STR("It is done.")
                 : status == 201      ? TN_STR("It is made.")
-                : tn__doc_is_list(e) ? TN_STR("A page.")
+                : tn__doc_is_page(e) ? TN_STR("A page.")
                                      : TN_STR("As asked."));
     success_headers(doc, response, e);
 
@@ -265,7 +265,7 @@ tn__doc_success(tn__doc *doc, cJSON *responses, const tn__endpoint *e)
                                TN_STR("application/json"));
         schema = tn__doc_object(doc, media, TN_STR("schema"));
 
-        if (tn__doc_is_list(e)) {
+        if (tn__doc_is_page(e)) {
             page(doc, schema, e, noun);
         } else {
             row(doc, schema, e, noun);

@@ -342,6 +342,11 @@ tn__doc_value(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use)
         tn__doc_lit(doc, node, "format", "date-time");
         break;
 
+    case TN__TYPE_DATE:
+        type(doc, node, TN_STR("string"), nullable);
+        tn__doc_lit(doc, node, "format", "date");
+        break;
+
     case TN__TYPE_INT:
         integer(doc, node, field, use, nullable);
         break;
@@ -362,6 +367,10 @@ tn__doc_value(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use)
 
     if (use == TN__USE_FILTER) {
         return;
+    }
+
+    if (field->pii) {
+        tn__doc_bool(doc, node, TN_STR("x-pii"), 1);
     }
 
     if (use == TN__USE_CREATE && tn__doc_default(&initial, doc, field)) {

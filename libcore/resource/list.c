@@ -112,6 +112,21 @@ bind_values(tn_op *op, const tn__list *list)
 }
 
 
+static int
+looks_into_json(const tn__list_shape *shape)
+{
+    unsigned i;
+
+    for (i = 0; i < shape->nfilters; i++) {
+        if (shape->filters[i].compare == TN__COMPARE_CONTAINS) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 static void
 begin(tn_op *op)
 {
@@ -139,8 +154,9 @@ begin(tn_op *op)
 
     tn__batch_begin(op, 1, 0);
     /* a common word is in every row, a rare actor in few of a long log */
-    op->batch.slow = list->shape.search || (list->resource->long_filters &&
-                                            list->shape.nfilters != 0);
+    op->batch.slow =
+        list->shape.search || looks_into_json(&list->shape) ||
+        (list->resource->long_filters && list->shape.nfilters != 0);
 
     if (list->shape.nested) {
         tn__batch_add(op, &op->endpoint->resource->parent_resource->read);

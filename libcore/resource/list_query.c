@@ -99,6 +99,7 @@ split_name(tn_str *field, tn__compare *compare, tn_str name)
         { TN_STR_C("gte]"), TN__COMPARE_GTE },
         { TN_STR_C("lt]"), TN__COMPARE_LT },
         { TN_STR_C("lte]"), TN__COMPARE_LTE },
+        { TN_STR_C("contains]"), TN__COMPARE_CONTAINS },
     };
 
     rest = name;
@@ -194,14 +195,47 @@ add_filter(tn__list *list, const tn__field *field, tn__compare compare,
 }
 
 
+/* The value that a field is compared with; 0 when it can't be one (`detail`
+ * says why, NULL for what is said of the field's type), -1 when there is no
+ * memory. */
+static int
+filter_value(tn_str *out, const char **detail, const tn__field *field,
+             tn__compare *compare, tn_str text, tn_mem *mem)
+{
+    int rc, empty;
+
+    *detail = NULL;
+
+    if (*compare == TN__COMPARE_CONTAINS) {
+        *out = text;
+        rc = tn__value_tree(text, &empty, mem);
+        *detail = empty ? "holds nothing to look for: it needs a value, as in "
+                          "{\"a\":1}"
+                        : "must be a JSON object or array";
+        return rc;
+    }
+
+    /* in free text a comma is a comma */
+    if (*compare == TN__COMPARE_EQ && text.n &&
+        (field->nset || field->several || field->type != TN__TYPE_TEXT) &&
+        memchr(text.p, ',', text.n)) {
+        *compare = TN__COMPARE_ANY;
+        return parse_several(out, field, text, mem);
+    }
+
+    return tn__value_parse(out, field, text, mem);
+}
+
+
 static void
 read_filter(tn_op *op, tn__list *list, const tn__field *field,
             tn__compare compare, const tn__param *param)
 {
     int rc;
     tn_str value;
+    const char *detail;
 
-    if (compare > TN__COMPARE_NE &&
+    if (compare > TN__COMPARE_NE && compare != TN__COMPARE_CONTAINS &&
         (field->type == TN__TYPE_UUID || field->type == TN__TYPE_BOOL ||
          field->nset)) {
         tn__fault(op, param->name, TN_F_NOT_IN_SET,
@@ -214,21 +248,13 @@ read_filter(tn_op *op, tn__list *list, const tn__field *field,
         return;
     }
 
-    /* in free text a comma is a comma */
-    if (compare == TN__COMPARE_EQ && param->value.n &&
-        (field->nset || field->several || field->type != TN__TYPE_TEXT) &&
-        memchr(param->value.p, ',', param->value.n)) {
-        compare = TN__COMPARE_ANY;
-        rc = parse_several(&value, field, param->value, op->mem);
-    } else {
-        rc = tn__value_parse(&value, field, param->value, op->mem);
-    }
+    rc = filter_value(&value, &detail, field, &compare, param->value, op->mem);
 
     if (rc < 0) {
         tn__fail(op, TN_E_NOMEM, NULL);
     } else if (rc == 0) {
         tn__fault(op, param->name,
-                  field->nset ? TN_F_NOT_IN_SET : TN_F_BAD_FORMAT, NULL);
+                  field->nset ? TN_F_NOT_IN_SET : TN_F_BAD_FORMAT, detail);
     } else {
         add_filter(list, field, compare, value);
     }
@@ -237,15 +263,18 @@ read_filter(tn_op *op, tn__list *list, const tn__field *field,
 
 /* The field that a parameter filters by; its name there may be another. */
 static const tn__field *
-filter_field(const tn__list *list, tn_str param)
+filter_field(const tn__list *list, tn_str param, tn__compare compare)
 {
-    unsigned i;
+    unsigned i, filters;
     const tn__field *field;
 
     for (i = 0; i < list->resource->nfields; i++) {
         field = &list->resource->fields[i];
 
-        if (field->filter && !(list->shape.history && field->of_path) &&
+        filters = compare == TN__COMPARE_CONTAINS ? field->contains.p != NULL
+                                                  : field->filter;
+
+        if (filters && !(list->shape.history && field->of_path) &&
             tn__eq(field->param.p ? field->param : field->name, param)) {
             return field;
         }
@@ -279,7 +308,7 @@ read_filters(tn_op *op, tn__list *list, int *unknown)
         field = NULL;
 
         if (split_name(&name, &compare, param->name)) {
-            field = filter_field(list, name);
+            field = filter_field(list, name, compare);
         }
 
         if (field == NULL) {

@@ -20,6 +20,10 @@ tn_str tn__cell_named(const tn_op *op, const tn_rows *rows, tn_str name);
  * where one is needed. */
 int tn__bind_conditions(tn_op *op);
 
+/* Why a change of a row wasn't made, by the row's version and owner before it
+ * (see model/sql_write.c): 1 when it failed the op. */
+int tn__refused_row(tn_op *op, tn_str version, tn_str owner);
+
 void tn__step_list(tn_op *op, const tn_input *input);
 void tn__step_read(tn_op *op, const tn_input *input);
 void tn__step_create(tn_op *op, const tn_input *input);
@@ -27,6 +31,8 @@ void tn__step_update(tn_op *op, const tn_input *input);
 void tn__step_delete(tn_op *op, const tn_input *input);
 void tn__step_restore(tn_op *op, const tn_input *input);
 void tn__step_rollback(tn_op *op, const tn_input *input);
+void tn__step_action(tn_op *op, const tn_input *input);
+void tn__step_query(tn_op *op, const tn_input *input);
 void tn__step_write(tn_op *op, const tn_input *input);
 
 #endif

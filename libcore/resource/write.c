@@ -181,10 +181,8 @@ state_faults(tn_op *op)
 }
 
 
-/* Why a change of a row wasn't made, by the row's version and owner before it
- * (see model/sql.c). Returns 1 when it failed the op. */
-static int
-refused(tn_op *op, tn_str version, tn_str owner)
+int
+tn__refused_row(tn_op *op, tn_str version, tn_str owner)
 {
     if (version.p == NULL) {
         tn__fail(op, TN_E_NOT_FOUND, NULL);
@@ -331,9 +329,9 @@ unchanged(tn_op *op, const tn_input *input)
 
     rows = tn__rows(op, input, 1);
 
-    if (rows &&
-        !refused(op, tn__cell_named(op, rows, TN_STR("version")),
-                 tn__cell_named(op, rows, op->endpoint->resource->owner))) {
+    if (rows && !tn__refused_row(
+                    op, tn__cell_named(op, rows, TN_STR("version")),
+                    tn__cell_named(op, rows, op->endpoint->resource->owner))) {
         changed(op, rows, 0);
     }
 }
@@ -399,7 +397,8 @@ tn__step_update(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (!replayed && refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+    if (!replayed &&
+        tn__refused_row(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
         return;
     }
 
@@ -436,7 +435,7 @@ tn__step_rollback(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+    if (tn__refused_row(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
         return;
     }
 
@@ -476,7 +475,7 @@ tn__step_restore(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+    if (tn__refused_row(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
         return;
     }
 
@@ -507,7 +506,8 @@ tn__step_delete(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (!replayed && refused(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
+    if (!replayed &&
+        tn__refused_row(op, tn__cell(rows, 0, 0), tn__cell(rows, 0, 1))) {
         return;
     }
 

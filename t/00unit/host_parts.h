@@ -40,7 +40,9 @@ typedef struct host_reply {
     tn_db_outcome outcome;
     const char *sqlstate;
     const char *constraint;
+    const char *column;
     const char *message;
+    int nested;
 } host_reply;
 
 #define CELLS(...)                                                       \

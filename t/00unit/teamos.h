@@ -24,11 +24,17 @@ enum {
     TEAMOS_FIELDS,
     TEAMOS_REFERENCES,
     TEAMOS_TRANSITIONS,
+    TEAMOS_CALLS,
+    TEAMOS_PARAMS,
+    TEAMOS_COLUMNS,
+    TEAMOS_KEYS,
+    TEAMOS_VERSION_AFTER,
     TEAMOS_READS
 };
 
+#define TEAMOS_SCHEMA   "4"
 #define TEAMOS_ROWS_MAX 128
-#define TEAMOS_COLS_MAX 14
+#define TEAMOS_COLS_MAX 16
 
 typedef const char *teamos_row[TEAMOS_COLS_MAX];
 
@@ -61,7 +67,7 @@ typedef struct teamos {
 
 /* clang-format off */
 static const teamos_table teamos_tables[TEAMOS_READS] = {
-    [TEAMOS_VERSION] = { 2, { { "7", "3" } } },
+    [TEAMOS_VERSION] = { 2, { { "7", TEAMOS_SCHEMA } } },
     [TEAMOS_ROLES] = { 1, {
         { "admin" }, { "guest" }, { "member" }, { "owner" } } },
     [TEAMOS_PERMISSIONS] = { 2, {
@@ -82,16 +88,22 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "73", "teamos.project:delete" },
         { "74", "teamos.project:history" },
         { "75", "teamos.project:restore" },
+        { "76", "teamos.project:archive_now" },
         { "90", "teamos.note:read" },
         { "91", "teamos.note:create" },
         { "92", "teamos.note:update" },
         { "93", "teamos.note:delete" },
         { "94", "teamos.note:history" },
+        { "95", "teamos.note:pin" },
         { "130", "teamos.task:read" },
         { "131", "teamos.task:create" },
         { "132", "teamos.task:update" },
         { "133", "teamos.task:history" },
         { "134", "teamos.task:restore" },
+        { "135", "teamos.task:start" },
+        { "136", "teamos.task:hand_over" },
+        { "140", "teamos.workload:read" },
+        { "141", "teamos.summary:read" },
         { "1024", "teamos.task:delete" } } },
     [TEAMOS_GRANTS] = { 3, {
         { "owner", "1", "tenant" }, { "owner", "2", "tenant" },
@@ -105,7 +117,10 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "owner", "74", "tenant" }, { "owner", "75", "tenant" },
         { "owner", "90", "tenant" }, { "owner", "91", "tenant" },
         { "owner", "92", "tenant" }, { "owner", "93", "tenant" },
-        { "owner", "94", "tenant" },
+        { "owner", "94", "tenant" }, { "owner", "95", "tenant" },
+        { "owner", "76", "tenant" }, { "owner", "135", "tenant" },
+        { "owner", "136", "tenant" }, { "owner", "140", "tenant" },
+        { "owner", "141", "tenant" },
         { "owner", "130", "tenant" }, { "owner", "131", "tenant" },
         { "owner", "132", "tenant" }, { "owner", "133", "tenant" },
         { "owner", "134", "tenant" }, { "owner", "1024", "tenant" },
@@ -128,6 +143,7 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "member", "130", "tenant" }, { "member", "131", "tenant" },
         { "member", "132", "own" }, { "member", "133", "tenant" },
         { "member", "134", "own" }, { "member", "1024", "own" },
+        { "member", "135", "own" }, { "member", "140", "tenant" },
         { "guest", "70", "own" }, { "guest", "72", "own" },
         { "guest", "73", "own" }, { "guest", "74", "own" },
         { "guest", "75", "own" } } },
@@ -138,16 +154,18 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
           "created_by", NULL, NULL, NULL, "f" },
         { "teamos", "task", "tasks", "teamos.task", "t", "created_by",
           "project", "project_id", "teamos.task_search", "f" } } },
-    [TEAMOS_FIELDS] = { 14, {
+    [TEAMOS_FIELDS] = { 16, {
         SYSTEM("note"),
         { "teamos", "note", "text", "text", "t", NULL, "1", "200" },
         SYSTEM("project"),
         { "teamos", "project", "name", "text", "t", NULL, "1", "200" },
         { "teamos", "project", "code", "text", "f", NULL, NULL, NULL,
-          "^[A-Z]{2,4}$" },
+          "^[A-Z]{2,4}$", NULL, "f", "f", "f", "f", "t" },
         { "teamos", "project", "budget", "numeric", "f", NULL, "0", "1000",
           NULL, NULL, "t" },
-        { "teamos", "project", "settings", "jsonb", "f" },
+        { "teamos", "project", "settings", "jsonb", "f", NULL, NULL, NULL,
+          NULL, NULL, "f", "f", "f", "f", "f",
+          "teamos.project_settings_contains" },
         { "teamos", "project", "archived", "boolean", "t", "false", NULL,
           NULL, NULL, NULL, "t" },
         { "teamos", "project", "rank", "integer", "t", "0", NULL, NULL, NULL,
@@ -177,6 +195,62 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "teamos", "task", "status", "in_progress", "done" },
         { "teamos", "task", "status", "in_progress", "todo" },
         { "teamos", "task", "status", "todo", "in_progress" } } },
+    [TEAMOS_CALLS] = { 14, {
+        { "teamos", "action", "note", "pin", "teamos.note_pin_action", "row",
+          NULL, NULL, NULL, "f", NULL, "1", NULL, "[]" },
+        { "teamos", "action", "project", "archive_now",
+          "teamos.project_archive_now_action", "nothing", NULL, NULL,
+          "Put a project away", "f", NULL, "1", NULL, "[]" },
+        { "teamos", "action", "task", "hand_over",
+          "teamos.task_hand_over_action", "one", NULL, NULL, NULL, "f", NULL,
+          "1", NULL, "[]" },
+        { "teamos", "action", "task", "start", "teamos.task_start_action",
+          "row", "[\"todo\", \"done\"]", "status", NULL, "f", NULL, "1", NULL,
+          "[]" },
+        { "teamos", "query", NULL, "summary", "teamos.summary_query", "one",
+          NULL, NULL, NULL, "t", NULL, "1", NULL, "[\"task\"]" },
+        { "teamos", "query", NULL, "workload", "teamos.workload_query",
+          "many", NULL, NULL, "Who has how much to do", "f", NULL, "1", NULL,
+          "[\"task\"]" } } },
+    [TEAMOS_PARAMS] = { 11, {
+        { "teamos", "action", "task", "hand_over", "user_id", "uuid" },
+        { "teamos", "action", "task", "hand_over", "days", "smallint", "7",
+          "1", "30" },
+        { "teamos", "action", "task", "start", "remark", "text",
+          "NULL::text", NULL, "20" },
+        { "teamos", "action", "task", "start", "at", "date",
+          "CURRENT_DATE" },
+        { "teamos", "query", NULL, "workload", "since", "date" },
+        { "teamos", "query", NULL, "workload", "status", "text",
+          "'todo'::text", NULL, NULL, NULL,
+          "[\"todo\", \"in_progress\", \"done\"]" },
+        { "teamos", "query", NULL, "workload", "word", "text", "NULL::text",
+          "2", "5", "^[a-z]+$" },
+        { "teamos", "query", NULL, "workload", "least", "integer", "0", "0",
+          "100" },
+        { "teamos", "query", NULL, "workload", "share", "numeric", "0.5", "0",
+          "1" },
+        { "teamos", "query", NULL, "workload", "shape", "jsonb",
+          "NULL::jsonb" },
+        { "teamos", "query", NULL, "workload", "mine", "boolean", "false" },
+        { "teamos", "query", NULL, "workload", "by", "uuid", "NULL::uuid" },
+        { "teamos", "query", NULL, "workload", "until",
+          "timestamp with time zone",
+          "NULL::timestamp with time zone" } } },
+    [TEAMOS_COLUMNS] = { 6, {
+        { "teamos", "action", "task", "hand_over", "version", "bigint" },
+        { "teamos", "action", "task", "hand_over", "accepted", "boolean" },
+        { "teamos", "query", NULL, "summary", "open", "bigint" },
+        { "teamos", "query", NULL, "summary", "as_of",
+          "timestamp with time zone" },
+        { "teamos", "query", NULL, "workload", "user_id", "uuid" },
+        { "teamos", "query", NULL, "workload", "tasks", "bigint" },
+        { "teamos", "query", NULL, "workload", "last", "date" } } },
+    [TEAMOS_KEYS] = { 4, {
+        { "teamos", "project", "project_code_key", "code" },
+        { "teamos", "task", "task_slot_key", "project_id" },
+        { "teamos", "task", "task_slot_key", "title" } } },
+    [TEAMOS_VERSION_AFTER] = { 2, { { "7", TEAMOS_SCHEMA } } },
 };
 /* clang-format on */
 

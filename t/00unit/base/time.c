@@ -177,6 +177,31 @@ test_pg_time(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_parses), cmocka_unit_test(test_refuses),
+static void
+test_dates(void **state)
+{
+    size_t i;
+    static const char *const good[] = { "0001-01-01", "9999-12-31",
+                                        "2024-02-29", "2000-02-29" };
+    static const char *const bad[] = {
+        "",           "0000-01-01",  "2026-00-01",  "2026-13-01", "2026-01-00",
+        "2026-01-32", "2026-02-29",  "1900-02-29",  "2026-1-1",   "26-01-01",
+        "2026/01/01", "2026-01-01Z", " 2026-01-01", "2026-01-1x", "infinity",
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(tn__date_valid(unit_str(good[i])));
+    }
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(tn__date_valid(unit_str(bad[i])));
+    }
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_dates), cmocka_unit_test(test_parses),
+          cmocka_unit_test(test_refuses),
           cmocka_unit_test(test_days_follow_each_other),
           cmocka_unit_test(test_formats), cmocka_unit_test(test_pg_time))

@@ -144,6 +144,7 @@ test_values(void **state)
         { "\"code\":\"ABCD\"", NULL, "\"code\" = case when", "ABCD" },
         { "\"code\":\"abc\"", "bad_format", NULL, NULL },
         { "\"code\":\"ABCDE\"", "bad_format", NULL, NULL },
+        { "\"code\":\"ABC\\n\"", "bad_format", NULL, NULL },
         { "\"due\":\"2026-01-02T03:04:05.5+01:00\"", NULL,
           "\"due\" = case when", "2026-01-02T02:04:05.500000Z" },
         { "\"due\":\"2026-01-02\"", "bad_format", NULL, NULL },

@@ -42,8 +42,11 @@ test_refusals(void **state)
     FIELD("title")[3] = "money";
     assert_refused(&h, "teamos.task.title", "type can't be served");
 
-    FIELD("title")[3] = "character varying(20)";
+    FIELD("title")[3] = "text[]";
     assert_refused(&h, "teamos.task.title", "type can't be served");
+
+    FIELD("priority")[9] = "[\"low\"";
+    assert_refused(&h, "a set of values is no JSON: [\"low\"", "");
 
     FIELD("assignee_id")[11] = "t";
     assert_refused(&h, "teamos.task.assignee_id", "make the column not null");
@@ -68,7 +71,7 @@ test_refusals(void **state)
     assert_refused(&h, "getTenant", "\"tenon.tenant:read\"");
 
     h.rows.tables[TEAMOS_VERSION].rows[0][1] = "1";
-    assert_refused(&h, "schema version is 1, this build needs 3",
+    assert_refused(&h, "schema version is 1, this build needs " TEAMOS_SCHEMA,
                    "tenonctl migrate");
 
     h.rows.tables[TEAMOS_VERSION].rows[0][0] = NULL;
@@ -76,11 +79,18 @@ test_refusals(void **state)
 
     teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "task", NULL)[2] =
         "projects";
-    assert_refused(&h, "two endpoints", "/v1/projects");
+    assert_refused(&h,
+                   "teamos.project and teamos.task would both serve GET "
+                   "/v1/projects: give one another path => '…'",
+                   "");
 
     teamos_find(&h.rows, TEAMOS_RESOURCES, "teamos", "task", NULL)[2] =
         "audit/events";
-    assert_refused(&h, "two endpoints", "/v1/audit/events");
+    assert_refused(&h,
+                   "the platform and teamos.task would both serve GET "
+                   "/v1/audit/events: give teamos.task another name => '…' "
+                   "and path => '…'",
+                   "");
 
     row = teamos_find(&h.rows, TEAMOS_GRANTS, "guest", "70", NULL);
     row[1] = "1025";
@@ -190,8 +200,9 @@ test_endpoints_and_statements(void **state)
         }
     }
 
-    /* notes: none can be restored; tasks: those of a project are a list */
-    assert_int_equal(apps, 7 + 8 + 9);
+    /* notes: none can be restored; tasks: those of a project are a list; then
+     * actions and queries, which are prepared when they are asked for */
+    assert_int_equal(apps, 7 + 8 + 9 + 6);
     assert_int_equal(found, 5 + 5 + 6);
     assert_int_equal(tn_catalogue_endpoint(&info, h.catalogue, 1000), 0);
 
@@ -344,11 +355,12 @@ test_parents(void **state)
 
 
 /* Every statement of every resource carries the tenant, and every write its
- * event. */
+ * event; what a function of the app's changes, triggers log. */
 static void
 test_statements_carry_the_tenant(void **state)
 {
     host h;
+    int logs;
     unsigned i;
     tn_endpoint_info info;
 
@@ -356,16 +368,18 @@ test_statements_carry_the_tenant(void **state)
     host_init(&h);
 
     for (i = 0; tn_catalogue_endpoint(&info, h.catalogue, i); i++) {
-        if (!host_has(info.permission, "teamos.")) {
+        if (!host_has(info.permission, "teamos.") ||
+            host_has(info.path, "/queries/")) {
             continue;
         }
 
         assert_true(host_has(info.stmt->sql, "tenant_id = $") ||
                     host_has(info.stmt->sql, "(tenant_id, id, created_by"));
+        logs = !host_has(info.method, "GET") &&
+               !host_has(info.stmt->sql, "_action(");
         assert_int_equal(host_has(info.stmt->sql, "insert into tenon.event ("),
-                         !host_has(info.method, "GET"));
-        assert_int_equal(host_has(info.stmt->sql, "tenon.event_body"),
-                         !host_has(info.method, "GET"));
+                         logs);
+        assert_int_equal(host_has(info.stmt->sql, "tenon.event_body"), logs);
     }
 
     host_free(&h);
@@ -394,7 +408,9 @@ test_adopt_while_an_op_lives(void **state)
     /* a new one without tasks; the old one would go if nobody held it */
     host_end(&h);
     h.rows.tables[TEAMOS_RESOURCES].rows[2][0] = NULL;
+    h.rows.tables[TEAMOS_CALLS].rows[2][0] = NULL;
     h.rows.tables[TEAMOS_VERSION].rows[0][0] = "8";
+    h.rows.tables[TEAMOS_VERSION_AFTER].rows[0][0] = "8";
     host_adopt(&h);
     assert_int_equal(tn_catalogue_version(h.catalogue), 8);
 
@@ -430,9 +446,104 @@ test_adopt_while_an_op_lives(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_refusals), cmocka_unit_test(test_unreadable),
+/* What is in the parentheses of a type: a length is a limit, a scale is the
+ * database's to round to. */
+static void
+test_modifiers_of_types(void **state)
+{
+    host h;
+    const tn__field *field;
+    const tn__resource *task;
+
+    (void) state;
+    host_init_bare(&h);
+    FIELD("title")[3] = "character varying(20)";
+    FIELD("title")[7] = NULL;
+    FIELD("priority")[3] = "numeric(8,3)";
+    FIELD("priority")[9] = NULL;
+    FIELD("priority")[5] = NULL;
+    host_adopt(&h);
+    task = h.catalogue->resources[2];
+
+    field = tn__field_find(task->fields, task->nfields, TN_STR("title"));
+    assert_int_equal(field->type, TN__TYPE_TEXT);
+    unit_assert_str(field->sql_type, "character varying");
+    assert_true(field->has_max);
+    assert_int_equal(field->max, 20);
+
+    field = tn__field_find(task->fields, task->nfields, TN_STR("priority"));
+    assert_int_equal(field->type, TN__TYPE_NUMBER);
+    unit_assert_str(field->sql_type, "numeric");
+    assert_false(field->has_max);
+    assert_false(task->binary);
+
+    host_free(&h);
+}
+
+
+/* Makes the resource note another app's. */
+static void
+move_note(host *h, const char *app, const char *name)
+{
+    unsigned i, k;
+    const char **row;
+    static char permissions[16][64];
+    static const unsigned tables[] = { TEAMOS_RESOURCES, TEAMOS_FIELDS };
+
+    for (k = 0; k < 2; k++) {
+        for (i = 0; (row = h->rows.tables[tables[k]].rows[i])[0]; i++) {
+            if (strcmp(row[1], "note") == 0) {
+                row[0] = app;
+                row[1] = name;
+            }
+        }
+    }
+
+    for (i = k = 0; (row = h->rows.tables[TEAMOS_PERMISSIONS].rows[i])[0];
+         i++) {
+        if (strncmp(row[1], "teamos.note:", 12) == 0) {
+            assert_true(k < 16);
+            snprintf(permissions[k], sizeof(permissions[k]), "%s.%s:%s", app,
+                     name, row[1] + 12);
+            row[1] = permissions[k++];
+        }
+    }
+
+    row = teamos_find(&h->rows, TEAMOS_CALLS, NULL, "action", "note");
+    row[0] = app;
+    row[2] = name;
+}
+
+
+/* Names go into one document: of two apps, too, they must differ. */
+static void
+test_two_apps(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+    move_note(&h, "alpha", "task");
+    assert_refused(&h,
+                   "alpha.task and teamos.task would both be createTask: give "
+                   "one another name => '…'",
+                   "");
+
+    move_note(&h, "alpha", "task");
+    teamos_find(&h.rows, TEAMOS_RESOURCES, "alpha", "task", NULL)[2] = "tasks";
+    assert_refused(&h,
+                   "alpha.task and teamos.task would both serve GET /v1/tasks: "
+                   "give one another name => '…' and path => '…'",
+                   "");
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_two_apps), cmocka_unit_test(test_refusals),
+          cmocka_unit_test(test_unreadable),
           cmocka_unit_test(test_endpoints_and_statements),
           cmocka_unit_test(test_endpoints_of_a_resource),
           cmocka_unit_test(test_actions), cmocka_unit_test(test_parents),
           cmocka_unit_test(test_statements_carry_the_tenant),
+          cmocka_unit_test(test_modifiers_of_types),
           cmocka_unit_test(test_adopt_while_an_op_lives))

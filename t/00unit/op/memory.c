@@ -82,13 +82,29 @@ static const char *const event_cells[] = { TASK,
                                            "2026-01-01 00:00:00+00",
                                            TASK };
 static const char *const pair[] = { "{}", "{}" };
-static const char *const schema[] = { "3" };
+static const char *const schema[] = { TEAMOS_SCHEMA };
 static const char *const two[] = { "2" };
 static const char *const found_none[6] = {
     NULL, NULL, NULL, NULL, NULL, "Acme"
 };
 static char hash[128];
 static const char *found_member[6] = { OWNER, "a", "A", hash, "owner", "Acme" };
+
+static const char *const started[] = {
+    "3",  OWNER, "t", "todo", "t", TASK_CELLS(TASK, "a", "todo", "4", OWNER),
+    FRESH
+};
+static const char *const elsewhere[19] = { "3", OWNER, "t",
+                                           "lost", [17] = "t" };
+static const char *const handed[] = { "3", OWNER, "t", NULL,
+                                      "t", "3",   "t", FRESH };
+static const char *const archived[] = {
+    "3", OWNER, "t", NULL, "t", TASK, FRESH
+};
+static const char *const workload[] = { OWNER, "2", "2026-01-31",
+                                        OWNER, "2", "2026-01-31" };
+
+#define START "/v1/tasks/" TASK "/start"
 
 #define FILLED(ncols, cells)                               \
     {                                                      \
@@ -315,6 +331,72 @@ static const scenario contract[] = {
       { TABLE(7, thing_forbidden) },
       1,
       403 },
+    { { .method = "POST",
+        .path = START,
+        .if_match = "\"3\"",
+        .body = "{\"remark\":\"r\",\"at\":\"2026-01-31\"}",
+        KEYED },
+      { TABLE(19, started) },
+      1,
+      200 },
+    { { .method = "POST", .path = START, KEYED },
+      { TABLE(19, elsewhere) },
+      1,
+      409 },
+    { { .method = "POST",
+        .path = START,
+        .body = "{\"remark\":\"012345678901234567890\",\"at\":\"x\"}" },
+      { { .lookup = 0 } },
+      0,
+      422 },
+    { { .method = "POST",
+        .path = "/v1/tasks/" TASK "/hand-over",
+        .body = "{\"user_id\":\"" OWNER "\",\"days\":3}",
+        KEYED },
+      { TABLE(9, handed) },
+      1,
+      200 },
+    { { .method = "POST",
+        .path = "/v1/projects/" PROJECT "/archive-now",
+        KEYED },
+      { TABLE(8, archived) },
+      1,
+      204 },
+    { { .method = "POST", .path = START },
+      { { DENY = "TN422", .constraint = "ward_full", .column = "ward",
+          .message = "No." } },
+      1,
+      422 },
+    { { .method = "POST", .path = START },
+      { { DENY = "42883", .message = "no such function", .nested = 1 } },
+      1,
+      500 },
+    { { .method = "POST", .path = START },
+      { { DENY = "TN403", .message = "No." } },
+      1,
+      403 },
+    { { .method = "PATCH",
+        .path = "/v1/projects/" PROJECT,
+        .body = "{\"code\":\"AB\"}" },
+      { { DENY = "23505", .constraint = "project_code_key" } },
+      1,
+      409 },
+    { { .path = "/v1/queries/workload",
+        .query = "since=2026-01-31&word=ab&mine=true&share=0.25&least=1"
+                 "&until=2026-01-01T00:00:00Z&shape=[1]&by=" OWNER },
+      { TABLE(3, workload) },
+      1,
+      200 },
+    { { .path = "/v1/queries/workload",
+        .query = "word=a&least=-1&share=2&shape=x&by=x&status=x&y=1" },
+      { { .lookup = 0 } },
+      0,
+      400 },
+    { { .path = "/v1/queries/summary" }, { TABLE(2, pair) }, 1, 200 },
+    { { .path = "/v1/projects", .query = "settings[contains]={\"a\":[1]}" },
+      { { NO_ROWS(14) } },
+      1,
+      200 },
     { { .path = "/v1/tasks", .host = "umbrella.tenon.localhost" },
       { { .lookup = 0 } },
       0,

@@ -35,7 +35,7 @@ test_ready(void **state)
 
     (void) state;
     host_init_bare(&h);
-    SEND(&h, R(.path = "/ready"), { ROWS(1, "3") });
+    SEND(&h, R(.path = "/ready"), { ROWS(1, TEAMOS_SCHEMA) });
     host_assert(&h, 200, "{\"status\":\"ready\"}");
     unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
     SEND(&h, R(.path = "/ready"), { ROWS(1, "1") });

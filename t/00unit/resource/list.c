@@ -425,7 +425,123 @@ test_own_scope_lists_own(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_plain_page_is_prepared),
+/* JSON that holds what is given; how it is written makes no other shape. */
+static void
+test_contains(void **state)
+{
+    unsigned i;
+    host h;
+    static const char *const bad[] = {
+        "",     "1",        "\"a\"",
+        "null", "{\"a\":1", "{} []",
+        "%20",  "[1,]",     "{\"a\":1,\"a\":2}"
+    };
+    static const char *const empty[] = {
+        "{}",      "[]",         "%20{%20}%20",
+        "[[],{}]", "{\"a\":{}}", "{\"a\\\"1,\":%20[%20{}],\"b\"%20:[]}",
+    };
+    static const char *const full[] = {
+        "[null]",
+        "[\"\"]",
+        "{\"a\":{},\"b\":0}",
+        "{\"\":false}",
+        "{\"a\":[{\"b\":\"c\"}]}",
+    };
+    char query[64];
+
+    (void) state;
+    host_init(&h);
+    SEND(&h,
+         R(.path = "/v1/projects", .token = h.owner,
+           .query = "settings[contains]=%20{%22a%22:[1,%202]}&archived=true"),
+         { NO_ROWS(14) });
+    host_assert(&h, 200, NULL);
+    assert_true(h.slow);
+    assert_true(host_has(h.sql, " and t.id in (select s.id from "
+                                "teamos.project_settings_contains($2::jsonb) s "
+                                "(id)) and t.\"archived\" = "));
+    unit_assert_str(host_bound(&h, "_contains("), " {\"a\":[1, 2]}");
+
+    for (i = 0; i < sizeof(full) / sizeof(full[0]); i++) {
+        snprintf(query, sizeof(query), "settings[contains]=%s", full[i]);
+        SEND(&h, R(.path = "/v1/projects", .token = h.owner, .query = query),
+             { NO_ROWS(14) });
+        host_assert(&h, 200, NULL);
+    }
+
+    /* what every document holds, or what no index knows of */
+    for (i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
+        snprintf(query, sizeof(query), "settings[contains]=%s", empty[i]);
+        SEND0(&h, R(.path = "/v1/projects", .token = h.owner, .query = query));
+        host_problem(&h, 400, "invalid_parameter");
+        host_assert(&h, 400,
+                    "\"pointer\":\"settings[contains]\",\"code\":"
+                    "\"bad_format\",\"detail\":\"holds nothing to look for");
+    }
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(query, sizeof(query), "settings[contains]=%s", bad[i]);
+        SEND0(&h, R(.path = "/v1/projects", .token = h.owner, .query = query));
+        host_problem(&h, 400, "invalid_parameter");
+        host_assert(&h, 400,
+                    "\"pointer\":\"settings[contains]\",\"code\":"
+                    "\"bad_format\",\"detail\":\"must be a JSON object or "
+                    "array\"");
+    }
+
+    /* it is compared in no other way, and nothing else is in this one */
+    SEND0(&h, R(.path = "/v1/projects", .token = h.owner,
+                .query = "settings={}&rank[contains]={}&settings[gte]={}"));
+    host_problem(&h, 400, "unknown_parameter");
+    host_free(&h);
+}
+
+
+static void
+test_dates(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init_bare(&h);
+    teamos_find(&h.rows, TEAMOS_FIELDS, "teamos", "project", "due")[3] = "date";
+    host_adopt(&h);
+    SEND(&h,
+         R(.path = "/v1/projects", .token = h.owner,
+           .query = "due[gte]=2026-01-01&due[lt]=2026-02-01"),
+         { NO_ROWS(14) });
+    host_assert(&h, 200, NULL);
+    assert_true(host_has(h.sql, "t.\"due\" >= $2::date and t.\"due\" < "
+                                "$3::date"));
+    unit_assert_str(host_bound(&h, "t.\"due\" >= "), "2026-01-01");
+    SEND(&h,
+         R(.path = "/v1/projects", .token = h.owner,
+           .query = "due=2026-01-01,2026-02-28"),
+         { NO_ROWS(14) });
+    unit_assert_str(host_bound(&h, "t.\"due\" = any("),
+                    "{\"2026-01-01\",\"2026-02-28\"}");
+    SEND0(&h, R(.path = "/v1/projects", .token = h.owner,
+                .query = "due=2026-02-29"));
+    host_problem(&h, 400, "invalid_parameter");
+    SEND0(&h, R(.path = "/v1/projects", .token = h.owner,
+                .query = "due=2026-01-01T00:00:00Z"));
+    host_problem(&h, 400, "invalid_parameter");
+
+    /* out as it is; what is no date elsewhere is null */
+    SEND(&h, R(.path = "/v1/projects/" PROJECT, .token = h.owner),
+         { ROWS(12, PROJECT, "p", NULL, NULL, NULL, "f", "0", "2026-01-31", "1",
+                "2026-01-01 00:00:00+00", OWNER, "2026-01-01 00:00:00+00") });
+    host_assert(&h, 200, "\"due\":\"2026-01-31\"");
+    SEND(&h, R(.path = "/v1/projects/" PROJECT, .token = h.owner),
+         { ROWS(12, PROJECT, "p", NULL, NULL, NULL, "f", "0", "infinity", "1",
+                "2026-01-01 00:00:00+00", OWNER, "2026-01-01 00:00:00+00") });
+    host_assert(&h, 200, "\"due\":null");
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_contains), cmocka_unit_test(test_dates),
+          cmocka_unit_test(test_plain_page_is_prepared),
           cmocka_unit_test(test_filters_and_sort),
           cmocka_unit_test(test_comparisons),
           cmocka_unit_test(test_bad_parameters), cmocka_unit_test(test_pages),
