@@ -43,12 +43,15 @@ typedef enum tn_pg_state {
 
 typedef struct tn_pg_conf {
     const char *conninfo;          /* libpq's, NUL-terminated */
-    const tn_stmt *const *prepare; /* prepared before READY; borrowed until
-                                    * then */
+    const tn_stmt *const *prepare; /* prepared before READY, as far as the
+                                    * server will; borrowed until then */
     unsigned nprepare;
     unsigned max_depth;      /* batches in flight, >= 1 */
     unsigned max_statements; /* prepared per connection; the least recently
                               * used goes first; 0: 256 */
+    unsigned unprepared : 1; /* behind a pooler in transaction mode: no name
+                              * is kept on the server, each statement goes
+                              * with its text; `prepare` is not looked at */
 } tn_pg_conf;
 
 /* Starts connecting. malloc()s; *pg is NULL only on TN_E_NOMEM. A connection
@@ -63,6 +66,11 @@ TN_API unsigned tn_pg_wants(const tn_pg *pg);     /* TN_PG_READ | _WRITE */
 TN_API unsigned tn_pg_depth(const tn_pg *pg);     /* batches in flight */
 TN_API unsigned tn_pg_syncs(const tn_pg *pg);     /* Syncs ever sent: tests */
 TN_API tn_str tn_pg_error(const tn_pg *pg);       /* for logs */
+
+/* The first statement of conf.prepare that the server refused, and why, for
+ * logs; empty when it refused none. The connection is READY all the same: that
+ * statement, and those after it, are parsed when a batch first has them. */
+TN_API tn_str tn_pg_refusal(const tn_pg *pg);
 
 /* The descriptor is ready: reads and flushes what it can. A bounded number of
  * results is taken up per call; if more are waiting, tn_pg_more() is true, also
@@ -81,8 +89,10 @@ TN_API tn_err tn_pg_send(tn_pg *pg, const tn_batch *batch, void *tag);
  * The oldest finished batch: returns 1 with its tag and reply, 0 when there
  * is none. The reply is valid until the next tn_pg_* call on this connection.
  * Errors that say that prepared statements are out of date (0A000 for a cached
- * plan, 26000, 42P05) turn the connection RETIRING; *retry is then 1 if
- * the batch doesn't write and may be sent again elsewhere.
+ * plan, 26000, 42P05) turn the connection RETIRING; *retry is then 1: the
+ * batch, a write too, has left no trace and may be sent again elsewhere. It is
+ * 0 for everything else: after TN_DB_UNKNOWN only the host knows which batches
+ * do no harm twice.
  */
 TN_API int tn_pg_next(tn_pg *pg, void **tag, const tn_reply **reply,
                       int *retry);

@@ -10,9 +10,12 @@
 
 #include <stdint.h>
 
-#define INT_TEXT  20 /* -9223372036854775808 */
-#define DATE_TEXT 10
-#define EPOCH_US  INT64_C(946684800000000) /* 2000-01-01, where times begin */
+#define INT_TEXT 20 /* -9223372036854775808 */
+
+#define EPOCH_US INT64_C(946684800000000) /* 2000-01-01, where times begin */
+#define DATE_MIN (-730119)                /* 0001-01-01 in days from there */
+#define DATE_MAX 2921939                  /* 9999-12-31 */
+#define DAY_US   INT64_C(86400000000)
 
 
 /* Oids are the server's src/include/catalog/pg_type.dat; these never change. */
@@ -152,9 +155,10 @@ put_date(char *at, int32_t days)
         return put_time(at, days < 0 ? INT64_MIN : INT64_MAX);
     }
 
-    tn__time_format(at, EPOCH_US + days * INT64_C(86400000000));
+    days = days < DATE_MIN ? DATE_MIN : days > DATE_MAX ? DATE_MAX : days;
+    tn__time_format(at, EPOCH_US + days * DAY_US);
 
-    return DATE_TEXT;
+    return TN__DATE_TEXT;
 }
 
 

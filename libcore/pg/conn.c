@@ -30,7 +30,8 @@ tn_pg_new(tn_pg **out, const tn_pg_conf *conf)
     pg->state = TN_PG_CONNECTING;
     pg->fd = -1;
     pg->prepare = conf->prepare;
-    pg->nprepare = conf->nprepare;
+    pg->nprepare = conf->unprepared ? 0 : conf->nprepare;
+    pg->unprepared = conf->unprepared;
     pg->max_depth = conf->max_depth ? conf->max_depth : 1;
     pg->flight.tail = &pg->flight.head;
     pg->done.tail = &pg->done.head;
@@ -114,6 +115,13 @@ tn_str
 tn_pg_error(const tn_pg *pg)
 {
     return (tn_str){ pg->error, pg->error_len };
+}
+
+
+tn_str
+tn_pg_refusal(const tn_pg *pg)
+{
+    return (tn_str){ pg->refusal, pg->refusal_len };
 }
 
 

@@ -1,6 +1,10 @@
 /*
  * connect.c: from nothing to READY: libpq's handshake, then the statements of
- * conf.prepare as one pipeline with one Sync.
+ * conf.prepare as one pipeline with one Sync. Preparing ahead is a help, not a
+ * need: one statement that is refused (its table is locked, or gone) must not
+ * keep a connection from all the others, so it is READY with what it has, and
+ * parses the rest as it comes. Only a name that is taken ends it: then the
+ * session isn't its own.
  *
  * libpq may close the descriptor and open another at any poll of the
  * handshake (TLS refused, next host), and the new one may bear the old number,
@@ -118,15 +122,10 @@ prepare(tn_pg *pg)
 
 
 void
-tn__pg_prepared(tn_pg *pg, int ok)
+tn__pg_prepared(tn_pg *pg)
 {
     pg->prepare = NULL;
-
-    if (ok) {
-        tn__pg_turn(pg, TN_PG_READY);
-    } else {
-        tn__pg_lose(pg, "statements can't be prepared");
-    }
+    tn__pg_turn(pg, TN_PG_READY);
 }
 
 

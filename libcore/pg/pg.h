@@ -72,7 +72,7 @@ struct tn__pg_job {
     void *tag;
     tn_db_outcome outcome;
     unsigned internal : 1; /* the statements of conf.prepare */
-    unsigned writes : 1;
+    unsigned reads : 1;    /* and nothing else: nothing is done twice */
     unsigned retry : 1;
     PGresult *error; /* the first one */
     tn__pg_cmd *cmds;
@@ -95,8 +95,10 @@ struct tn_pg {
     int fd;
     unsigned generation;
     unsigned wants;
-    unsigned more : 1;  /* results can be taken without another read */
-    unsigned fatal : 1; /* the server said farewell while idle */
+    unsigned text_only : 1; /* a binary answer held a type unknown here */
+    unsigned more : 1;      /* results can be taken without another read */
+    unsigned fatal : 1;     /* the server said farewell while idle */
+    unsigned unprepared : 1;
 
     const tn_stmt *const *prepare;
     unsigned nprepare;
@@ -125,6 +127,8 @@ struct tn_pg {
 
     size_t error_len;
     char error[TN__PG_ERROR_MAX];
+    size_t refusal_len;
+    char refusal[TN__PG_ERROR_MAX]; /* of a statement of conf.prepare */
 };
 
 
@@ -152,8 +156,8 @@ void tn__pg_job_free(tn__pg_job *job);
 void tn__pg_connect_start(tn_pg *pg, const char *conninfo);
 void tn__pg_connect_poll(tn_pg *pg);
 
-/* The Sync behind conf.prepare came back: READY, or DEAD. */
-void tn__pg_prepared(tn_pg *pg, int ok);
+/* The Sync behind conf.prepare came back: READY. */
+void tn__pg_prepared(tn_pg *pg);
 
 
 /* statements.c */

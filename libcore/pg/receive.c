@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 
 #define RESULTS_MAX 64 /* per wake-up: other connections wait as well */
 
@@ -23,23 +24,46 @@ is_stale(const PGresult *error, const char *sqlstate)
 {
     const char *function, *message;
 
+    /* the name of the server's function is never translated; what an app's
+     * function raises, whatever it calls it, says nothing of our names */
+
+    function = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+
+    if (function != NULL && strcmp(function, "exec_stmt_raise") == 0) {
+        return 0;
+    }
+
+    /* ours are Parse and Bind, which have no context; EXECUTE and PREPARE in a
+     * function have */
+
     if (strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0) {
-        return 1;
+        return PQresultErrorField(error, PG_DIAG_CONTEXT) == NULL;
     }
 
     if (strcmp(sqlstate, "0A000") != 0) {
         return 0;
     }
 
-    /* 0A000 has other meanings; the message may be translated, the name of
-     * the server's function never is */
+    /* 0A000 has other meanings, and the message may be translated */
 
-    function = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
     message = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
 
     return (function != NULL &&
             strcmp(function, "RevalidateCachedQuery") == 0) ||
            (message != NULL && strstr(message, "cached plan") != NULL);
+}
+
+
+static void
+prepared(tn_pg *pg, const PGresult *error)
+{
+    if (error != NULL &&
+        is_stale(error, PQresultErrorField(error, PG_DIAG_SQLSTATE))) {
+        tn__pg_lose(pg, pg->refusal);
+        return;
+    }
+
+    tn__pg_prepared(pg);
 }
 
 
@@ -60,7 +84,7 @@ finish(tn_pg *pg)
     tn__pg_pop(&pg->flight);
 
     if (job->internal) {
-        tn__pg_prepared(pg, job->error == NULL);
+        prepared(pg, job->error);
         tn__pg_job_free(job);
         return;
     }
@@ -73,7 +97,10 @@ finish(tn_pg *pg)
         sqlstate = PQresultErrorField(job->error, PG_DIAG_SQLSTATE);
 
         if (is_stale(job->error, sqlstate)) {
-            job->retry = !job->writes;
+
+            /* the Sync is back: all of the batch is rolled back */
+
+            job->retry = 1;
             tn__pg_turn(pg, TN_PG_RETIRING);
         }
     }
@@ -143,6 +170,21 @@ skip(tn_pg *pg, const char *sqlstate)
 
 
 static void
+refuse(tn_pg *pg, const char *name, const PGresult *res)
+{
+    const char *message;
+
+    message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+    snprintf(pg->refusal, sizeof(pg->refusal),
+             "statement %s can't be prepared yet: %s", name,
+             message ? message : "no reason given");
+
+    pg->refusal_len = strlen(pg->refusal);
+}
+
+
+static void
 fail(tn_pg *pg, PGresult *res)
 {
     const char *severity, *sqlstate;
@@ -166,8 +208,7 @@ fail(tn_pg *pg, PGresult *res)
 
     if (job->internal && job->at < job->ncmds) {
         cmd = &job->cmds[job->at];
-        tn__pg_note(pg, "statement %s: %s", cmd->stmt->name,
-                    PQresultErrorMessage(res));
+        refuse(pg, cmd->stmt->name, res);
     }
 
     skip(pg, sqlstate);

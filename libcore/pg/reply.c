@@ -170,16 +170,19 @@ decode(char **at, tn_str *cell, const PGresult *res)
 }
 
 
-static int
+/* TN_E_INTERNAL when a binary answer can't be read. */
+static tn_err
 fill_all(tn_pg *pg, const tn__pg_job *job)
 {
     char *at;
+    tn_err err;
     tn_str *cell;
     unsigned i;
     const PGresult *res;
 
-    if (make_room(pg, job) != TN_OK) {
-        return 0;
+    err = make_room(pg, job);
+    if (err != TN_OK) {
+        return err;
     }
 
     cell = pg->cells;
@@ -190,20 +193,38 @@ fill_all(tn_pg *pg, const tn__pg_job *job)
         fill(&pg->rows[i], cell, res);
 
         if (PQbinaryTuples(res) && !decode(&at, cell, res)) {
-            return 0;
+            return TN_E_INTERNAL;
         }
 
         cell += (size_t) pg->rows[i].nrows * pg->rows[i].ncols;
     }
 
-    return 1;
+    return TN_OK;
 }
 
 
 static void
-reply_ok(tn_pg *pg, const tn__pg_job *job)
+reply_ok(tn_pg *pg, tn__pg_job *job)
 {
-    if (!fill_all(pg, job)) {
+    tn_err err;
+
+    err = fill_all(pg, job);
+
+    if (err == TN_E_INTERNAL && job->reads) {
+
+        /* a column has another type than when its statement was made: from
+         * here on this connection asks for text, and this read may, too */
+
+        pg->text_only = 1;
+        job->retry = 1;
+        pg->reply.outcome = TN_DB_ERROR;
+        memcpy(pg->reply.sqlstate, "0A000", 6);
+        pg->reply.message = TN_STR("a column has a type that can't be read in "
+                                   "binary");
+        return;
+    }
+
+    if (err != TN_OK) {
 
         /* it is committed, but what it said is lost */
 
@@ -241,7 +262,9 @@ reply_error(tn_pg *pg, const tn__pg_job *job)
     /* the primary message only: DETAIL holds the values of rows */
 
     pg->reply.constraint = field(job->error, PG_DIAG_CONSTRAINT_NAME);
+    pg->reply.column = field(job->error, PG_DIAG_COLUMN_NAME);
     pg->reply.message = field(job->error, PG_DIAG_MESSAGE_PRIMARY);
+    pg->reply.nested = field(job->error, PG_DIAG_CONTEXT).n != 0;
 }
 
 

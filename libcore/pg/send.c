@@ -6,7 +6,8 @@
  *     Bind, Execute  each statement
  *     Sync
  *
- * Parse comes before everything that can fail for its data, so that a
+ * An unprepared connection sends Parse (of no name), Bind and Execute for each
+ * statement and keeps no names. Else Parse comes before everything that can fail for its data, so that a
  * violated constraint here never takes a name away from a batch behind, which
  * was sent in the belief that the name would be there.
  *
@@ -101,22 +102,34 @@ tn__pg_parse(tn_pg *pg, const tn_stmt *stmt)
 
 
 static int
+binary(const tn_pg *pg, const tn_stmt *stmt)
+{
+    return stmt->binary && !pg->text_only;
+}
+
+
+static int
 execute(tn_pg *pg, const tn_query *query)
 {
     char *at = pg->scratch;
     unsigned i;
-    const char *name;
+    const char *text;
     const tn_stmt *stmt = query->stmt;
 
-    name = terminate(&at, stmt->name);
+    text = terminate(&at, pg->unprepared ? stmt->sql : stmt->name);
 
     for (i = 0; i < stmt->nparams; i++) {
         pg->values[i] =
             query->params[i].p ? terminate(&at, query->params[i]) : NULL;
     }
 
-    return PQsendQueryPrepared(pg->conn, name, (int) stmt->nparams, pg->values,
-                               NULL, NULL, stmt->binary);
+    if (pg->unprepared) {
+        return PQsendQueryParams(pg->conn, text, (int) stmt->nparams, NULL,
+                                 pg->values, NULL, NULL, binary(pg, stmt));
+    }
+
+    return PQsendQueryPrepared(pg->conn, text, (int) stmt->nparams, pg->values,
+                               NULL, NULL, binary(pg, stmt));
 }
 
 
@@ -187,11 +200,9 @@ measure(size_t *size, const tn_query *query)
         params += query->params[i].n + 1;
     }
 
-    if (params < stmt->sql.n + 1) {
-        params = stmt->sql.n + 1;
-    }
+    /* name and text for a Parse, one of them and the parameters else */
 
-    *size = stmt->name.n + 1 + params;
+    *size = stmt->name.n + 1 + stmt->sql.n + 1 + params;
 
     return TN_OK;
 }
@@ -288,7 +299,7 @@ plan(tn__pg_job **out, tn_pg *pg, const tn_batch *batch)
 
     missing = 0;
 
-    for (i = 0; i < batch->n; i++) {
+    for (i = 0; i < batch->n && !pg->unprepared; i++) {
         stmt = tn__pg_find(&pg->table, batch->queries[i].stmt->name);
         if (stmt == NULL) {
             missing++;
@@ -404,7 +415,7 @@ tn_pg_send(tn_pg *pg, const tn_batch *batch, void *tag)
     }
 
     job->tag = tag;
-    job->writes = batch->writes;
+    job->reads = !batch->writes;
 
     for (i = 0; i < job->ncmds; i++) {
         if (!submit(pg, &job->cmds[i], batch)) {

@@ -44,6 +44,16 @@ static const struct {
     { "null", NULL },
 };
 
+/* What text would say differently, or not as RFC 3339 has it. */
+static const struct {
+    const char *sql;
+    const char *text;
+} far_dates[] = {
+    { "'10000-01-01'", "9999-12-31" },   { "'300000-01-01'", "9999-12-31" },
+    { "'5874897-12-31'", "9999-12-31" }, { "'0001-12-31 BC'", "0001-01-01" },
+    { "'4713-01-01 BC'", "0001-01-01" },
+};
+
 
 static tn_stmt
 statement(const char *name, const char *sql, unsigned binary)
@@ -123,6 +133,29 @@ times_are_rfc_3339(void **state)
 }
 
 
+static void
+far_dates_are_the_nearest(void **state)
+{
+    unsigned i;
+    tn_pg *pg = open_depth(1);
+
+    (void) state;
+
+    for (i = 0; i < sizeof(far_dates) / sizeof(far_dates[0]); i++) {
+        char name[8], sql[80];
+        tn_str want = { far_dates[i].text, strlen(far_dates[i].text) };
+        tn_stmt stmt;
+
+        snprintf(name, sizeof(name), "d%u", i);
+        snprintf(sql, sizeof(sql), "select date %s", far_dates[i].sql);
+        stmt = statement(name, sql, 1);
+        assert_cell(ask(pg, &stmt, NULL)->rows[0].cells[0], want);
+    }
+
+    tn_pg_free(pg);
+}
+
+
 /* Several results of a batch, text and binary, share the memory. */
 static void
 results_side_by_side(void **state)
@@ -152,17 +185,27 @@ results_side_by_side(void **state)
 }
 
 
-/* Nothing is guessed: what can't be read is an answer that was lost. */
+/* Nothing is guessed: what can't be read is asked for again, as text. */
 static void
-unknown_types_are_no_answer(void **state)
+unknown_types_are_asked_for_as_text(void **state)
 {
     static const tn_stmt number = { .name = TN_STR_C("number"),
                                     .sql = TN_STR_C("select 1.5::numeric"),
                                     .binary = 1 };
+    int retry;
+    void *tag;
+    const tn_reply *reply;
     tn_pg *pg = open_depth(1);
 
     (void) state;
-    assert_int_equal(ask(pg, &number, NULL)->outcome, TN_DB_UNKNOWN);
+    assert_int_equal(send_one(pg, &number, NULL, 0, NULL), TN_OK);
+    reply = await(pg, &tag, &retry);
+    assert_int_equal(reply->outcome, TN_DB_ERROR);
+    assert_string_equal(reply->sqlstate, "0A000");
+    assert_int_equal(retry, 1);
+    assert_int_equal(tn_pg_get_state(pg), TN_PG_READY);
+
+    assert_string_equal(cell(ask(pg, &number, NULL), 0, 0), "1.5");
     tn_pg_free(pg);
 }
 
@@ -173,8 +216,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_text_says),
         cmocka_unit_test(times_are_rfc_3339),
+        cmocka_unit_test(far_dates_are_the_nearest),
         cmocka_unit_test(results_side_by_side),
-        cmocka_unit_test(unknown_types_are_no_answer),
+        cmocka_unit_test(unknown_types_are_asked_for_as_text),
     };
 
     return skipped() ? 0 : cmocka_run_group_tests(tests, NULL, NULL);

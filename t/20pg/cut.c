@@ -194,7 +194,7 @@ converse(line *l, int id, outcome *outcomes)
     char info[160], text[2][16];
     double end = now() + DEADLINE;
     tn_pg *pg;
-    tn_pg_conf conf = { info, prepare, 1, BATCHES, 2 };
+    tn_pg_conf conf = { info, prepare, 1, BATCHES, 2, 0 };
     tn_str params[BATCHES] = { { text[0], 0 }, TN_STR("0"), { text[1], 0 } };
     const tn_stmt *stmts[BATCHES] = { &put, &wrong, &put };
     int i, alive, retry, sent = 0;

@@ -112,7 +112,7 @@ open_with(const char *info, unsigned depth, unsigned max_statements,
           const tn_stmt *const *prepare, unsigned nprepare)
 {
     tn_pg *pg;
-    tn_pg_conf conf = { info, prepare, nprepare, depth, max_statements };
+    tn_pg_conf conf = { info, prepare, nprepare, depth, max_statements, 0 };
 
     assert_int_equal(tn_pg_new(&pg, &conf), TN_OK);
     settle(pg);

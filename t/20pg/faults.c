@@ -259,7 +259,7 @@ static void
 the_generation_tells_of_descriptors(void **state)
 {
     tn_pg *pg;
-    tn_pg_conf conf = { conninfo(), NULL, 0, 1, 0 };
+    tn_pg_conf conf = { .conninfo = conninfo(), .max_depth = 1 };
     unsigned ready, first;
 
     (void) state;

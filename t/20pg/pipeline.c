@@ -9,6 +9,8 @@ static const tn_stmt put = STMT(
     "insert into item (id, name) values ($1::int, $2::text) returning id", 2);
 static const tn_stmt child = STMT(
     "child", "insert into child (id, parent) values ($1::int, $2::int)", 2);
+static const tn_stmt gone = STMT("gone", "select no_such_function()", 0);
+static const tn_stmt calls = STMT("calls", "select item_broken()", 0);
 static const tn_stmt count = STMT("count", "select count(*) from item", 0);
 static const tn_stmt children =
     STMT("children", "select count(*) from child", 0);
@@ -30,8 +32,14 @@ setup(void **state)
              "constraint child_has_parent references item "
              "deferrable initially deferred)",
              0);
+    static const tn_stmt broken =
+        STMT("b",
+             "create or replace function item_broken() returns int "
+             "language plpgsql as 'begin return no_such_function(); end'",
+             0);
     tn_pg *pg = open_depth(64);
 
+    must(pg, &broken);
     must(pg, &drop);
     must(pg, &item);
     must(pg, &kid);
@@ -175,6 +183,35 @@ constraint_is_named(void **state)
 
 
 static void
+column_is_named(void **state)
+{
+    tn_str params[] = { TN_STR("10"), TN_NULL };
+    const tn_reply *reply = ask(*state, &put, params);
+
+    assert_int_equal(reply->outcome, TN_DB_ERROR);
+    assert_string_equal(reply->sqlstate, "23502");
+    assert_null(reply->constraint.p);
+    assert_int_equal(reply->column.n, 4);
+    assert_memory_equal(reply->column.p, "name", 4);
+}
+
+
+/* Whose error is it: the statement's, or that of a function it calls? */
+static void
+an_error_within_a_function_is_nested(void **state)
+{
+    const tn_reply *reply = ask(*state, &gone, NULL);
+
+    assert_string_equal(reply->sqlstate, "42883");
+    assert_false(reply->nested);
+
+    reply = ask(*state, &calls, NULL);
+    assert_string_equal(reply->sqlstate, "42883");
+    assert_true(reply->nested);
+}
+
+
+static void
 an_error_at_commit_is_an_error(void **state)
 {
     tn_pg *pg = *state;
@@ -305,7 +342,7 @@ static void
 not_ready_is_unavailable(void **state)
 {
     tn_pg *pg;
-    tn_pg_conf conf = { conninfo(), NULL, 0, 1, 0 };
+    tn_pg_conf conf = { .conninfo = conninfo(), .max_depth = 1 };
 
     (void) state;
     assert_int_equal(tn_pg_new(&pg, &conf), TN_OK);
@@ -344,6 +381,8 @@ main(void)
         cmocka_unit_test(empty_batch_is_a_sync),
         cmocka_unit_test(an_error_touches_only_its_batch),
         cmocka_unit_test(constraint_is_named),
+        cmocka_unit_test(column_is_named),
+        cmocka_unit_test(an_error_within_a_function_is_nested),
         cmocka_unit_test(an_error_at_commit_is_an_error),
         cmocka_unit_test(null_is_not_empty),
         cmocka_unit_test(rows_come_row_by_row),

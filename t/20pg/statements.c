@@ -46,11 +46,18 @@ one_that_cannot_be_prepared_is_named(void **state)
     tn_pg *pg = open_with(conninfo(), 4, 0, list, 3);
 
     (void) state;
-    assert_int_equal(tn_pg_get_state(pg), TN_PG_DEAD);
-    assert_non_null(strstr(tn_pg_error(pg).p, "statement broken"));
-    assert_non_null(strstr(tn_pg_error(pg).p, "nowhere"));
-    assert_int_equal(tn_pg_fd(pg), -1);
-    assert_int_equal(tn_pg_wants(pg), 0);
+    assert_int_equal(tn_pg_get_state(pg), TN_PG_READY);
+    assert_non_null(strstr(tn_pg_refusal(pg).p, "statement broken"));
+    assert_non_null(strstr(tn_pg_refusal(pg).p, "nowhere"));
+    assert_int_equal(tn_pg_error(pg).n, 0);
+
+    /* those before it are there, those after it come when they are wanted */
+    assert_string_equal(cell(ask(pg, &names, NULL), 0, 0), "a");
+    must(pg, &b);
+    assert_string_equal(cell(ask(pg, &names, NULL), 0, 0), "a b");
+
+    assert_string_equal(ask(pg, &broken, NULL)->sqlstate, "42P01");
+    must(pg, &a);
     tn_pg_free(pg);
 }
 
@@ -179,7 +186,7 @@ who_relied_on_a_failed_parse_may_retry(void **state)
 
     expect_error(pg, "42P01", 0);
     expect_error(pg, "26000", 1);
-    expect_error(pg, "26000", 0); /* a write is never sent twice */
+    expect_error(pg, "26000", 1); /* a write, too, has left no trace */
     assert_int_equal(tn_pg_get_state(pg), TN_PG_RETIRING);
     assert_int_equal(send_one(pg, &b, NULL, 0, NULL), TN_E_UNAVAILABLE);
     assert_int_equal(tn_pg_depth(pg), 0);
@@ -212,7 +219,7 @@ a_changed_result_type_retires(void **state)
 
     expect_error(pg, "0A000", 1);
     assert_int_equal(tn_pg_get_state(pg), TN_PG_RETIRING);
-    expect_error(pg, "0A000", 0);
+    expect_error(pg, "0A000", 1);
 
     /* what was in flight is still answered */
     assert_string_equal(cell(await(pg, &tag, &retry), 0, 0), "a");
@@ -220,6 +227,154 @@ a_changed_result_type_retires(void **state)
     assert_int_equal(tn_pg_get_state(pg), TN_PG_RETIRING);
     tn_pg_free(pg);
     tn_pg_free(other);
+}
+
+
+/* All that is before the stale statement in its batch is undone with it, and
+ * the same batch on another connection is done once. */
+static void
+a_refused_write_has_left_no_trace(void **state)
+{
+    static const tn_stmt drop = STMT("drop", "drop table if exists trace", 0);
+    static const tn_stmt make =
+        STMT("make", "create table trace (v int, at int)", 0);
+    static const tn_stmt alter =
+        STMT("alter", "alter table trace alter v type bigint", 0);
+    static const tn_stmt mark = STMT("mark",
+                                     "insert into trace (at)"
+                                     " values (1)",
+                                     0);
+    static const tn_stmt put =
+        STMT("put", "insert into trace (v) values (2) returning v", 0);
+    static const tn_stmt count = STMT("count", "select count(*) from trace", 0);
+    tn_pg *other = open_depth(1);
+    tn_pg *pg = open_depth(8);
+    void *tag;
+    int retry;
+
+    (void) state;
+    must(other, &drop);
+    must(other, &make);
+    must(pg, &mark);
+    must(pg, &put);
+    must(other, &alter);
+
+    send_pair(pg, &mark, NULL, &put, 1);
+    expect_error(pg, "0A000", 1);
+    assert_string_equal(cell(ask(other, &count, NULL), 0, 0), "2");
+    tn_pg_free(pg);
+
+    send_pair(other, &mark, NULL, &put, 1);
+    assert_string_equal(cell(await(other, &tag, &retry), 1, 0), "2");
+    assert_int_equal(retry, 0);
+    assert_string_equal(cell(ask(other, &count, NULL), 0, 0), "4");
+    tn_pg_free(other);
+}
+
+
+/* What an app's function raises is its own affair, and so are the names that it
+ * executes. */
+static void
+a_raised_code_does_not_retire(void **state)
+{
+    static const tn_stmt make =
+        STMT("make",
+             "create or replace function pg_temp.code(c text) returns int "
+             "language plpgsql as $$ begin raise exception 'cached plan' using "
+             "errcode = c; end $$",
+             0);
+    static const tn_stmt code = STMT("code", "select pg_temp.code($1)", 1);
+    static const tn_stmt inside =
+        STMT("inside", "do $$ begin execute 'execute nosuch'; end $$", 0);
+    static const char *const codes[] = { "26000", "42P05", "0A000" };
+    tn_pg *pg = open_depth(1);
+    tn_str param;
+    unsigned i;
+
+    (void) state;
+    must(pg, &make);
+    for (i = 0; i < 3; i++) {
+        param = (tn_str){ codes[i], 5 };
+        assert_int_equal(send_one(pg, &code, &param, 1, NULL), TN_OK);
+        expect_error(pg, codes[i], 0);
+        assert_int_equal(tn_pg_get_state(pg), TN_PG_READY);
+    }
+    assert_int_equal(send_one(pg, &inside, NULL, 1, NULL), TN_OK);
+    expect_error(pg, "26000", 0);
+    assert_int_equal(tn_pg_get_state(pg), TN_PG_READY);
+    tn_pg_free(pg);
+}
+
+
+static tn_pg *
+open_unprepared(const tn_stmt *const *prepare, unsigned n)
+{
+    tn_pg *pg;
+    tn_pg_conf conf = { conninfo(), prepare, n, 8, 0, 1 };
+
+    assert_int_equal(tn_pg_new(&pg, &conf), TN_OK);
+    assert_int_equal(settle(pg), TN_PG_READY);
+    return pg;
+}
+
+
+static void
+unprepared_keeps_no_names(void **state)
+{
+    static const tn_stmt any =
+        STMT("any", "select count(*) from pg_prepared_statements", 0);
+    const tn_stmt *list[] = { &a, &broken };
+    tn_pg *pg = open_unprepared(list, 2);
+    tn_str params[] = { TN_STR("4"), TN_STR("0") };
+    unsigned syncs = tn_pg_syncs(pg);
+    void *tag;
+    int retry;
+    const tn_reply *reply;
+
+    (void) state;
+    assert_int_equal(syncs, 0);
+
+    send_pair(pg, &divide, &params[0], &a, 1);
+    send_pair(pg, &a, NULL, &broken, 1);
+    send_pair(pg, &divide, &params[1], &a, 0);
+    send_pair(pg, &a, NULL, &any, 0);
+
+    reply = await(pg, &tag, &retry);
+    assert_int_equal(reply->n, 2);
+    assert_string_equal(cell(reply, 0, 0), "0");
+    assert_string_equal(cell(reply, 1, 0), "a");
+    expect_error(pg, "42P01", 0);
+    expect_error(pg, "22012", 0);
+    reply = await(pg, &tag, &retry);
+    assert_string_equal(cell(reply, 0, 0), "a");
+    assert_string_equal(cell(reply, 1, 0), "0");
+    assert_int_equal(tn_pg_syncs(pg), 4);
+    tn_pg_free(pg);
+}
+
+
+/* The two that a connection with names would retire for. */
+static void
+unprepared_never_goes_stale(void **state)
+{
+    static const tn_stmt drop = STMT("drop", "drop table if exists form", 0);
+    static const tn_stmt make = STMT("make", "create table form (v int)", 0);
+    static const tn_stmt alter =
+        STMT("alter", "alter table form alter v type text", 0);
+    static const tn_stmt look = STMT("look", "select v from form", 0);
+    static const tn_stmt all = STMT("all", "deallocate all", 0);
+    tn_pg *pg = open_unprepared(NULL, 0);
+
+    (void) state;
+    must(pg, &drop);
+    must(pg, &make);
+    must(pg, &look);
+    must(pg, &alter);
+    must(pg, &look);
+    must(pg, &all);
+    must(pg, &look);
+    assert_int_equal(tn_pg_get_state(pg), TN_PG_READY);
+    tn_pg_free(pg);
 }
 
 
@@ -274,6 +429,10 @@ main(void)
         cmocka_unit_test(a_name_whose_parse_failed_is_not_there),
         cmocka_unit_test(who_relied_on_a_failed_parse_may_retry),
         cmocka_unit_test(a_changed_result_type_retires),
+        cmocka_unit_test(a_refused_write_has_left_no_trace),
+        cmocka_unit_test(a_raised_code_does_not_retire),
+        cmocka_unit_test(unprepared_keeps_no_names),
+        cmocka_unit_test(unprepared_never_goes_stale),
         cmocka_unit_test(another_0A000_is_just_an_error),
         cmocka_unit_test(names_dropped_behind_our_back_retire),
     };
