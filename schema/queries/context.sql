@@ -5,6 +5,14 @@
 select set_config('tenon.tenant', :tenant::text, true),
        set_config('tenon.realm', :realm::text, true);
 
+-- Where an app's function reads: it may ask who asks, and a GET changes
+-- nothing, whatever the function calls.
+-- name: context_actor
+select set_config('tenon.tenant', :tenant::text, true),
+       set_config('tenon.realm', :realm::text, true),
+       set_config('tenon.actor', coalesce(:actor::text, ''), true),
+       set_config('transaction_read_only', 'on', true);
+
 -- name: context_write
 select set_config('tenon.tenant', :tenant::text, true),
        set_config('tenon.realm', :realm::text, true),
@@ -51,6 +59,12 @@ kept as (
            on conflict (tenant_id, key) do update
           set fingerprint = excluded.fingerprint, outcome = excluded.outcome,
               at = now())
+
+-- Before the statement of an app's action: its changes say where they come
+-- from (tenon.log_change).
+-- name: cause
+select set_config('tenon.cause', :cause::text, true),
+       set_config('tenon.cause_id', :id::text, true);
 
 -- A request that was refused; whoever sent it is signed in.
 -- name: refused

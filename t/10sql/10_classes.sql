@@ -31,6 +31,9 @@ values ('tenon.realm',             'realm'),
        ('tenon.field',             'global'),
        ('tenon.state',             'global'),
        ('tenon.transition',        'global'),
+       ('tenon.action',            'global'),
+       ('tenon.query',             'global'),
+       ('tenon.param',             'global'),
        ('tenon.catalogue_version', 'global'),
        ('teamos.project',          'tenant'),
        ('teamos.task',             'tenant'),
@@ -276,10 +279,14 @@ select set_eq(
     ('tenon_api', 'tenon.field',             'select'),
     ('tenon_api', 'tenon.state',             'select'),
     ('tenon_api', 'tenon.transition',        'select'),
+    ('tenon_api', 'tenon.action',            'select'),
+    ('tenon_api', 'tenon.query',             'select'),
+    ('tenon_api', 'tenon.param',             'select'),
     ('tenon_api', 'tenon.catalogue_version', 'select'),
     ('tenon_api', 'teamos.project',          'insert, select, update deleted_at name updated_at version'),
     ('tenon_api', 'teamos.task',             'insert, select, update assignee_id deleted_at priority project_id status title updated_at version'),
     ('tenon_api', 'teamos.comment',          'insert, select, update content deleted_at task_id updated_at version'),
+    ('tenon_app', 'tenon.member',            'select created_at deleted_at id role tenant_id user_id'),
     ('tenon_search', 'teamos.project',       'select deleted_at id name tenant_id'),
     ('tenon_search', 'teamos.task',          'select deleted_at id tenant_id title'),
     ('tenon_search', 'teamos.comment',       'select content deleted_at id tenant_id'),
@@ -318,10 +325,16 @@ select set_eq(
               ('tenon_api', 'project_search'),
               ('tenon_api', 'task_search'),
               ('tenon_api', 'comment_search'),
+              ('tenon_api', 'current_tenant'),
+              ('tenon_api', 'current_actor'),
+              ('tenon_app', 'current_tenant'),
+              ('tenon_app', 'current_actor'),
+              ('tenon_app', 'uuid7'),
               ('tenon_worker', 'purge'),
+              ('tenon_owner', 'every_tenant'),
               ('tenon_owner', 'find_user_tenants') $$,
-    'functions run for tenon_api and only these, but for the owner''s one and '
-    'the worker''s');
+    'functions run for tenon_api and only these, but for the owner''s two, the '
+    'worker''s, and what functions of apps may ask');
 
 select set_eq(
     $$ select case a.grantee when 0 then 'public'
@@ -335,6 +348,7 @@ select set_eq(
               ('tenon_lookup', 'tenon',  'usage'),
               ('tenon_feed',   'tenon',  'usage'),
               ('tenon_worker', 'tenon',  'usage'),
+              ('tenon_app',    'tenon',  'usage'),
               ('tenon_api',    'teamos', 'usage'),
               ('tenon_search', 'teamos', 'usage') $$,
     'schemas may be used, and nothing may be created in them');
@@ -348,13 +362,13 @@ select is(
        from pg_proc p
        join pg_namespace n on n.oid = p.pronamespace
       where n.nspname in ('tenon', 'teamos') and p.prosecdef),
-    array['teamos.comment_search(text)',
+    array['teamos.comment_search(text)', 'tenon.every_tenant()',
           'tenon.find_membership(uuid,uuid,text)',
           'tenon.find_memberships(uuid,uuid)', 'tenon.find_session(uuid,uuid)', 'tenon.find_tenant(text)',
           'tenon.find_tenant_by_id(uuid)',
-          'tenon.find_user_tenants(uuid,uuid)',
+          'tenon.find_user_tenants(uuid,uuid)', 'tenon.log_change()',
           'teamos.project_search(text)', 'teamos.task_search(text)'],
-    'only look-ups and searches run as definer');
+    'only look-ups, searches and the trigger that logs run as definer');
 
 
 select * from finish();

@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(36);
+select plan(41);
 
 select results_eq(
     $$ select p.proname::text collate "default",
@@ -14,17 +14,28 @@ select results_eq(
         where p.pronamespace = 'tenon'::regnamespace and p.prosecdef
         order by p.proname collate "C" $$,
     $$ values
-       ('find_membership',   'tenon_lookup', '{search_path=pg_catalog}'::text[], 's'),
+       ('every_tenant',      'tenon_lookup', '{search_path=pg_catalog}'::text[], 's'),
+       ('find_membership',   'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_memberships',  'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_session',      'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_tenant',       'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_tenant_by_id', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
-       ('find_user_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's') $$,
-    'definer functions are tenon_lookup''s, with a fixed search_path');
+       ('find_user_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('log_change',        'tenon_owner',  '{search_path=pg_catalog}', 'v') $$,
+    'definer functions are tenon_lookup''s, but for the trigger that logs, '
+    'with a fixed search_path');
 
 select is(run(role, '', $$ select tenon.find_tenant('acme') $$), '42501',
           format('%s can''t call them', role))
   from unnest(array['tenon_owner', 'tenon_feed', 'tenon_worker']) as role;
+
+select is(run(role, '', 'select count(*) from tenon.every_tenant()'), want,
+          format('%s and the list of tenants', role))
+  from (values ('tenon_owner',  '2'),
+               ('tenon_api',    '42501'),
+               ('tenon_app',    '42501'),
+               ('tenon_feed',   '42501'),
+               ('tenon_worker', '42501')) as t (role, want);
 
 select is(run('tenon_lookup', '', 'select password_hash from tenon."user"'),
           '42501', 'their owner can''t read a password hash');

@@ -53,6 +53,10 @@ is $built, $newest, 'base.h names the newest migration';
 open $in, '<', "$schema/queries/identity.sql" or die "identity.sql: $!\n";
 my ($signup) = do { local $/; <$in> } =~ /^-- name: signup\n(.+?);$/ms;
 
+# For 81_calls.sql: what workers read.
+open $in, '<', "$schema/queries/catalogue.sql" or die "catalogue.sql: $!\n";
+my %read = do { local $/; <$in> } =~ /^-- name: (\w+)\n(.+?);$/msg;
+
 for my $file (sort glob "$FindBin::Bin/*.sql") {
     my ($name) = $file =~ m{([^/]+)\.sql$};
 
@@ -60,6 +64,7 @@ for my $file (sort glob "$FindBin::Bin/*.sql") {
         my $parser = TAP::Parser->new({
             exec => ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'psql', '-AtqX',
                      '-v', 'ON_ERROR_STOP=1', '-v', "signup=$signup",
+                     (map { ('-v', "$_=$read{$_}") } sort keys %read),
                      '-d', $super, '-f', $file],
         });
 

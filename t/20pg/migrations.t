@@ -19,23 +19,26 @@ my $schema = "$root/schema";
 my $ctl    = ($ENV{TENON_BUILD} // "$root/build") . '/bin/tenonctl';
 my $pg     = TenonPg->new;
 my $old    = File::Temp->newdir;
+my $last   = File::Temp->newdir;
 
 local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 system('cp', glob("$schema/migrations/000[12]_*.sql"), "$old/") == 0
     or die "cp failed\n";
+system('cp', glob("$schema/migrations/000[123]_*.sql"), "$last/") == 0
+    or die "cp failed\n";
 
 open my $in, '<', "$root/docs/operations.md" or die "operations.md: $!\n";
-my ($by_hand) = do { local $/; <$in> }
-    =~ /^## Upgrading\n.*?^```sql\n(.+?)^```/ms;
+my $operations = do { local $/; <$in> };
+my ($by_hand) = $operations =~ /^## Upgrading\n.*?^```sql\n(.+?)^```/ms;
 ok defined $by_hand, 'the commands are there';
 
-# A database of schema 2.
+# A database of an older schema: 2, or that of another folder.
 sub database {
-    my ($name) = @_;
+    my ($name, $dir) = @_;
     $pg->sql("create database $name");
     $pg->psql('-d', $pg->conninfo($name), '-1', '-f', "$schema/bootstrap.sql");
-    my ($status, $out) = migrate($name, "$old");
-    is $status, 0, "$name: schema 2" or diag $out;
+    my ($status, $out) = migrate($name, $dir // "$old");
+    is $status, 0, "$name: an older schema" or diag $out;
     return;
 }
 
@@ -107,4 +110,127 @@ sql('second', 'drop index tenon.session_ended');
 ($status, $out) = migrate('second', "$schema/migrations");
 is $status, 0, 'second: the newest schema' or diag $out;
 
+
+# From schema 3, with an app, its people and their rows.
+
+database('lived', "$last");
+{
+    local $ENV{PGOPTIONS} =
+        "$ENV{PGOPTIONS} -c tenon.demo_password_hash=not-a-hash";
+    $pg->psql('-d', $pg->conninfo('lived', 'tenon_owner'), '-1',
+              map { ('-f', "$schema/apps/teamos/$_") }
+              qw(10_tables.sql 20_declarations.sql demo.sql));
+}
+
+my $everything = join ' union all ', map {
+    "select '$_' as what, to_jsonb(t) - array['search_columns', 'usage', "
+    . "'units', 'requires_feature', 'contains', 'loaded_at'] as row from $_ t"
+} qw(tenon.tenant tenon.member tenon."user" tenon.event tenon.event_body
+     tenon.permission tenon."grant" tenon.app tenon.resource tenon.field
+     tenon.state tenon.transition teamos.project teamos.task teamos.comment);
+my $made = q{
+    select pg_get_indexdef(indexrelid), indexrelid from pg_index
+     where indrelid::regclass::text ~ '^teamos[.]'
+    union all
+    select proname || proacl::text, oid from pg_proc
+     where pronamespace = 'teamos'::regnamespace
+    union all
+    select pg_get_constraintdef(oid), oid from pg_constraint
+     where connamespace = 'teamos'::regnamespace
+    union all
+    select pg_get_triggerdef(oid), oid from pg_trigger
+     where tgrelid::regclass::text ~ '^teamos[.]' and not tgisinternal
+    union all
+    select polname || polrelid::regclass, oid from pg_policy
+     where polrelid::regclass::text ~ '^teamos[.]'};
+
+# Read past row security.
+sub all_of {
+    my ($sql) = @_;
+    return join "\n", sort split /\n/, $pg->psql('-d', $pg->conninfo('lived'),
+                                                 '-c', $sql);
+}
+
+my ($rows, $objects) = (all_of($everything), all_of($made));
+cmp_ok +(() = $rows =~ /\n/g), '>', 100, 'there is something to keep';
+
+($status, $out) = migrate('lived', "$schema/migrations");
+is $status, 0, 'from schema 3 to the newest' or diag $out;
+is all_of($everything), $rows, 'every row is as it was';
+is all_of($made), $objects, 'and so is what the app declared';
+
+my $task = '01900000-000a-7000-8000-000000000501';
+my $tenant = q{set tenon.tenant = '01900000-000a-7000-8000-000000000001'};
+$pg->psql('-d', $pg->conninfo('lived', 'tenon_owner'), '-c', $tenant, '-c',
+          "update teamos.task set title = 'by hand' where id = '$task'");
+is $pg->psql('-d', $pg->conninfo('lived', 'tenon_api'), '-c', $tenant, '-c',
+             "select action || ' ' || version from tenon.audit_event
+               where resource_id = '$task' order by at desc limit 1"),
+    'task.updated 2', 'the old app goes on, and its log';
+
+$pg->psql('-d', $pg->conninfo('lived', 'tenon_owner'), '-1', '-f',
+          "$schema/apps/teamos/20_declarations.sql");
+is all_of($made), $objects, 'loaded again, it finds what it declared';
+is $pg->psql('-d', $pg->conninfo('lived', 'tenon_api'), '-c', $tenant, '-c',
+             q{select count(*) from teamos.task_search('by hand')}), '1',
+    'and searches';
+
+
+# What "Before a load on a large table" builds by hand is what a load makes, and
+# a load keeps it.
+
+$pg->psql('-d', $pg->conninfo('lived', 'tenon_owner'), '-1',
+          map { ('-f', $_) } sort glob "$schema/apps/clinic/[0-9]*.sql");
+my ($large) = $operations =~
+    /^### Before a load on a large table\n.*?^```sql\n(.+?)^```/ms;
+@commands = grep { /\S/ } split /;\n/, $large // '';
+my @built = map { /^(?:create|alter table .* add) .*?(patient_\w+)\n/m ? $1 : () } @commands;
+is_deeply \@built,
+    [qw(patient_record_contains patient_search patient_name_length)],
+    'two searches and a limit to build by hand';
+my $by_name = 'in (' . join(', ', map { "'$_'" } @built) . ')';
+my $same = qq{
+    select pg_get_indexdef(oid), obj_description(oid, 'pg_class'), oid
+      from pg_class where relname $by_name
+    union all
+    select pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'), oid
+      from pg_constraint where conname $by_name};
+my $loaded = all_of($same);
+sql('lived', map { /^create index concurrently (\w+)/m ? "drop index clinic.$1"
+               : /constraint (\w+)\n? +check/
+               ? "alter table clinic.patient drop constraint $1" : () }
+             @commands);
+is all_of($same), '', 'all of it is away';
+sql('lived', @commands);
+$built = all_of($same);
+is $built =~ s/\d+$//gmr, $loaded =~ s/\d+$//gmr, 'built as a load does'
+    or diag $loaded;
+$pg->psql('-d', $pg->conninfo('lived', 'tenon_owner'), '-1',
+          map { ('-f', $_) } sort glob "$schema/apps/clinic/[0-9]*.sql");
+is all_of($same), $built, 'and a load keeps it';
+
+
+# "Backup": dumped and restored as that section does.
+
+my ($backup) = $operations =~ /^## Backup\n.*?^```sh\n(.+?)^```/ms;
+my $dir = $pg->dir;
+for my $step (grep { !/^tenonctl/ } split /\n/, $backup // '') {
+    my $run = $step =~ s/^pg_dump -Fc tenon/pg_dump -Fc lived/r
+                    =~ s/tenon\.dump/$dir\/tenon.dump/r
+                    =~ s/-f schema/-f $schema/r;
+    local @ENV{qw(PGHOST PGPORT PGUSER)} = ($dir, $pg->port, 'postgres');
+    $out = qx{{ $run; } 2>&1};
+    is $?, 0, $step or diag $out;
+}
+my $digest = "select md5(string_agg(e::text, '' order by e::text))"
+           . "  from ($everything) e";
+is $pg->psql('-d', $pg->conninfo('restored'), '-c', $digest),
+    $pg->psql('-d', $pg->conninfo('lived'), '-c', $digest),
+    'every row is there again';
+unlike eval {
+    $pg->psql('-d', $pg->conninfo('restored', 'tenon_owner'), '-1',
+              map { ('-f', $_) } sort glob "$schema/apps/asyncstand/[0-9]*.sql")
+} // "failed: $@", qr/failed/, 'another app is loaded there';
+
+undef $pg;
 done_testing;

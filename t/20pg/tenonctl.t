@@ -97,7 +97,18 @@ spew('apps/bad/1.sql', "$begin select tenon.app_begin('bad');\n"
    . "    select case when true then 1 end; end;\n"
    . "select 'ü;', \$q\$ ; \$q\$ /* ; */; -- ;\n\n"
    . "select tenon.field('bad.t',\n    'a');\n");
-refused("$load bad", qr{/bad/1\.sql:6: .*\n  hint: }, 'a refused declaration');
+refused("$load bad", qr{/bad/1\.sql:6: .*\n  hint: .*\n\z},
+        'a refused declaration');
+spew('apps/bad/demo.sql', 'select 1;');
+spew('short', "short\n");
+refused("$load bad --demo --demo-password-file $dir/short",
+        qr{\A\S+ \S+/short: a password has 8 to 1024 bytes\n\z},
+        'a bad password, before any SQL runs');
+unlink "$dir/apps/bad/demo.sql";
+spew('apps/bad/1.sql', "$begin select tenon.app_begin('bad');\n"
+   . "do \$\$ begin perform 1 / 0; end \$\$;\n");
+refused("$load bad", qr{\n  in: SQL statement "SELECT 1 / 0"\n},
+        'an error in a block');
 spew('apps/bad/1.sql', "$begin\n"
    . "/* ü */ select 'é',\n    nope\n  from bad.t;\n");
 refused("$load bad", qr{/bad/1\.sql:3: column "nope"}, 'an unknown column');
@@ -105,6 +116,70 @@ spew('apps/bad/1.sql', "$begin\n");
 refused("$load bad", qr{its files declare nothing}, 'an app that begins none');
 is($pg->psql('-d', $owner, '-c', "select to_regnamespace('bad')") =~ /\S/,
    '', 'nothing of a bad app stays');
+
+
+# What SQL accepts and a worker couldn't serve is refused while it can be.
+
+my $version = 'select version from tenon.catalogue_version';
+my $served = $pg->psql('-d', $owner, '-c', $version);
+sub teamos_with {
+    my ($name, $sql) = @_;
+    spew("apps/teamos/$name", $sql);
+    return "$dir/apps/teamos/$name";
+}
+
+# PostgreSQL's \y, the edge of a word, is not PCRE's.
+my $more = teamos_with('30_more.sql', q{
+    update tenon.field set pattern = '\ybug' where name = 'title'});
+for my $check ('', ' --check') {
+    refused("$load teamos$check", qr/^tenonctl: app teamos: .*title.*\\ybug/m,
+            "a pattern that can't be compiled$check");
+}
+unlink $more;
+
+$more = teamos_with('30_more.sql',
+                    'alter table teamos.task drop column deleted_at cascade');
+refused("$load teamos", qr{^tenonctl: app teamos: \w+ /v1/\S+: .*deleted_at}m,
+        "a statement that can't be parsed");
+unlink $more;
+
+is($pg->psql('-d', $owner, '-c', $version), $served,
+   'the catalogue is the one that was there');
+
+
+# Apps are listed, and go as they came.
+
+my $apps = 'app list';
+($status, $out) = ctl($owner, $apps);
+is($status, 0, 'apps are listed') or diag($out);
+like($out, qr/\Ateamos\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t\d+\n\z/,
+     'with when they were loaded, and their size');
+
+refused('app unload nothing', qr/there is no app/, 'an app that is not there');
+($status, $out) = ctl($owner, 'app unload teamos');
+is($status, 0, 'an app is unloaded') or diag($out);
+like($out, qr{^  no longer served: /v1/tasks$}m, 'what went is said');
+like($out, qr/tables, their rows and their events stay/, 'and what stays');
+isnt($pg->psql('-d', $owner, '-c', $version), $served,
+     'workers get to know of it');
+like($pg->psql('-d', $owner, '-c', "select to_regclass('teamos.task')"),
+     qr/task/, 'its tables are there');
+is((ctl($owner, $apps))[1], '', 'nothing is listed');
+($status, $out) = ctl($api, 'doctor');
+is($status, 0, 'the doctor finds the database well without it') or diag($out);
+is((ctl($owner, 'app unload'))[0], 2, 'unload wants a name');
+is((ctl($owner, 'app list teamos'))[0], 2, 'list wants none');
+
+($status, $out) = ctl($owner, "$load teamos");
+is($status, 0, 'it can be loaded again') or diag($out);
+
+($status, $out) = ctl($owner, "$load clinic");
+is($status, 0, 'one with actions and queries loads') or diag($out);
+($status, $out) = ctl($owner, 'app unload clinic');
+is($status, 0, 'and is unloaded') or diag($out);
+like($out, qr{^  no longer served: /v1/visits/\{id\}/check-in$}m,
+     'actions that went are said');
+like($out, qr{^  no longer served: /v1/queries/\S+$}m, 'and queries');
 
 ($status, $out) = ctl($api, 'doctor');
 is($status, 0, 'the doctor finds the database well') or diag($out);
