@@ -1,246 +1,30 @@
 /*
- * app.c: loads an app: the SQL files of its folder, and what they declare,
- * all in one transaction. A new version of the catalogue is there when it
- * commits; workers read it when they start (nginx -s reload).
+ * app.c: which apps a database has: `app list` tells, `app unload` takes one
+ * off the API. Loading has a file of its own, app_load.c.
  */
 
 #include "tenonctl.h"
-#include <tenon/core.h>
 #include <getopt.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEMO_FILE "demo.sql"
-
-typedef struct app_load {
-    const char *name;
-    const char *dir; /* schema/apps */
-    const char *database;
-    const char *password_file;
-    int demo;
-    int check;
-} app_load;
-
 
 static const char help[] =
     "usage: tenonctl app load NAME [OPTION]...\n"
+    "       tenonctl app unload NAME [--database CONNINFO]\n"
+    "       tenonctl app list [--database CONNINFO]\n"
     "\n"
-    "Runs the *.sql files of DIR/NAME in the order of their names and makes\n"
-    "what they declare the API's, all in one transaction. Run it as\n"
-    "tenon_owner, as often as you like.\n"
+    "`load` makes an app the API's (`tenonctl app load --help` tells more).\n"
+    "`unload` takes away what it declared: endpoints, permissions, grants.\n"
+    "Its tables, their rows and their events stay; loading it again brings\n"
+    "the rest back. Running nginx workers follow within a second.\n"
+    "`list` prints the apps that are loaded, a line each: name, when it was\n"
+    "loaded, how many resources it has; tabs between.\n"
     "\n"
-    "  --dir DIR                  where apps lie (schema/apps)\n"
-    "  --check                    try everything, then change nothing\n"
-    "  --demo                     also run demo.sql: tenants and people to\n"
-    "                             try things out with\n"
-    "  --demo-password-file FILE  holds the password of those people, \"-\" "
-    "is\n"
-    "                             stdin; needed with --demo\n"
-    "  --database CONNINFO        libpq's form (\"dbname=tenon "
-    "user=tenon_owner\")\n";
-
-
-/* Argon2id as the library does it, so that sign-in needs no rehash. */
-static int
-hash_password(char out[128], const char *path)
-{
-    int ok;
-    char *text;
-    size_t size, n;
-    tn_job *job;
-    tn_core_conf conf;
-
-    if (ctl_file_read(&text, &size, path) != 0) {
-        return -1;
-    }
-
-    n = strcspn(text, "\r\n");
-    job = calloc(1, sizeof(*job));
-
-    if (job == NULL || n < 8 || n > sizeof(job->password)) {
-        sodium_memzero(text, size);
-        free(text);
-        free(job);
-        return ctl_error("%s: a password has 8 to 1024 bytes", path);
-    }
-
-    tn_core_conf_init(&conf);
-    job->kind = TN_JOB_HASH;
-    job->ops = conf.hash_ops;
-    job->memory = conf.hash_memory;
-    job->password_len = n;
-    memcpy(job->password, text, n);
-
-    tn_job_run(job);
-
-    ok = job->ok;
-    memcpy(out, job->hash, sizeof(job->hash));
-    sodium_memzero(text, size);
-    free(text);
-    free(job);
-
-    return ok ? 0 : ctl_error("can't hash the password: out of memory");
-}
-
-
-static int
-run_demo(const app_load *load, PGconn *conn, const ctl_files *files)
-{
-    int rc;
-    size_t i;
-    char hash[128];
-    const char *params[1];
-
-    for (i = 0; i < files->n; i++) {
-        if (strcmp(files->list[i].name, DEMO_FILE) == 0) {
-            break;
-        }
-    }
-
-    if (i == files->n) {
-        return ctl_error("app %s has no %s", load->name, DEMO_FILE);
-    }
-
-    if (hash_password(hash, load->password_file) != 0) {
-        return -1;
-    }
-
-    params[0] = hash;
-    rc = ctl_query(NULL, conn, "handing over the demo password",
-                   "select set_config('tenon.demo_password_hash', $1, true)", 1,
-                   params);
-
-    if (rc == 0) {
-        rc = ctl_run_file(conn, files->list[i].path, files->list[i].text);
-    }
-
-    return rc;
-}
-
-
-/* The files begin and end the app themselves, so that they can be run by hand
- * too; here is only looked whether they did. Answers the new catalogue's
- * version. */
-static int
-verify(char **version, PGconn *conn, const char *name)
-{
-    int rc;
-    PGresult *res;
-
-    rc = ctl_query(&res, conn, name,
-                   "select version,"
-                   " exists (select from tenon.app"
-                   "          where name = $1 and loaded_at = now()),"
-                   " coalesce(current_setting('tenon.app', true), '')"
-                   "  from tenon.catalogue_version",
-                   1, &name);
-    if (rc != 0) {
-        return rc;
-    }
-
-    if (strcmp(PQgetvalue(res, 0, 1), "t") != 0) {
-        rc = ctl_error("app %s: its files declare nothing; begin them with"
-                       " select tenon.app_begin('%s')",
-                       name, name);
-
-    } else if (*PQgetvalue(res, 0, 2) != '\0') {
-        rc = ctl_error("app %s: its files don't end it; close them with"
-                       " select tenon.app_end('%s')",
-                       name, name);
-
-    } else {
-        *version = ctl_format("%s", PQgetvalue(res, 0, 0));
-    }
-
-    PQclear(res);
-
-    return rc;
-}
-
-
-static int
-run_files(const app_load *load, PGconn *conn, const ctl_files *files)
-{
-    int rc;
-    size_t i;
-    char *version = NULL;
-    const char *name = load->name;
-
-    if (ctl_query(NULL, conn, name, "begin", 0, NULL) != 0) {
-        return -1;
-    }
-
-    for (i = 0; i < files->n; i++) {
-        const ctl_file *file = &files->list[i];
-
-        if (strcmp(file->name, DEMO_FILE) != 0 &&
-            ctl_run_file(conn, file->path, file->text) != 0) {
-            return -1;
-        }
-    }
-
-    if (verify(&version, conn, name) != 0) {
-        return -1;
-    }
-
-    rc = load->demo ? run_demo(load, conn, files) : 0;
-
-    if (rc == 0) {
-        rc = ctl_query(NULL, conn, name, load->check ? "rollback" : "commit", 0,
-                       NULL);
-    }
-
-    if (rc == 0) {
-        printf("%s app %s, catalogue version %s\n",
-               load->check ? "checked" : "loaded", name, version);
-    }
-
-    free(version);
-
-    return rc;
-}
-
-
-static int
-load_app(const app_load *load)
-{
-    int rc;
-    char *base, *dir;
-    PGconn *conn;
-    ctl_files files;
-
-    base = load->dir ? ctl_format("%s", load->dir) : ctl_schema_path("apps");
-    dir = ctl_format("%s/%s", base, load->name);
-    free(base);
-
-    rc = ctl_files_read(&files, dir);
-
-    if (rc == 0 && files.n == 0) {
-        rc = ctl_error("there is no SQL in %s", dir);
-    }
-
-    if (rc == 0) {
-        rc =
-            ctl_connect(&conn, load->database, "dbname=tenon user=tenon_owner");
-    }
-
-    if (rc == 0) {
-        rc = ctl_lock(conn);
-
-        if (rc == 0) {
-            rc = run_files(load, conn, &files);
-        }
-
-        PQfinish(conn);
-    }
-
-    ctl_files_free(&files);
-    free(dir);
-
-    return rc;
-}
+    "Run them as tenon_owner.\n"
+    "\n"
+    "  --database CONNINFO  libpq's form (\"dbname=tenon user=tenon_owner\")\n";
 
 
 static int
@@ -253,39 +37,138 @@ is_app_name(const char *name)
 
 
 int
-ctl_app(int argc, char **argv)
+ctl_app_name(const char **name, int argc, char **argv)
 {
-    int opt;
-    app_load load;
+    if (argc != 1) {
+        return ctl_error(argc ? "one app at a time" : "which app?");
+    }
+
+    if (!is_app_name(argv[0])) {
+        return ctl_error("\"%s\" can't be the name of an app: use a-z, 0-9 "
+                         "and _, starting with a letter, at most 31",
+                         argv[0]);
+    }
+
+    *name = argv[0];
+
+    return 0;
+}
+
+
+static int
+list_apps(PGconn *conn)
+{
+    int row;
+    PGresult *res;
+
+    if (ctl_query(&res, conn, "listing the apps",
+                  "select a.name, to_char(a.loaded_at at time zone 'UTC',"
+                  " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), count(r.name)"
+                  "  from tenon.app a"
+                  "  left join tenon.resource r on r.app = a.name"
+                  " group by a.name order by a.name",
+                  0, NULL) != 0) {
+        return -1;
+    }
+
+    for (row = 0; row < PQntuples(res); row++) {
+        printf("%s\t%s\t%s\n", PQgetvalue(res, row, 0), PQgetvalue(res, row, 1),
+               PQgetvalue(res, row, 2));
+    }
+
+    PQclear(res);
+
+    return 0;
+}
+
+
+/* What a reader of the answer would miss: the paths that are gone. */
+static int
+drop_app(PGconn *conn, const char *name)
+{
+    int row, rc;
+    PGresult *paths, *version;
+
+    if (ctl_query(&paths, conn, name,
+                  "select '/v1/' || path from tenon.resource"
+                  " where app = $1"
+                  " union all "
+                  "select '/v1/' || r.path || '/{id}/' ||"
+                  " replace(a.name, '_', '-')"
+                  "  from tenon.action a"
+                  "  join tenon.resource r"
+                  "    on r.app = a.app and r.name = a.resource"
+                  " where a.app = $1"
+                  " union all "
+                  "select '/v1/queries/' || replace(name, '_', '-')"
+                  "  from tenon.query where app = $1"
+                  " order by 1",
+                  1, &name) != 0) {
+        return -1;
+    }
+
+    rc = ctl_query(NULL, conn, name, "select tenon.app_drop($1)", 1, &name);
+
+    if (rc == 0) {
+        rc = ctl_query(&version, conn, name,
+                       "select version from tenon.catalogue_version", 0, NULL);
+    }
+
+    if (rc == 0) {
+        rc = ctl_query(NULL, conn, name, "commit", 0, NULL);
+
+        if (rc == 0) {
+            printf("unloaded app %s, catalogue version %s\n", name,
+                   PQgetvalue(version, 0, 0));
+
+            for (row = 0; row < PQntuples(paths); row++) {
+                printf("  no longer served: %s\n", PQgetvalue(paths, row, 0));
+            }
+
+            puts("  its tables, their rows and their events stay");
+        }
+
+        PQclear(version);
+    }
+
+    PQclear(paths);
+
+    return rc;
+}
+
+
+static int
+unload_app(PGconn *conn, const char *name)
+{
+    if (ctl_lock(conn) != 0 ||
+        ctl_query(NULL, conn, name, "begin", 0, NULL) != 0) {
+        return -1;
+    }
+
+    return drop_app(conn, name);
+}
+
+
+static int
+run(const char *command, int argc, char **argv)
+{
+    int opt, rc;
+    PGconn *conn;
+    const char *database, *name;
 
     static const struct option options[] = {
-        { "dir", required_argument, NULL, 'd' },
         { "database", required_argument, NULL, 'D' },
-        { "demo", no_argument, NULL, 'm' },
-        { "demo-password-file", required_argument, NULL, 'p' },
-        { "check", no_argument, NULL, 'c' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
 
-    memset(&load, 0, sizeof(load));
+    name = NULL;
+    database = NULL;
 
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (opt) {
-        case 'd':
-            load.dir = optarg;
-            break;
         case 'D':
-            load.database = optarg;
-            break;
-        case 'm':
-            load.demo = 1;
-            break;
-        case 'p':
-            load.password_file = optarg;
-            break;
-        case 'c':
-            load.check = 1;
+            database = optarg;
             break;
         case 'h':
             fputs(help, stdout);
@@ -296,24 +179,51 @@ ctl_app(int argc, char **argv)
         }
     }
 
-    if (argc - optind != 2 || strcmp(argv[optind], "load") != 0) {
+    if (strcmp(command, "list") == 0) {
+        rc = optind == argc ? 0 : ctl_error("what is \"%s\"?", argv[optind]);
+    } else {
+        rc = ctl_app_name(&name, argc - optind, argv + optind);
+    }
+
+    if (rc != 0) {
         fputs(help, stderr);
         return CTL_USAGE;
     }
 
-    load.name = argv[optind + 1];
-
-    if (!is_app_name(load.name)) {
-        ctl_error("\"%s\" can't be the name of an app: use a-z, 0-9 and _, "
-                  "starting with a letter, at most 31",
-                  load.name);
-        return CTL_USAGE;
+    if (ctl_connect(&conn, database, "dbname=tenon user=tenon_owner") != 0) {
+        return CTL_FAILED;
     }
 
-    if (load.demo && load.password_file == NULL) {
-        ctl_error("--demo needs --demo-password-file");
-        return CTL_USAGE;
+    rc = name ? unload_app(conn, name) : list_apps(conn);
+    PQfinish(conn);
+
+    return rc == 0 ? CTL_OK : CTL_FAILED;
+}
+
+
+int
+ctl_app(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+
+    if (strcmp(command, "load") == 0) {
+        return ctl_app_load(argc - 1, argv + 1);
     }
 
-    return load_app(&load) == 0 ? CTL_OK : CTL_FAILED;
+    if (strcmp(command, "unload") == 0 || strcmp(command, "list") == 0) {
+        return run(command, argc - 1, argv + 1);
+    }
+
+    if (strcmp(command, "--help") == 0) {
+        fputs(help, stdout);
+        return CTL_OK;
+    }
+
+    if (*command) {
+        ctl_error("there is no command \"app %s\"", command);
+    }
+
+    fputs(help, stderr);
+
+    return CTL_USAGE;
 }

@@ -110,11 +110,27 @@ ctl_hint(const PGresult *res)
 
 
 int
+ctl_result_error(PGconn *conn, const PGresult *res, const char *what)
+{
+    const char *message, *hint;
+
+    message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    hint = ctl_hint(res);
+
+    if (message == NULL) {
+        message = PQerrorMessage(conn);
+    }
+
+    return ctl_error("%s: %.*s%s%s", what, trimmed(message), message,
+                     hint ? "\n  hint: " : "", hint ? hint : "");
+}
+
+
+int
 ctl_query(PGresult **out, PGconn *conn, const char *what, const char *sql,
           int n, const char *const *params)
 {
     PGresult *res;
-    const char *message, *hint;
 
     res = PQexecParams(conn, sql, n, NULL, params, NULL, NULL, 0);
 
@@ -124,15 +140,7 @@ ctl_query(PGresult **out, PGconn *conn, const char *what, const char *sql,
         break;
 
     default:
-        message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-        hint = ctl_hint(res);
-
-        if (message == NULL) {
-            message = PQerrorMessage(conn);
-        }
-
-        ctl_error("%s: %.*s%s%s", what, trimmed(message), message,
-                  hint ? "\n  hint: " : "", hint ? hint : "");
+        ctl_result_error(conn, res, what);
         PQclear(res);
         return -1;
     }

@@ -144,131 +144,6 @@ check_rights(int *failures, PGconn *conn)
 }
 
 
-/* A statement's text as libpq wants it. */
-static char *
-text_of(tn_str s)
-{
-    return ctl_format("%.*s", (int) s.n, s.p);
-}
-
-
-static int
-rows_of(tn_rows *rows, PGresult *res)
-{
-    int row, col;
-    tn_str *cells;
-
-    rows->nrows = (unsigned) PQntuples(res);
-    rows->ncols = (unsigned) PQnfields(res);
-    rows->cells = cells =
-        calloc((size_t) rows->nrows * rows->ncols + 1, sizeof(tn_str));
-
-    if (cells == NULL) {
-        return ctl_error("out of memory");
-    }
-
-    for (row = 0; row < PQntuples(res); row++) {
-        for (col = 0; col < PQnfields(res); col++, cells++) {
-            if (!PQgetisnull(res, row, col)) {
-                cells->p = PQgetvalue(res, row, col);
-                cells->n = (size_t) PQgetlength(res, row, col);
-            }
-        }
-    }
-
-    return 0;
-}
-
-
-/* Runs one query of a batch; its parameters as text. */
-static int
-run_query(PGresult **res, PGconn *conn, const tn_query *query)
-{
-    int rc;
-    char *sql, **params;
-    unsigned i;
-
-    sql = text_of(query->stmt->sql);
-    params = calloc(query->stmt->nparams + 1, sizeof(char *));
-    rc = params ? 0 : ctl_error("out of memory");
-
-    for (i = 0; rc == 0 && i < query->stmt->nparams; i++) {
-        if (query->params[i].p) {
-            params[i] = text_of(query->params[i]);
-        }
-    }
-
-    if (rc == 0) {
-        rc =
-            ctl_query(res, conn, "reading the catalogue", sql,
-                      (int) query->stmt->nparams, (const char *const *) params);
-    }
-
-    for (i = 0; params && i < query->stmt->nparams; i++) {
-        free(params[i]);
-    }
-
-    free(params);
-    free(sql);
-
-    return rc;
-}
-
-
-/* Reads the catalogue the way a worker does, and compiles it. */
-static int
-read_catalogue(tn_catalogue **cat, int *failures, tn_core *core, PGconn *conn)
-{
-    int rc;
-    unsigned i, n;
-    tn_str fault;
-    tn_rows *rows;
-    tn_reply reply;
-    PGresult **results;
-    const tn_batch *batch = tn_catalogue_batch();
-
-    rows = calloc(batch->n + 1, sizeof(*rows));
-    results = calloc(batch->n + 1, sizeof(*results));
-    rc = rows && results ? 0 : ctl_error("out of memory");
-
-    for (n = 0; rc == 0 && n < batch->n; n++) {
-        rc = run_query(&results[n], conn, &batch->queries[n]);
-
-        if (rc == 0) {
-            rc = rows_of(&rows[n], results[n]);
-        }
-    }
-
-    if (rc == 0) {
-        memset(&reply, 0, sizeof(reply));
-        reply.outcome = TN_DB_OK;
-        reply.rows = rows;
-        reply.n = batch->n;
-        fault = TN_NULL;
-
-        if (tn_catalogue_new(cat, core, &reply, &fault) != TN_OK) {
-            *cat = NULL;
-        }
-
-        verdict(failures, "the catalogue of apps compiles", *cat != NULL);
-
-        if (*cat == NULL) {
-            reason("%.*s", (int) fault.n, fault.p ? fault.p : "");
-        }
-    }
-
-    for (i = 0; i < n; i++) {
-        free((void *) rows[i].cells);
-        PQclear(results[i]);
-    }
-
-    free(rows);
-    free(results);
-
-    return rc;
-}
-
-
 /* Plans the statement, which also checks the rights that it needs. */
 static int
 explain(PGconn *conn, const char *name, unsigned nparams)
@@ -364,7 +239,7 @@ check_statement(const tn_endpoint_info *info, PGconn *conn, unsigned i)
     PGresult *res;
 
     snprintf(name, sizeof(name), "doctor_%u", i);
-    sql = text_of(info->stmt->sql);
+    sql = ctl_text(info->stmt->sql);
     res = PQprepare(conn, name, sql, 0, NULL);
     free(sql);
 
@@ -449,7 +324,7 @@ print_statements(const tn_catalogue *cat)
             continue;
         }
 
-        sql = text_of(info.stmt->sql);
+        sql = ctl_text(info.stmt->sql);
 
         for (p = sql; *p; p++) {
             *p = *p == '\n' ? ' ' : *p;
@@ -465,36 +340,35 @@ static int
 examine(int *failures, PGconn *conn, int statements)
 {
     int rc;
+    char *fault;
     tn_core *core;
     tn_catalogue *cat;
-    tn_core_conf conf;
 
     rc = statements ? 0 : check_rights(failures, conn);
-    if (rc != 0) {
-        return rc;
+    if (rc != 0 || ctl_core(&core) != 0) {
+        return -1;
     }
 
-    tn_core_conf_init(&conf);
+    rc = ctl_catalogue_read(&cat, &fault, core, conn);
 
-    if (tn_core_new(&core, &conf) != TN_OK) {
-        return ctl_error("can't start the library");
+    if (rc == 0) {
+        verdict(failures, "the catalogue of apps compiles", cat != NULL);
     }
 
-    cat = NULL;
-    rc = read_catalogue(&cat, failures, core, conn);
+    if (fault) {
+        reason("%s", fault);
+        free(fault);
+    }
 
-    if (rc == 0 && cat && statements) {
+    if (cat && statements) {
         print_statements(cat);
 
-    } else if (rc == 0 && cat) {
+    } else if (cat) {
         check_endpoints(failures, cat, conn);
         check_platform(failures, cat, conn);
     }
 
-    if (cat) {
-        tn_catalogue_free(cat);
-    }
-
+    tn_catalogue_free(cat);
     tn_core_free(core);
 
     return rc;

@@ -14,7 +14,7 @@ static const struct {
     const char *purpose;
 } commands[] = {
     { "migrate", ctl_migrate, "bring the database schema up to date" },
-    { "app", ctl_app, "load an app's tables and declarations" },
+    { "app", ctl_app, "load, unload and list apps" },
     { "purge", ctl_purge, "remove what has run out; once a day" },
     { "outbox", ctl_outbox, "print the tokens of pending invitations" },
     { "doctor", ctl_doctor, "check a live database against this version" },

@@ -233,6 +233,26 @@ at_position(const char *sql, const PGresult *res)
 }
 
 
+/* Where in the app's SQL it happened, by the server's account. What
+ * tenon.refuse() says needs none: file, line and message say it all, and the
+ * rest is lines of the platform's functions. */
+static const char *
+context(const PGresult *res)
+{
+    const char *text, *name, *end;
+
+    text = PQresultErrorField(res, PG_DIAG_CONTEXT);
+    if (text == NULL) {
+        return NULL;
+    }
+
+    name = strstr(text, "tenon.refuse(");
+    end = text + strcspn(text, "\n");
+
+    return name != NULL && name < end ? NULL : text;
+}
+
+
 static int
 run(PGconn *conn, const char *path, const char *text, const char *start,
     const char *end)
@@ -265,7 +285,7 @@ run(PGconn *conn, const char *path, const char *text, const char *start,
                        message ? message : PQerrorMessage(conn));
         say("detail", PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL));
         say("hint", ctl_hint(res));
-        say("in", PQresultErrorField(res, PG_DIAG_CONTEXT));
+        say("in", context(res));
         break;
     }
 

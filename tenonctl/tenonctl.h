@@ -11,6 +11,7 @@
 
 #include <libpq-fe.h>
 #include <stddef.h>
+#include <tenon/core.h>
 
 #define CTL_OK     0 /* exit codes */
 #define CTL_FAILED 1
@@ -34,10 +35,28 @@ int ctl_lock(PGconn *conn);
  * when there is nothing to say. */
 const char *ctl_hint(const PGresult *res);
 
+/* Says under the name `what` why a statement failed; returns -1. */
+int ctl_result_error(PGconn *conn, const PGresult *res, const char *what);
+
 /* Runs one statement with n text parameters; what went wrong is said under
  * the name `what`. *res may be NULL when rows are of no interest. */
 int ctl_query(PGresult **res, PGconn *conn, const char *what, const char *sql,
               int n, const char *const *params);
+
+
+/* ---- the catalogue (catalogue.c) ---- */
+
+/* The library, with keys that are good for nothing. tn_core_free() it. */
+int ctl_core(tn_core **core);
+
+/* Reads the catalogue as a worker does, and compiles it. One that can't be
+ * served is no failure: *cat is NULL then, and *fault says why (free() it).
+ * tn_catalogue_free() the other. */
+int ctl_catalogue_read(tn_catalogue **cat, char **fault, tn_core *core,
+                       PGconn *conn);
+
+/* A string as libpq wants it; free() it. */
+char *ctl_text(tn_str s);
 
 
 /* ---- SQL files (sql.c) ---- */
@@ -80,11 +99,15 @@ char *ctl_schema_path(const char *name);
 char *ctl_format(const char *format, ...)
     __attribute__((format(printf, 1, 2))); /* free() it; never NULL */
 
+/* The name of the app that arguments name, if there is one and it can be. */
+int ctl_app_name(const char **name, int argc, char **argv);
+
 
 /* ---- commands ---- */
 
 int ctl_migrate(int argc, char **argv);
 int ctl_app(int argc, char **argv);
+int ctl_app_load(int argc, char **argv); /* app load */
 int ctl_purge(int argc, char **argv);
 int ctl_outbox(int argc, char **argv);
 int ctl_doctor(int argc, char **argv);
