@@ -58,6 +58,7 @@ typedef struct {
     ngx_msec_t queue_timeout;
     ngx_msec_t connect_timeout;
     ngx_msec_t timeout;
+    ngx_flag_t prepare;
     ngx_int_t hash_jobs;
     ngx_int_t hash_queue;
 

@@ -1,7 +1,11 @@
 /*
  * ngx_http_tenon_conn.c: the life of one PostgreSQL connection: opened, joined,
  * used, lost, replaced. The first one of a worker reads the catalogue; those
- * after it prepare its statements before they join.
+ * after it prepare its statements before they join. When one of them can't be
+ * prepared (a table is gone, or locked by a load), the rest must be served all
+ * the same: the connection joins with what it has, and parses the others as
+ * they come. When the server takes longer over it than tenon_connect_timeout,
+ * the next one prepares nothing.
  */
 
 #include "ngx_http_tenon_pool.h"
@@ -11,10 +15,11 @@
 #define NGX_HTTP_TENON_BACKOFF_MAX 1000
 /* a connection that lived shorter than this counts as a failure */
 #define NGX_HTTP_TENON_STABLE 1000
-/* of the failures in a row, these are worth an operator's attention */
-#define ngx_http_tenon_loud(n) ((n) == 1 || (n) % 60 == 0)
+/* how long none is prepared after one that took too long to be */
+#define NGX_HTTP_TENON_BARE 30000
 
 
+static ngx_uint_t ngx_http_tenon_conn_bare(ngx_http_tenon_pool_t *pool);
 static void ngx_http_tenon_conn_timeout(ngx_event_t *ev);
 static ngx_http_tenon_batch_t *
 ngx_http_tenon_conn_overdue(ngx_http_tenon_conn_t *conn);
@@ -23,11 +28,7 @@ static void ngx_http_tenon_conn_advance(ngx_http_tenon_conn_t *conn);
 static void ngx_http_tenon_conn_join(ngx_http_tenon_conn_t *conn);
 static void
 ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why);
-static void ngx_http_tenon_conn_catalogue(ngx_http_tenon_conn_t *conn,
-                                          const tn_reply *reply);
 static void ngx_http_tenon_conn_set_timer(ngx_http_tenon_conn_t *conn);
-static void ngx_http_tenon_conn_recovered(ngx_http_tenon_pool_t *pool);
-static tn_str ngx_http_tenon_first_line(tn_str s);
 static void ngx_http_tenon_conn_backoff(ngx_http_tenon_pool_t *pool);
 
 
@@ -95,17 +96,20 @@ ngx_http_tenon_conn_open(ngx_http_tenon_conn_t *conn)
 
     conf.conninfo = (char *) pool->conf->database.data;
     conf.max_depth = NGX_HTTP_TENON_DEPTH;
+    conf.unprepared = !pool->conf->prepare;
 
     conn->joined = 0;
     conn->alone = 0;
     conn->slow = 0;
     conn->broken = 0;
-    conn->loading = (pool->catalogue == NULL);
+    conn->bare = ngx_http_tenon_conn_bare(pool);
+    conn->loading = (pool->catalogue.current == NULL);
+    conn->epoch = pool->catalogue.epoch;
 
     if (!conn->loading) {
-        tn_catalogue_statements(&list, &n, pool->catalogue);
+        tn_catalogue_statements(&list, &n, pool->catalogue.current);
         conf.prepare = list;
-        conf.nprepare = n;
+        conf.nprepare = conn->bare ? 0 : n;
         conf.max_statements = n + 256;
     }
 
@@ -119,6 +123,18 @@ ngx_http_tenon_conn_open(ngx_http_tenon_conn_t *conn)
     ngx_add_timer(&conn->timer, pool->conf->connect_timeout);
 
     ngx_http_tenon_conn_watch(conn);
+}
+
+
+/* Preparing took too long just now. */
+static ngx_uint_t
+ngx_http_tenon_conn_bare(ngx_http_tenon_pool_t *pool)
+{
+    ngx_msec_t until;
+
+    until = pool->catalogue.bare;
+
+    return until && (ngx_msec_int_t) (until - ngx_current_msec) > 0;
 }
 
 
@@ -168,7 +184,7 @@ ngx_http_tenon_conn_send(ngx_http_tenon_conn_t *conn,
         return NGX_DECLINED;
     }
 
-    conn->alone = batch->writes || batch->slow;
+    conn->alone = batch->alone;
     conn->slow = batch->slow;
     batch->expires = ngx_current_msec + conn->pool->conf->timeout;
 
@@ -177,9 +193,13 @@ ngx_http_tenon_conn_send(ngx_http_tenon_conn_t *conn,
     }
 
     if (!conn->timer.timer_set) {
+        conn->timer.cancelable = 1;
+        ngx_add_timer(&conn->timer, conn->pool->conf->timeout);
+    }
+
+    if (batch->handler == NULL) {
         /* somebody waits for it: it keeps an exiting worker alive */
         conn->timer.cancelable = 0;
-        ngx_add_timer(&conn->timer, conn->pool->conf->timeout);
     }
 
     return NGX_OK;
@@ -210,6 +230,7 @@ ngx_http_tenon_conn_process(ngx_http_tenon_conn_t *conn)
     }
 
     ngx_http_tenon_pool_pump(pool);
+    ngx_http_tenon_catalogue_replace(pool);
 
     if (conn->pg && ngx_exiting && conn->joined &&
         ngx_queue_empty(&conn->flight)) {
@@ -229,7 +250,9 @@ ngx_http_tenon_conn_drain(ngx_http_tenon_conn_t *conn)
     while (tn_pg_next(conn->pg, &tag, &reply, &retry)) {
 
         if (conn->loading) {
-            ngx_http_tenon_conn_catalogue(conn, reply);
+            /* has nothing prepared: makes room for one that has */
+            conn->broken = 1;
+            ngx_http_tenon_catalogue_loaded(conn->pool, reply);
             continue;
         }
 
@@ -316,7 +339,8 @@ ngx_http_tenon_conn_join(ngx_http_tenon_conn_t *conn)
     conn->since = ngx_current_msec;
     pool->njoined++;
 
-    ngx_http_tenon_conn_recovered(pool);
+    ngx_http_tenon_conn_log_back(pool);
+    ngx_http_tenon_conn_log_lacks(conn);
 
     if (pool->retry.timer_set) {
         ngx_del_timer(&pool->retry);
@@ -326,54 +350,19 @@ ngx_http_tenon_conn_join(ngx_http_tenon_conn_t *conn)
 }
 
 
-static void
-ngx_http_tenon_conn_catalogue(ngx_http_tenon_conn_t *conn,
-                              const tn_reply *reply)
-{
-    tn_str fault;
-    ngx_uint_t level;
-    tn_catalogue *cat;
-    ngx_http_tenon_pool_t *pool;
-    ngx_http_tenon_worker_t *worker;
-
-    pool = conn->pool;
-    fault = TN_STR("not enough memory");
-    worker = pool->conf->worker;
-
-    conn->broken = 1; /* has nothing prepared: makes room for one that has */
-
-    if (reply->outcome != TN_DB_OK) {
-        fault = reply->message.n ? reply->message
-                                 : TN_STR("the connection was lost");
-
-    } else if (tn_catalogue_new(&cat, worker->core, reply, &fault) == TN_OK) {
-        tn_core_adopt(worker->core, cat);
-        pool->catalogue = cat;
-        return;
-    }
-
-    level =
-        ngx_http_tenon_loud(pool->failures + 1) ? NGX_LOG_ERR : NGX_LOG_INFO;
-
-    ngx_log_error(level, pool->log, 0, "tenon: catalogue is not usable: %*s",
-                  fault.n, fault.p);
-}
-
-
 /* The connection is of no more use: its batches learn that, the slot becomes
  * free, and somebody connects again. */
 static void
 ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
 {
-    tn_str error;
     ngx_queue_t *q, flight;
-    ngx_uint_t loaded, refused, joined, early, level;
+    ngx_uint_t loaded, refused, joined, early;
     ngx_http_tenon_pool_t *pool;
 
     pool = conn->pool;
 
     joined = conn->joined;
-    loaded = conn->loading && pool->catalogue;
+    loaded = conn->loading && pool->catalogue.current;
     refused = conn->loading && conn->broken;
     early = joined && ngx_current_msec - conn->since < NGX_HTTP_TENON_STABLE;
 
@@ -387,16 +376,8 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
 
         pool->early = early ? pool->early + 1 : joined ? 0 : pool->early;
 
-        level = (joined && !early) || ngx_http_tenon_loud(
-                                          early ? pool->early : pool->failures)
-                    ? NGX_LOG_ERR
-                    : NGX_LOG_INFO;
-        error = ngx_http_tenon_first_line(tn_pg_error(conn->pg));
-
         if (!refused) {
-            ngx_log_error(level, pool->log, 0,
-                          "tenon: database connection %s%s%*s", why,
-                          error.n ? ": " : "", error.n, error.n ? error.p : "");
+            ngx_http_tenon_conn_log_lost(conn, why, early);
         }
     }
 
@@ -418,7 +399,7 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
     }
 
     if (loaded) {
-        ngx_http_tenon_conn_recovered(pool);
+        ngx_http_tenon_conn_log_back(pool);
         ngx_http_tenon_conn_fill(pool);
         ngx_http_tenon_cold_release(pool->conf->worker);
         return;
@@ -435,37 +416,6 @@ ngx_http_tenon_conn_lost(ngx_http_tenon_conn_t *conn, const char *why)
     }
 
     ngx_http_tenon_conn_backoff(pool);
-}
-
-
-static void
-ngx_http_tenon_conn_recovered(ngx_http_tenon_pool_t *pool)
-{
-    ngx_uint_t level;
-
-    if (pool->failures) {
-        level = pool->early ? NGX_LOG_INFO : NGX_LOG_NOTICE;
-        ngx_log_error(level, pool->log, 0,
-                      "tenon: database is back after %ui failed attempts",
-                      pool->failures);
-        pool->failures = 0;
-    }
-}
-
-
-/* libpq explains at length; a log takes a line. */
-static tn_str
-ngx_http_tenon_first_line(tn_str s)
-{
-    u_char *p, *last;
-
-    if (s.n) {
-        p = (u_char *) s.p;
-        last = ngx_strlchr(p, p + s.n, LF);
-        s.n = last ? (size_t) (last - p) : s.n;
-    }
-
-    return s;
 }
 
 
@@ -507,12 +457,22 @@ ngx_http_tenon_conn_set_timer(ngx_http_tenon_conn_t *conn)
         return;
     }
 
+    conn->timer.cancelable = 1;
+
+    for (q = ngx_queue_last(&conn->flight);
+         q != ngx_queue_sentinel(&conn->flight); q = ngx_queue_prev(q)) {
+        batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
+
+        if (batch->handler == NULL) {
+            conn->timer.cancelable = 0;
+        }
+    }
+
     q = ngx_queue_head(&conn->flight);
     batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
     left = (ngx_msec_int_t) (batch->expires - ngx_current_msec);
 
-    conn->timer.cancelable = 0;
     ngx_add_timer(&conn->timer, (ngx_msec_t) ngx_max(left, 1));
 }
 
@@ -569,7 +529,13 @@ ngx_http_tenon_conn_timeout(ngx_event_t *ev)
         batch->retried = 1;
     }
 
-    ngx_http_tenon_conn_lost(conn, "timed out");
+    if (tn_pg_get_state(conn->pg) == TN_PG_PREPARING) {
+        pool->catalogue.bare = ngx_current_msec + NGX_HTTP_TENON_BARE;
+        ngx_http_tenon_conn_lost(conn, "timed out preparing its statements");
+
+    } else {
+        ngx_http_tenon_conn_lost(conn, "timed out");
+    }
 
     pool->busy = 0;
 

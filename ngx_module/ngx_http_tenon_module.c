@@ -123,6 +123,13 @@ static ngx_command_t  ngx_http_tenon_commands[] = {
       offsetof(ngx_http_tenon_main_conf_t, connect_timeout),
       &ngx_http_tenon_time_post },
 
+    { ngx_string("tenon_prepare"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, prepare),
+      NULL },
+
     { ngx_string("tenon_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
@@ -212,6 +219,7 @@ ngx_http_tenon_create_main_conf(ngx_conf_t *cf)
     conf->queue_timeout = NGX_CONF_UNSET_MSEC;
     conf->connect_timeout = NGX_CONF_UNSET_MSEC;
     conf->timeout = NGX_CONF_UNSET_MSEC;
+    conf->prepare = NGX_CONF_UNSET;
     conf->hash_jobs = NGX_CONF_UNSET;
     conf->hash_queue = NGX_CONF_UNSET;
 
@@ -231,6 +239,7 @@ ngx_http_tenon_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(tmcf->queue_timeout, 2000);
     ngx_conf_init_msec_value(tmcf->connect_timeout, 3000);
     ngx_conf_init_msec_value(tmcf->timeout, 10000);
+    ngx_conf_init_value(tmcf->prepare, 1);
     ngx_conf_init_value(tmcf->hash_jobs, 2);
     ngx_conf_init_value(tmcf->hash_queue, 16);
 

@@ -1,12 +1,6 @@
 /*
  * ngx_http_tenon_pool.c: batches, and the bounded queue that they wait in.
  *
- * A read goes to an idle connection, else behind other reads up to
- * NGX_HTTP_TENON_DEPTH. A write has its connection to itself, and so has a
- * batch that may take long, a slow one, of which one at a time is under way.
- * Writes and slow ones together leave a connection to reads (unless there are
- * only one or two): locks that they wait for, and searches, hold up no read.
- *
  * The queue is first in, first out, but reads may pass those that need a
  * connection to themselves, and everybody may pass slow ones that wait for
  * their turn. Slow ones take at most half of its places.
@@ -17,18 +11,16 @@
 
 static void ngx_http_tenon_pool_send(ngx_http_tenon_conn_t *conn,
                                      ngx_http_tenon_batch_t *batch);
-static ngx_uint_t ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn);
-static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_alone(ngx_http_tenon_batch_t *batch);
-static ngx_uint_t ngx_http_tenon_pool_may_alone(ngx_http_tenon_batch_t *batch);
-static ngx_uint_t ngx_http_tenon_pool_slow(ngx_http_tenon_pool_t *pool);
 static ngx_uint_t
 ngx_http_tenon_pool_full(ngx_http_tenon_pool_t *pool, const tn_batch *b);
-static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool,
-                                ngx_http_tenon_batch_t *held);
+static void ngx_http_tenon_pool_enqueue(ngx_http_tenon_batch_t *batch);
+static void
+ngx_http_tenon_pool_count(ngx_http_tenon_batch_t *batch, ngx_int_t n);
+static ngx_uint_t ngx_http_tenon_batch_again(ngx_http_tenon_batch_t *batch,
+                                             const tn_reply *reply, int retry);
 static void ngx_http_tenon_pool_requeue(ngx_http_tenon_batch_t *batch);
 static void ngx_http_tenon_pool_unqueue(ngx_http_tenon_batch_t *batch);
+static void ngx_http_tenon_pool_turn(ngx_event_t *ev);
 static void ngx_http_tenon_pool_timeout(ngx_event_t *ev);
 static void ngx_http_tenon_pool_refuse(ngx_event_t *ev);
 static void ngx_http_tenon_pool_retry(ngx_event_t *ev);
@@ -74,6 +66,10 @@ ngx_http_tenon_pool_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle)
     pool->retry.log = cycle->log;
     pool->retry.cancelable = 1;
 
+    pool->turn.handler = ngx_http_tenon_pool_turn;
+    pool->turn.data = pool;
+    pool->turn.log = pool->log;
+
     pool->refuse.handler = ngx_http_tenon_pool_refuse;
     pool->refuse.data = pool;
     pool->refuse.log = cycle->log;
@@ -81,6 +77,8 @@ ngx_http_tenon_pool_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle)
     for (i = 0; i < conf->pool_size; i++) {
         ngx_http_tenon_conn_init(pool, &pool->conns[i]);
     }
+
+    ngx_http_tenon_catalogue_init(pool);
 
     conf->worker->pool = pool;
 
@@ -103,6 +101,8 @@ ngx_http_tenon_pool_done(ngx_http_tenon_pool_t *pool)
         return;
     }
 
+    ngx_http_tenon_catalogue_done(pool);
+
     if (pool->timer.timer_set) {
         ngx_del_timer(&pool->timer);
     }
@@ -113,6 +113,10 @@ ngx_http_tenon_pool_done(ngx_http_tenon_pool_t *pool)
 
     if (pool->refuse.posted) {
         ngx_delete_posted_event(&pool->refuse);
+    }
+
+    if (pool->turn.posted) {
+        ngx_delete_posted_event(&pool->turn);
     }
 
     for (i = 0; i < pool->conf->pool_size; i++) {
@@ -172,17 +176,71 @@ ngx_http_tenon_pool_submit(ngx_http_tenon_ctx_t *ctx, const tn_batch *b)
     batch->batch = b;
     batch->writes = b->writes;
     batch->slow = b->slow;
-    batch->deadline = ngx_current_msec + pool->conf->queue_timeout;
-
+    batch->alone = b->writes || b->slow;
     ctx->batch = batch;
 
-    ngx_queue_insert_tail(&pool->queue, &batch->queue);
-    pool->nqueued++;
-    pool->nslow += batch->slow;
-
-    ngx_http_tenon_pool_pump(pool);
+    ngx_http_tenon_pool_enqueue(batch);
 
     return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_http_tenon_pool_run(ngx_http_tenon_pool_t *pool, const tn_batch *b,
+                        ngx_uint_t alone, ngx_http_tenon_reply_pt handler)
+{
+    ngx_http_tenon_batch_t *batch;
+
+    batch = ngx_calloc(sizeof(ngx_http_tenon_batch_t), pool->log);
+    if (batch == NULL) {
+        return NGX_ERROR;
+    }
+
+    batch->handler = handler;
+    batch->pool = pool;
+    batch->batch = b;
+    batch->alone = alone;
+
+    ngx_http_tenon_pool_enqueue(batch);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tenon_pool_enqueue(ngx_http_tenon_batch_t *batch)
+{
+    ngx_http_tenon_pool_t *pool;
+
+    pool = batch->pool;
+
+    batch->deadline = ngx_current_msec + pool->conf->queue_timeout;
+
+    ngx_queue_insert_tail(&pool->queue, &batch->queue);
+    ngx_http_tenon_pool_count(batch, 1);
+
+    ngx_http_tenon_pool_pump(pool);
+}
+
+
+/* The bounds of the queue are for requests. */
+static void
+ngx_http_tenon_pool_count(ngx_http_tenon_batch_t *batch, ngx_int_t n)
+{
+    ngx_http_tenon_pool_t *pool;
+
+    pool = batch->pool;
+
+    if (batch->handler) {
+        pool->ninternal += n;
+        return;
+    }
+
+    pool->nqueued += n;
+
+    if (batch->slow) {
+        pool->nslow += n;
+    }
 }
 
 
@@ -222,7 +280,7 @@ void
 ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
 {
     ngx_queue_t *q, *next;
-    ngx_uint_t slow, alone;
+    ngx_uint_t slow;
     ngx_msec_int_t left;
     ngx_http_tenon_conn_t *conn;
     ngx_http_tenon_batch_t *batch, *held;
@@ -239,20 +297,19 @@ ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
         next = ngx_queue_next(q);
         batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
-        alone = batch->writes || batch->slow;
-
-        if (batch->refused || (alone && held) || (batch->slow && slow)) {
+        if (batch->unsendable || (batch->alone && held) ||
+            (batch->slow && slow)) {
             continue;
         }
 
-        conn = alone ? ngx_http_tenon_pool_choose_alone(batch)
-                     : ngx_http_tenon_pool_choose_read(pool, held);
+        conn = batch->alone ? ngx_http_tenon_pool_choose_alone(batch)
+                            : ngx_http_tenon_pool_choose_read(pool, held);
 
         if (conn) {
             slow |= batch->slow;
             ngx_http_tenon_pool_send(conn, batch);
 
-        } else if (alone) {
+        } else if (batch->alone) {
             held = batch;
 
         } else {
@@ -269,7 +326,10 @@ ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool)
     q = ngx_queue_head(&pool->queue);
     batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
 
+    /* only who waits keeps an exiting worker alive */
+
     left = (ngx_msec_int_t) (batch->deadline - ngx_current_msec);
+    pool->timer.cancelable = (pool->nqueued == 0);
     ngx_add_timer(&pool->timer, (ngx_msec_t) ngx_max(left, 1));
 }
 
@@ -289,131 +349,11 @@ ngx_http_tenon_pool_send(ngx_http_tenon_conn_t *conn,
 
     } else if (rc == NGX_DECLINED) {
         /* it is the batch: its request is told, but not from in here */
-        batch->refused = 1;
+        batch->unsendable = 1;
         ngx_post_event(&conn->pool->refuse, &ngx_posted_events);
     }
 
     ngx_http_tenon_conn_watch(conn);
-}
-
-
-static ngx_uint_t
-ngx_http_tenon_pool_takes(ngx_http_tenon_conn_t *conn)
-{
-    return conn->joined && !conn->broken &&
-           tn_pg_get_state(conn->pg) == TN_PG_READY;
-}
-
-
-/* An idle connection, as long as one is left to reads. */
-static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_alone(ngx_http_tenon_batch_t *batch)
-{
-    ngx_int_t i;
-    ngx_http_tenon_pool_t *pool;
-    ngx_http_tenon_conn_t *conn, *idle;
-
-    if (!ngx_http_tenon_pool_may_alone(batch)) {
-        return NULL;
-    }
-
-    pool = batch->pool;
-    idle = NULL;
-
-    for (i = 0; i < pool->conf->pool_size && idle == NULL; i++) {
-        conn = &pool->conns[i];
-
-        if (ngx_http_tenon_pool_takes(conn) && tn_pg_depth(conn->pg) == 0) {
-            idle = conn;
-        }
-    }
-
-    return idle;
-}
-
-
-/* One connection is left to reads; but of two a slow one has, a write, which is
- * soon through, may take the other. */
-static ngx_uint_t
-ngx_http_tenon_pool_may_alone(ngx_http_tenon_batch_t *batch)
-{
-    ngx_int_t i;
-    ngx_uint_t n, slow;
-    ngx_http_tenon_pool_t *pool;
-
-    n = 0;
-    pool = batch->pool;
-    slow = ngx_http_tenon_pool_slow(pool);
-
-    for (i = 0; i < pool->conf->pool_size; i++) {
-        n += pool->conns[i].joined && pool->conns[i].alone;
-    }
-
-    return n == 0 || n + 1 < pool->njoined || (n == 1 && slow && !batch->slow);
-}
-
-
-static ngx_uint_t
-ngx_http_tenon_pool_slow(ngx_http_tenon_pool_t *pool)
-{
-    ngx_int_t i;
-    ngx_uint_t slow;
-
-    slow = 0;
-
-    for (i = 0; i < pool->conf->pool_size; i++) {
-        slow |= pool->conns[i].joined && pool->conns[i].slow;
-    }
-
-    return slow;
-}
-
-
-/*
- * The one with the fewest reads. While somebody waits for reads to be through,
- * that one is left to them: reads that pass must not keep them waiting for
- * ever.
- */
-static ngx_http_tenon_conn_t *
-ngx_http_tenon_pool_choose_read(ngx_http_tenon_pool_t *pool,
-                                ngx_http_tenon_batch_t *held)
-{
-    ngx_int_t i;
-    unsigned depth, least, second;
-    ngx_http_tenon_conn_t *conn, *best, *other;
-
-    best = NULL;
-    other = NULL;
-    least = NGX_HTTP_TENON_DEPTH;
-    second = NGX_HTTP_TENON_DEPTH;
-
-    for (i = 0; i < pool->conf->pool_size; i++) {
-        conn = &pool->conns[i];
-
-        if (!ngx_http_tenon_pool_takes(conn) || conn->alone) {
-            continue;
-        }
-
-        depth = tn_pg_depth(conn->pg);
-
-        if (best == NULL || depth < least) {
-            other = best;
-            second = least;
-            best = conn;
-            least = depth;
-
-        } else if (other == NULL || depth < second) {
-            other = conn;
-            second = depth;
-        }
-    }
-
-    if (held && ngx_http_tenon_pool_may_alone(held)) {
-        best = other;
-        least = second;
-    }
-
-    return least < NGX_HTTP_TENON_DEPTH ? best : NULL;
 }
 
 
@@ -423,8 +363,12 @@ ngx_http_tenon_batch_finish(ngx_http_tenon_batch_t *batch,
 {
     ngx_msec_int_t left;
     ngx_http_tenon_ctx_t *ctx;
+    ngx_http_tenon_pool_t *pool;
+    ngx_http_tenon_reply_pt handler;
 
     ctx = batch->ctx;
+    pool = batch->pool;
+    handler = batch->handler;
 
     if (batch->conn) {
         ngx_queue_remove(&batch->queue);
@@ -436,13 +380,17 @@ ngx_http_tenon_batch_finish(ngx_http_tenon_batch_t *batch,
 
     left = (ngx_msec_int_t) (batch->deadline - ngx_current_msec);
 
-    if (ctx && retry && !batch->writes && !batch->retried && left > 0) {
-        batch->retried = 1;
+    if (ctx && left > 0 && ngx_http_tenon_batch_again(batch, reply, retry)) {
         ngx_http_tenon_pool_requeue(batch);
         return;
     }
 
     ngx_free(batch);
+
+    if (handler) {
+        handler(pool, reply);
+        return;
+    }
 
     if (ctx == NULL) {
         return;
@@ -454,6 +402,30 @@ ngx_http_tenon_batch_finish(ngx_http_tenon_batch_t *batch,
     ctx->input.reply = reply;
 
     ngx_http_tenon_resume(ctx);
+}
+
+
+/*
+ * A read whose connection was lost has done nothing: it is sent once more. What
+ * was refused for names that are out of date has left no trace, be it a write:
+ * it is sent again, twice as often as there are connections that may be so: each
+ * is replaced for it, and may find then that it must read text (binary.c).
+ */
+static ngx_uint_t
+ngx_http_tenon_batch_again(ngx_http_tenon_batch_t *batch, const tn_reply *reply,
+                           int retry)
+{
+    if (!retry || batch->retried) {
+        return 0;
+    }
+
+    if (reply->outcome == TN_DB_ERROR) {
+        return batch->resent++ < 2 * (ngx_uint_t) batch->pool->conf->pool_size;
+    }
+
+    batch->retried = 1;
+
+    return !batch->writes;
 }
 
 
@@ -479,8 +451,7 @@ ngx_http_tenon_pool_requeue(ngx_http_tenon_batch_t *batch)
     /* in front of q */
 
     ngx_queue_insert_tail(q, &batch->queue);
-    pool->nqueued++;
-    pool->nslow += batch->slow;
+    ngx_http_tenon_pool_count(batch, 1);
 }
 
 
@@ -503,7 +474,9 @@ ngx_http_tenon_pool_fail_queue(ngx_http_tenon_pool_t *pool,
 
     /* those who come while the others are told have their own fate */
 
-    for (n = pool->nqueued; n && !ngx_queue_empty(&pool->queue); n--) {
+    n = pool->nqueued + pool->ninternal;
+
+    for (/* void */; n && !ngx_queue_empty(&pool->queue); n--) {
         q = ngx_queue_head(&pool->queue);
         ngx_http_tenon_batch_fail(
             ngx_queue_data(q, ngx_http_tenon_batch_t, queue), outcome);
@@ -519,10 +492,9 @@ ngx_http_tenon_pool_unqueue(ngx_http_tenon_batch_t *batch)
     pool = batch->pool;
 
     ngx_queue_remove(&batch->queue);
-    pool->nqueued--;
-    pool->nslow -= batch->slow;
+    ngx_http_tenon_pool_count(batch, -1);
 
-    if (pool->nqueued == 0 && pool->timer.timer_set) {
+    if (ngx_queue_empty(&pool->queue) && pool->timer.timer_set) {
         ngx_del_timer(&pool->timer);
     }
 }
@@ -572,7 +544,7 @@ ngx_http_tenon_pool_refuse(ngx_event_t *ev)
         batch = ngx_queue_data(q, ngx_http_tenon_batch_t, queue);
         q = ngx_queue_next(q);
 
-        if (batch->refused) {
+        if (batch->unsendable) {
             ngx_http_tenon_batch_fail(batch, TN_DB_ERROR);
 
             /* anybody may have left meanwhile */
@@ -583,6 +555,16 @@ ngx_http_tenon_pool_refuse(ngx_event_t *ev)
     pool->busy = 0;
 
     ngx_http_tenon_pool_pump(pool);
+}
+
+
+static void
+ngx_http_tenon_pool_turn(ngx_event_t *ev)
+{
+    ngx_http_tenon_pool_t *pool;
+
+    pool = ev->data;
+    pool->reader = NULL;
 }
 
 
