@@ -246,24 +246,45 @@ wait_ready() {
 }
 
 
+# Whom the app's demo.sql makes, as its top comment lists them: a line for each
+# organization, "slug  name role, name role…".
+demo_people() {
+    [ ! -f "schema/apps/$app/demo.sql" ] ||
+        sed -n '/^--     [a-z0-9-]*  *[a-z]* [a-z]*\(, \|$\)/s/^-- *//p; /^$/q' \
+            "schema/apps/$app/demo.sql"
+}
+
+# The first path that the app declares.
+demo_path() {
+    cat "schema/apps/$app"/*.sql |
+        sed -n "s/.*path => '\([a-z0-9-]*\)'.*/\1/p" | head -1
+}
+
 say_what_to_try() {
-    local password base="https://acme.$domain:$https_port/api/v1"
+    local password people slug name base
     password=$(cat "$var/demo-password")
+    people=$(demo_people)
+    read -r slug name _ <<< "$people" || true
+    if [ -z "$name" ]; then
+        printf '\nTenon serves %s; sign up at:\n  %s\n' "$app" \
+            "https://$domain:$https_port/api/v1/auth/signup"
+        return
+    fi
+    base="https://$slug.$domain:$https_port/api/v1"
     cat <<TEXT
 
 Tenon serves $app:
-  https://acme.$domain:$https_port/api/v1/   (certificate: $var/tls/cert.pem)
-  http://acme.$domain:$http_port/api/v1/
+  $base/   (certificate: $var/tls/cert.pem)
+  http://$slug.$domain:$http_port/api/v1/
 
-Demo people, all with the password $password
-  alice@acme.test owner, bob@acme.test admin, carol@acme.test member,
-  dave@globex.test owner (of globex)
+Demo people (NAME@ORGANIZATION.test), all with the password $password
+$(sed 's/^/  /' <<< "$people")
 
 Try:
   curl --cacert $var/tls/cert.pem $base/auth/login \\
        -H 'Content-Type: application/json' \\
-       -d '{"email":"alice@acme.test","password":"$password"}'
-  curl --cacert $var/tls/cert.pem $base/tasks \\
+       -d '{"email":"$name@$slug.test","password":"$password"}'
+  curl --cacert $var/tls/cert.pem $base/$(demo_path) \\
        -H "Authorization: Bearer ACCESS_TOKEN"
 
 Invitations are not mailed yet; their tokens, to accept them with:

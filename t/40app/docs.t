@@ -39,6 +39,7 @@ is_deeply [sort keys %{{ map { $_ => 1 }
     'docs/variables.md has every variable, and no other';
 
 chdir $root or die "$root: $!\n";
+
 my @pages = split /\n/,
     `find . -name '*.md' -not -path './build/*' -not -path './var/*' -not -path '*/node_modules/*'`;
 my @dead;

@@ -28,7 +28,8 @@ like $server->shell("$ctl || true"), qr/^FAIL/m,
     'and says so when a statement does not fit';
 $server->psql('alter table tenon.tenant rename column title to name');
 
-# As wide as a resource may be, and more than a function of PostgreSQL's takes.
+# As wide as a resource may be, and more than a function of PostgreSQL's takes;
+# with an action and a query.
 my $columns = join ', ', map { "c$_ text collate \"C\"" } 1 .. 52;
 $server->psql(<<"SQL", role => 'tenon_owner');
 begin;
@@ -37,10 +38,21 @@ create table wide.item (
     tenant_id uuid not null, id uuid not null, version bigint not null default 1,
     created_at timestamptz not null default now(), created_by uuid,
     updated_at timestamptz not null default now(), $columns,
+    unique (tenant_id, c2),
     primary key (tenant_id, id));
+create function wide.rename(item uuid, name text, suffix text default 'x')
+returns wide.item language sql
+as \$\$ update wide.item t set c1 = name || suffix where t.id = item
+      returning t.* \$\$;
+create function wide.named(name text default null)
+returns table (id uuid, c1 text) language sql stable
+as \$\$ select t.id, t.c1 from wide.item t where t.c1 = name \$\$;
 select tenon.app_begin('wide');
 select tenon.resource('wide.item', path => 'items');
-select tenon.allow('member', 'item', '{read,create,update,delete}');
+select tenon.action('wide.item', 'rename', function => 'wide.rename');
+select tenon.query('named', function => 'wide.named');
+select tenon.allow('member', 'item', '{read,create,update,delete,rename}');
+select tenon.allow('member', 'named', '{read}');
 select tenon.app_end('wide');
 commit;
 SQL
@@ -57,6 +69,9 @@ is $made->{status}, 201, 'and written, with its event';
 is $server->psql("select after ->> 'c1' || (after ->> 'c52') "
         . "from tenon.event_body where after ? 'c52'"), 'firstlast',
     'which holds all of it';
+is $server->request(POST => 'items/' . $made->json->{id} . '/rename',
+                    as => 'carol', json => { name => 'last' })
+    ->json->{c1}, 'lastx', 'and an action answers all of it';
 
 $server->psql(<<'SQL');
 set session_replication_role = replica;
@@ -67,6 +82,9 @@ select md5((n % 50)::text)::uuid, md5('p' || n)::uuid, 'p' || n,
 insert into teamos.task (tenant_id, id, project_id, title, created_at)
 select md5((n % 50)::text)::uuid, md5('t' || n)::uuid,
        md5('p' || n)::uuid, 't' || n, now() - n * interval '1 second'
+  from generate_series(1, 100000) n;
+insert into wide.item (tenant_id, id, c1, c2)
+select md5((n % 50)::text)::uuid, md5('i' || n)::uuid, 'i' || n, 'i' || n
   from generate_series(1, 100000) n;
 insert into tenon.event (tenant_id, id, at, action, commitment)
 select md5((n % 50)::text)::uuid, md5('e' || n)::uuid,
@@ -97,6 +115,8 @@ my %large = map { $_ => 1 } split /\n/, $server->psql(
 my %statement = map { /^(\w+)\t(.+)$/ ? ($1, $2) : () }
     split /\n/, $server->shell("$ctl --statements");
 cmp_ok scalar keys %statement, '>', 10, 'there are statements';
+is_deeply [grep { !$statement{$_} } qw(renameItem queryNamed)], [],
+    'of actions and queries as well';
 
 for my $name (sort keys %statement) {
     my $n = 0;
