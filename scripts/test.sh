@@ -4,7 +4,7 @@
 # t/ that ends in .t. Its last lines are prove's summary. A program of t/20pg
 # with a .t of its name beside it is that script's to run.
 #
-# PROVE_FLAGS adds to prove's flags ("-v", "-j2").
+# Two at a time; PROVE_FLAGS says otherwise ("-v", "-j4").
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,4 +25,4 @@ if [ $# = 0 ]; then
     done < <(find t -name '*.t' | sort)
 fi
 
-exec prove ${PROVE_FLAGS:-} "$@"
+exec prove ${PROVE_FLAGS--j2} "$@"

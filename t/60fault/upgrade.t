@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # A binary upgrade (USR2, then QUIT to the old master), which a new module or
-# library needs, loses no request.
+# library needs, loses no request. An app that is loaded meanwhile is served by
+# the old workers and by the new ones.
 
 use strict;
 use warnings;
@@ -18,6 +19,7 @@ use TenonServer ();
 
 my $s = TenonServer->new;
 my $old = $s->master;
+my @old = $s->workers;
 my $file = $s->dir . '/answers';
 $s->token('alice');
 
@@ -39,7 +41,16 @@ ok $s->wait_until(5, sub {
     my $now = eval { $s->master };
     return $now && $now != $old && $s->workers;
 }), 'there is a new master, and it has workers';
-sleep 0.5;
+
+my ($version) = $s->tenonctl('app load', 'teamos', '--dir',
+                             $s->var . '/stage/schema/apps')
+    =~ /catalogue version (\d+)$/m;
+ok $s->wait_until(3, sub {
+    open my $in, '<', $s->error_log or die "error.log: $!\n";
+    my %pid = map { /\] (\d+)#.* catalogue version \Q$version\E is served$/
+                        ? ($1 => 1) : () } <$in>;
+    return !grep { !$pid{$_} } @old, $s->workers;
+}), 'old and new workers serve what is loaded';
 kill QUIT => $old;
 ok $s->wait_until(8, sub { !kill 0 => $old }), 'the old one goes';
 waitpid $pid, 0;

@@ -80,7 +80,7 @@ sub problem_faults {
         if $r->{status} =~ /^(?:429|503)$/ &&
            ($r->header('Retry-After') // '') !~ /^\d+$/;
     my @extra = sort grep {
-        !/^(?:type|title|status|detail|code|request_id|errors)$/
+        !/^(?:type|title|status|detail|code|request_id|errors|reason)$/
     } keys %$p;
     push @wrong, "also has @extra" if @extra;
     return @wrong;

@@ -19,6 +19,11 @@ package TenonServer;
 #     $s->psql('select ...');               # as superuser; role => 'tenon_api'
 #     $s->shell('as_pg pg_ctl ...');        # with scripts/common.sh around it
 #     $s->tenonctl('purge');                # as tenon_owner; its output
+#     $s->load('clinic');                   # an app more, into running workers
+#     $s->load('clinic', demo => 1);        # with its demo people
+#     $s->load('library', dir => '...');    # from elsewhere than schema/apps
+#     $s->unload('clinic');
+#     $s->alarms;                           # lines that no log should have
 #     $s->mailed('erin@initech.test');      # the last secret sent there
 #     $s->endpoints;                        # rows of openapi.json: method, path
 #     $s->hire('erin', 'acme', 'admin');    # a member more, of whom `as` knows
@@ -28,7 +33,8 @@ package TenonServer;
 # TenonServer->new(main => '...', http => '...', server => '...') adds lines to
 # nginx.conf's outermost level, its http and its server blocks. The limits of
 # conf.example/ are lifted, as tests send faster than people do; limits => 1
-# keeps them.
+# keeps them. apps => ['teamos', 'clinic'] are served, with their demo people;
+# otherwise TeamOS is.
 
 use strict;
 use warnings;
@@ -46,7 +52,11 @@ my ($root) = __FILE__ =~ m{\A(.*?)/?t/lib/TenonServer\.pm\z};
 $root = '.' unless length $root;
 
 my %demo = (alice => 'acme', bob => 'acme', carol => 'acme',
-            dave => 'globex');
+            dave => 'globex',
+            nora => 'lakeside', omar => 'lakeside', petra => 'lakeside',
+            quinn => 'lakeside', rosa => 'hilltop',
+            uma => 'harbor', vic => 'harbor', wanda => 'harbor',
+            yan => 'harbor', zoe => 'summit');
 
 # Every server there is, for END.
 my %live;
@@ -65,6 +75,7 @@ sub new {
     } 1, 2;
     my ($https, $http) = map { $_->sockport } @sockets;
     @sockets = ();
+    my ($app, @more) = @{ $o{apps} || ['teamos'] };
 
     my $self = bless {
         dir   => $dir,
@@ -72,7 +83,7 @@ sub new {
         http  => $http,
         https => $https,
         env   => {
-            APP              => 'teamos',
+            APP              => $app,
             TENON_VAR        => "$dir/var",
             TENON_HTTPS_PORT => $https,
             TENON_HTTP_PORT  => $http,
@@ -86,6 +97,7 @@ sub new {
     Scalar::Util::weaken($live{$self});
     $self->_template(%o);
     $self->start;
+    $self->load($_, demo => -e "$root/schema/apps/$_/demo.sql") for @more;
     return $self;
 }
 
@@ -277,6 +289,47 @@ sub tenonctl {
         shift
         tenonctl_as "$pg_user" $command --database "$owner_db" "$@"',
         $command, @arg);
+}
+
+# What tenonctl says of a load; by then every worker serves it.
+sub load {
+    my ($self, $app, %o) = @_;
+    my $out = $self->shell('
+        name=$1 dir=${2:-$stage/schema/apps}
+        set -- --dir "$dir" --database "$owner_db" ${3:+--demo} \
+            ${3:+--demo-password-file -}
+        tenonctl_as "$pg_user" app load "$name" "$@" \
+            < "$var/demo-password" 2>&1',
+        $app, $o{dir} // '', $o{demo} ? 1 : '');
+    $self->adopted;
+    return $out;
+}
+
+sub unload {
+    my ($self, $app) = @_;
+    my $out = $self->tenonctl('app unload', $app);
+    $self->adopted;
+    return $out;
+}
+
+# Waits until every worker serves the catalogue's present version.
+sub adopted {
+    my ($self) = @_;
+    my $version = $self->psql('select version from tenon.catalogue_version');
+    $self->wait_until(10, sub {
+        my %served = _slurp($self->error_log) =~
+            /(\d+)#\d+: tenon: catalogue version (\d+) is served/g;
+        return !grep { ($served{$_} // 0) < $version } $self->workers;
+    }) or die "not every worker serves catalogue version $version\n";
+    delete $self->{openapi};
+    return $version;
+}
+
+# Of nginx's error log.
+sub alarms {
+    my ($self) = @_;
+    return grep { /\[(?:crit|emerg|alert)\]|\[error\].*tenon:/ }
+        split /\n/, _slurp($self->error_log);
 }
 
 # The secret that was last mailed to an address, asked for as start.sh says.
