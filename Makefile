@@ -4,6 +4,8 @@
 #   make run      build, then serve TeamOS with demo data until Ctrl-C
 #   make start    the same in the background;  make stop  ends it
 #   make test     build, lint, and run the whole test suite
+#   make chaos    the long forms of the tests of faults: hours
+#   make bench    measure, and write bench/RESULTS.md (some minutes)
 #   make lint     format, dependency law, banned functions, symbols
 #   make fmt      put C files into shape
 #   make install  DESTDIR and PREFIX are honoured
@@ -52,8 +54,8 @@ unit_bin := $(unit_src:%.c=$(B)/%)
 lib := $(B)/lib/libtenon.so.$(SOVERSION)
 module := $(B)/ngx/ngx_http_tenon_module.so
 
-.PHONY: all packages packages-test lib module tools unit run start stop \
-        test lint fmt install clean FORCE
+.PHONY: all packages packages-test packages-bench lib module tools unit run \
+        start stop test chaos bench lint fmt install clean FORCE
 
 all: lib module tools
 
@@ -62,6 +64,9 @@ packages:
 
 packages-test: packages
 	@scripts/packages.sh test
+
+packages-bench: packages
+	@scripts/packages.sh bench
 
 
 # ---- the library ----
@@ -194,6 +199,15 @@ stop:
 test: packages-test all unit
 	@$(MAKE) --no-print-directory lint
 	@scripts/test.sh
+
+# Alone on a machine: those with limits of time mean them.
+chaos: packages-test all unit
+	@TENON_LONG=1 scripts/test.sh $(wildcard t/60fault/*.t) \
+	    t/20pg/cut.t t/20pg/faults.t t/20pg/payload.t t/20pg/statements.t
+
+# ROUNDS="SECONDS ROUNDS" shortens or lengthens it: make bench ROUNDS="2 3"
+bench: packages-bench all
+	@bench/run.pl --results bench/RESULTS.md $(ROUNDS)
 
 lint: packages-test lib
 	@scripts/lint.sh

@@ -1,262 +1,321 @@
 #!/usr/bin/perl
 
-# run.pl [SECONDS [ROUNDS]]: what Tenon costs over what it stands on. List and
-# create through nginx (wrk, keep-alive, plain HTTP, one tenant) beside pgbench
-# running the same statements in one pipeline with one Sync, on the same
-# cluster, in turns; medians and ratios as a Markdown table on stdout.
+# run.pl [--no-peer] [--results FILE] [SECONDS [ROUNDS]]: what Tenon costs over
+# what it stands on, and beside what else one would write. README.md says what
+# is measured; FILE gets the whole report, stdout its tables.
 #
-# Before anything is timed, both sides' answers are compared.
+# Answers are compared first. It fails where they differ or where a request
+# is answered otherwise than it should be, never on a time.
 
 use strict;
 use warnings;
 
 use FindBin ();
-use lib "$FindBin::Bin/../t/lib";
+use lib "$FindBin::Bin/lib", "$FindBin::Bin/../t/lib";
 
+use Getopt::Long ();
 use JSON::PP ();
-use TenonServer ();
+use MIME::Base64 ();
 
-my ($seconds, $rounds) = (@ARGV, 4, 5)[0, 1];
-$rounds = $ARGV[1] // 5;
+use BenchPeer ();
+use BenchReport ();
+use BenchServer ();
 
-my $clients = 8;             # wrk's connections and pgbench's
-my $tasks   = 100_000;       # in all; a fifth is acme's
-my $acme    = '01900000-000a-7000-8000-000000000001';
-my $realm   = '00000000-0000-7000-8000-000000000001';
-my $project = '01900000-000a-7000-8000-000000000401';
+my ($no_peer, $results);
+Getopt::Long::GetOptions('no-peer' => \$no_peer, 'results=s' => \$results)
+    or die "usage: run.pl [--no-peer] [--results FILE] [SECONDS [ROUNDS]]\n";
+my ($seconds, $rounds) = ($ARGV[0] // 4, $ARGV[1] // 5);
+for ($seconds, $rounds) {
+    /\A[1-9]\d*\z/ or die "seconds and rounds are positive numbers, not $_\n";
+}
 
-my $server = TenonServer->new;
-my $token  = $server->token('alice');
+my $clients     = 8; # wrk's connections and pgbench's
+my $connections = 4; # tenon_pool_size, of which run.pl changes nothing
 
-fill();
-my %statement = statements();
-my %file = (
-    list   => script(list   => $statement{listTasks}),
-    create => script(create => $statement{createTask}),
+# What runs in a round, in an order that turns with it.
+my %sides = (
+    list       => [qw(pgbench tenon fastify static)],
+    read       => [qw(pgbench tenon fastify)],
+    create     => [qw(pgbench tenon fastify)],
+    'no token' => ['tenon', 'return 401'],
+    'no route' => ['tenon', 'return 404'],
 );
+my @paths = ('list', 'read', 'create', 'no token', 'no route');
 
-compare();
+my $bench = BenchServer->new;
+my $peer  = $no_peer ? undef : BenchPeer->new($bench,
+    workers => scalar $bench->server->workers, connections => $connections);
+my ($postmaster) = split /\n/, $bench->server->shell(
+    'head -1 "$var/pg/postmaster.pid"');
+
+my $compared = compare();
+warm();
 
 my %figure;
 for my $round (1 .. $rounds) {
-    for my $what (qw(list create)) {
-        push @{ $figure{$what}{pgbench} }, pgbench($what);
-        my ($rate, $cpu) = wrk($what);
-        push @{ $figure{$what}{tenon} }, $rate;
-        push @{ $figure{$what}{cpu} }, $cpu;
-        printf STDERR "%d/%d %-6s pgbench %6.0f/s  tenon %6.0f/s\n",
-            $round, $rounds, $what, map { $figure{$what}{$_}[-1] }
-            qw(pgbench tenon);
+    for my $what (@paths) {
+        my @sides = grep { $peer || $_ ne 'fastify' } @{ $sides{$what} };
+        push @sides, splice @sides, 0, $round % @sides;
+        for my $side (@sides) {
+            my $f = measure($what, $side);
+            push @{ $figure{$what}{$side} }, $f;
+            printf STDERR "%d/%d %-8s %-10s %7.0f/s\n", $round, $rounds, $what,
+                $side, $f->{rate};
+        }
     }
 }
 
-print "| path | pgbench/s | Tenon/s | ratio (min–max) | worker CPU/request |\n",
-    "|---|---|---|---|---|\n";
-
-for my $what (qw(list create)) {
-    my $f = $figure{$what};
-    my @ratio = sort { $a <=> $b }
-        map { $f->{tenon}[$_] / $f->{pgbench}[$_] } 0 .. $#{ $f->{tenon} };
-    printf "| %s | %.0f | %.0f | %.2f (%.2f–%.2f) | %.0f µs |\n",
-        $what eq 'list' ? 'list of 20 tasks' : 'create a task',
-        median(@{ $f->{pgbench} }), median(@{ $f->{tenon} }), median(@ratio),
-        @ratio[0, -1], median(@{ $f->{cpu} });
+my $report = BenchReport->new(
+    figure  => \%figure,
+    memory  => { Tenon => [map { memory($_) } $bench->server->workers],
+                 $peer ? (Fastify => [map { memory($_) }
+                                      grep { $_ != ($peer->pids)[0] }
+                                      $peer->pids]) : () },
+    facts   => {
+        seconds => $seconds, rounds => $rounds, clients => $clients,
+        connections => $connections, others => others(),
+        workers => scalar $bench->server->workers,
+        tasks => $BenchServer::TASKS, compared => $compared,
+        peer => $peer ? $peer->versions : 'not measured (--no-peer)',
+        settings => join(', ', split /\n/, $bench->server->psql(
+            "select name || '=' || current_setting(name) from unnest(array["
+            . "'fsync', 'synchronous_commit', 'shared_buffers', "
+            . "'max_connections']) name")),
+    },
+);
+print $report->tables;
+if (defined $results) {
+    open my $out, '>', $results or die "$results: $!\n";
+    print {$out} $report->page;
+    close $out or die "$results: $!\n";
+    print STDERR "the report is $results\n";
 }
-
-my ($requests) = $server->psql('select count(*) from teamos.task');
-print STDERR "tasks in the end: $requests\n";
+exit 0;
 
 
-# ---- setting up ----
+# ---- the same answers ----
 
-# acme has a fifth of the rows, other tenants the rest, so that a statement
-# that reads more than its tenant shows.
-sub fill {
-    $server->psql(<<"SQL");
-set session_replication_role = replica;
-insert into teamos.task (tenant_id, id, project_id, title, created_by,
-                         created_at)
-select case when n % 5 = 0 then '$acme'::uuid
-            else md5((n % 200)::text)::uuid end,
-       gen_random_uuid(), '$project', 'Task number ' || n,
-       '01900000-000a-7000-8000-000000000201', now() - n * interval '1 second'
-  from generate_series(1, $tasks) n;
-set session_replication_role = origin;
-analyze;
-SQL
-    return;
-}
-
-sub statements {
-    my $text = $server->shell('
-        tenonctl_as "$web_user" doctor --statements \
-            --database "$api_db"');
-    return map { /^(\w+)\t(.+)$/ ? ($1, $2) : () } split /\n/, $text;
-}
-
-# The statement for pgbench: what stays the same is a variable, what must be
-# new each time is made by the server.
-sub script {
-    my ($what, $sql) = @_;
-    my %value = $what eq 'list' ? (1 => $acme, 2 => 21) : ();
-
-    if ($what eq 'create') {
-        $sql = create_values($sql);
-    }
-    $sql =~ s/\$(\d+)/:p$1/g;
-
-    # pgbench would take :MI and :SS of a time format for its variables
-    $sql =~ s/HH24:MI:SS/HH24":"MI":"SS/g;
-
-    my $file = $server->dir . "/$what.sql";
-    open my $out, '>', $file or die "$file: $!\n";
-    print {$out} "\\startpipeline\n",
-        "select set_config('tenon.tenant', :tenant::text, true), ",
-        "set_config('tenon.realm', :realm::text, true)",
-        $what eq 'create'
-            ? ", set_config('tenon.actor', '01900000-000a-7000-8000-"
-              . "000000000201', true), set_config('tenon.request_id', 'x', "
-              . "true), set_config('tenon.ip', '127.0.0.1', true), "
-              . "set_config('tenon.user_agent', '', true)"
-            : '',
-        ";\n$sql;\n\\endpipeline\n";
-    close $out or die "$file: $!\n";
-    chmod 0644, $file;
-    return [$file, map { ('-D', "p$_=$value{$_}") } keys %value];
-}
-
-# Parameters by what they are cast to and where they stand.
-sub create_values {
-    my ($sql) = @_;
-    my ($columns, $values) =
-        $sql =~ /insert into teamos\."?task"? as t \((.*?)\) select (.*?) from idem, ref/
-        or die "createTask is not what this script knows\n";
-    my @columns = map { s/["\s]//gr } split /,/, $columns;
-    my %by_name;
-    @by_name{@columns} = split_top($values);
-
-    my %fixed = (
-        tenant_id  => "'$acme'",
-        id         => 'gen_random_uuid()',
-        created_by => "'01900000-000a-7000-8000-000000000201'",
-        project_id => "'$project'",
-        title      => "'Made by the bench'",
-    );
-    for my $name (keys %fixed) {
-        my ($n) = $by_name{$name} =~ /\$(\d+)::(?:uuid|text)/ or next;
-        $sql =~ s/\$$n\b/$fixed{$name}/g;
-    }
-
-    # mask: project_id and title; what isn't given has its default
-    $sql =~ s/\$\d+::bigint/6::bigint/g;
-    my ($event) = $sql =~ /user_agent\) select '$acme'::uuid, \$(\d+)::uuid/
-        or die "createTask writes no event body that this script knows\n";
-    $sql =~ s/\$$event\b::uuid/(select id from done)/g;
-    my ($salt) = $sql =~ /tenon\.commitment\(\$(\d+)::bytea/
-        or die "createTask salts no event\n";
-    $sql =~ s/\$$salt\b/'\\x00112233445566778899aabbccddeeff'/g;
-    $sql =~ s/\$\d+::bytea/null::bytea/g; # no Idempotency-Key
-    $sql =~ s/\$\d+::(text|uuid)/null::$1/g;
-    return $sql;
-}
-
-sub split_top {
-    my ($text) = @_;
-    my ($depth, @parts) = (0, '');
-    for my $c (split //, $text) {
-        $depth++ if $c eq '(';
-        $depth-- if $c eq ')';
-        if ($c eq ',' && $depth == 0) { push @parts, ''; next }
-        $parts[-1] .= $c;
-    }
-    return @parts;
-}
-
-# The first page through HTTP and through SQL; one create of each kind.
+# Says what was compared; dies where something differs.
 sub compare {
-    my $list = $server->request(GET => 'tasks?limit=20', as => 'alice')->json;
-    my @ids  = split /\n/, $server->psql(
-        "select id from teamos.task where tenant_id = '$acme' and deleted_at "
-        . "is null order by created_at desc, id desc limit 20");
-    die "the lists differ\n"
-        if "@ids" ne join ' ', map { $_->{id} } @{ $list->{data} };
-
-    my @before = counts();
-    $server->request(POST => 'tasks', as => 'alice', json => {
-        project_id => $project, title => 'Made by the bench' })->{status} == 201
-        or die "create failed\n";
-    my @between = counts();
-    run_pgbench('create', '-t', 1, '-c', 1);
-    my @after = counts();
-    for my $i (0 .. 2) {
-        die "a create does not write the same rows\n"
-            if $between[$i] - $before[$i] != 1 || $after[$i] - $between[$i] != 1;
+    my %ours = map { $_ => answer($_, ask_tenon($_)) } qw(list read);
+    my %rows = map { $_ => $bench->rows($_) } qw(list read);
+    my @ids = map { $_->{id} } @{ $ours{list}{data} };
+    die "the lists of Tenon and SQL differ\n"
+        if "@ids" ne join ' ', map { $_->{id} } @{ $rows{list} };
+    for my $row ([$ours{read}, $rows{read}[0]],
+                 map { [$ours{list}{data}[$_], $rows{list}[$_]] } 0 .. $#ids) {
+        my ($here, $there) = @$row;
+        for my $name (sort keys %$here) {
+            my ($is, $should) = map { time_text($_->{$name}) } $here, $there;
+            die "$name differs: Tenon $is, SQL $should\n" if $is ne $should;
+        }
     }
-    return;
+
+    if ($peer) {
+        for my $what (qw(list read)) {
+            my ($tenon, $fastify) = map { $_->{body} =~ s/("next_cursor":")[^"]*/$1/r }
+                ask_tenon($what), answered($what, $peer->get($what));
+            die "$what differs:\n Tenon   $tenon\n Fastify $fastify\n"
+                if $tenon ne $fastify;
+        }
+        my @last = map { cursor($_) } ask_tenon('list')->json->{next_cursor},
+            $peer->get('list')->json->{next_cursor};
+        die "the cursors lead to different places: @last\n"
+            if $last[0] ne $last[1];
+    }
+
+    my %written = (
+        Tenon   => written(sub { ask_tenon('create') }),
+        pgbench => written(sub { $bench->pgbench('create', '-t', 1, '-c', 1) }),
+        $peer ? (Fastify => written(sub {
+            answered('create', $peer->get('create')) })) : (),
+    );
+    for my $side (sort keys %written) {
+        die "a create writes other rows:\n Tenon $written{Tenon}\n"
+            . " $side $written{$side}\n" if $written{$side} ne $written{Tenon};
+    }
+    return join ', ', sort keys %written;
 }
 
-sub counts {
-    return split /\|/, $server->psql(
-        'select (select count(*) from teamos.task), '
+sub ask_tenon {
+    my ($what) = @_;
+    my $r = $bench->request($what);
+    return answered($what, $bench->server->request(
+        $r->{method} => $r->{path}, as => 'alice',
+        $r->{body} ? (json => JSON::PP::decode_json($r->{body})) : ()));
+}
+
+sub answered {
+    my ($what, $r) = @_;
+    my $status = $what eq 'create' ? 201 : 200;
+    die "$what: answered $r->{status}\n$r->{body}\n"
+        if $r->{status} != $status;
+    return $r;
+}
+
+sub answer { return $_[1]->json }
+
+# PostgreSQL's JSON has times without their last noughts.
+sub time_text {
+    my ($value) = @_;
+    return 'null' if !defined $value;
+    return $value if $value !~ /\A\d{4}-\d\d-\d\dT[\d:]+(\.\d+)?(Z|\+00:00)\z/;
+    return $value =~ s/(Z|\+00:00)\z//r =~ s/(\.\d*?)0*\z/$1/r =~ s/\.\z//r;
+}
+
+# What a cursor says behind its seal of 16 bytes.
+sub cursor {
+    my ($text) = @_;
+    $text =~ tr{-_}{+/};
+    return substr MIME::Base64::decode_base64($text . '=' x (-length($text) % 4)),
+        16;
+}
+
+# The rows that one create adds, but for what is new or of the request.
+sub written {
+    my ($create) = @_;
+    my $counts = 'select (select count(*) from teamos.task), '
         . '(select count(*) from tenon.event), '
-        . '(select count(*) from tenon.event_body)');
+        . '(select count(*) from tenon.event_body), '
+        . '(select count(*) from tenon.idempotency)';
+    my @before = split /\|/, $bench->server->psql($counts);
+    $create->();
+    my @after = split /\|/, $bench->server->psql($counts);
+    my @more = map { $after[$_] - $before[$_] } 0 .. $#after;
+    die "a create adds @more rows, not 1 1 1 0\n" if "@more" ne '1 1 1 0';
+
+    my $new = q{'id', 'created_at', 'updated_at'};
+    return $bench->server->psql(<<"SQL");
+select (select to_jsonb(t) - array[$new] from teamos.task t
+         order by created_at desc limit 1),
+       (select to_jsonb(e) - array['id', 'at', 'resource_id', 'request_id',
+                                   'commitment', 'sequence', 'xid']
+          from tenon.event e order by at desc limit 1),
+       (select (to_jsonb(b) - array['event_id', 'at', 'salt', 'after', 'ip',
+                                    'user_agent'])
+               || jsonb_build_object('after', b.after - array[$new])
+          from tenon.event_body b order by at desc limit 1)
+SQL
+}
+
+# Connections, plans, caches, compiled JavaScript: none of it is measured.
+sub warm {
+    for my $what (qw(list read create)) {
+        for my $side ('tenon', $peer ? 'fastify' : ()) {
+            run($what, $side, $side eq 'fastify' ? 2 : 1);
+        }
+    }
+    return;
 }
 
 
 # ---- measuring ----
 
-sub run_pgbench {
-    my ($what, @arg) = @_;
-    my ($file, @define) = @{ $file{$what} };
-    return $server->shell('
-        as "$web_user" "$pg_bin/pgbench" -h "$run" -p 5432 -U tenon_api -n \
-            -M prepared "$@" tenon 2>&1',
-        '-f', $file, '-D', "tenant=$acme", '-D', "realm=$realm", @define, @arg);
+# One run: the rate, and the CPU time per request, in µs, of the server
+# (nginx's workers or the peer), of PostgreSQL and of the load generator.
+sub measure {
+    my ($what, $side) = @_;
+    my @pids = $side eq 'pgbench' ? ()
+             : $side eq 'fastify' ? $peer->pids : $bench->server->workers;
+
+    my @before = (cpu(@pids), database_cpu(), load_cpu(), machine_cpu());
+    my ($requests, $rate) = run($what, $side, $seconds);
+    my @after = (cpu(@pids), database_cpu(), load_cpu(), machine_cpu());
+
+    my @used = map { $after[$_] - $before[$_] } 0 .. $#after;
+    my ($busy, $all) = splice @used, 4;
+    my $others = $busy;
+    $others -= $_ for @used;
+    my @cost = map { 1e6 * $_ / $requests } @used;
+    return { rate => $rate, user => $cost[0], system => $cost[1],
+             database => $cost[2], load => $cost[3],
+             others => $others > 0 ? $others / $all : 0 };
 }
 
-sub pgbench {
-    my ($what) = @_;
-    my $out = run_pgbench($what, '-c', $clients, '-j', 1, '-T', $seconds);
-    die "pgbench failed:\n$out" if $out !~ /failed transactions: 0 /;
-    return $out =~ /^tps = ([\d.]+)/m ? $1 : die $out;
+sub run {
+    my ($what, $side, $for) = @_;
+    if ($side eq 'pgbench') {
+        my $out = $bench->pgbench($what, '-c', $clients, '-j', 1, '-T', $for);
+        my ($n) = $out =~ /transactions actually processed: (\d+)/ or die $out;
+        my ($rate) = $out =~ /^tps = ([\d.]+)/m or die $out;
+        return ($n, $rate);
+    }
+
+    my $request = $side eq 'static' || $side =~ /^return/ ? $side : $what;
+    my $out = $bench->wrk($request, $clients, $for,
+                          $side eq 'fastify' ? $peer->port : undef);
+    my ($n) = $out =~ /(\d+) requests in/ or die "wrk failed:\n$out";
+    my ($bad) = $out =~ /Non-2xx or 3xx responses: (\d+)/;
+    my $wanted = $bench->request($request)->{status} >= 400 ? $n : 0;
+    die "$what, $side: answered otherwise than it should be:\n$out"
+        if $out =~ /Socket errors/ || ($bad // 0) != $wanted;
+    my ($rate) = $out =~ m{Requests/sec:\s+([\d.]+)} or die $out;
+    return ($n, $rate);
 }
 
-sub wrk {
-    my ($what) = @_;
-    my $lua = $server->dir . '/wrk.lua';
-    open my $out, '>', $lua or die "$lua: $!\n";
-    print {$out} $what eq 'list'
-        ? "wrk.path = '/api/v1/tasks?limit=20'\n"
-        : "wrk.path = '/api/v1/tasks'\nwrk.method = 'POST'\n"
-          . "wrk.headers['Content-Type'] = 'application/json'\n"
-          . "wrk.body = '{\"project_id\":\"$project\","
-          . "\"title\":\"Made by the bench\"}'\n";
-    close $out or die "$lua: $!\n";
-
-    my $before = cpu();
-    my $text = `wrk -t1 -c$clients -d${seconds}s -s $lua \\
-        -H 'Host: acme.tenon.localhost' -H 'Authorization: Bearer $token' \\
-        http://127.0.0.1:@{[ $server->port ]}/ 2>&1`;
-    my $used = cpu() - $before;
-
-    die "wrk failed:\n$text" if $text =~ /Non-2xx|Socket errors/;
-    my ($requests) = $text =~ /(\d+) requests in/ or die $text;
-    my ($rate)     = $text =~ m{Requests/sec:\s+([\d.]+)} or die $text;
-    return ($rate, $used * 1e6 / $requests);
-}
-
-# CPU seconds of all workers so far.
+# User and system seconds of these processes so far.
 sub cpu {
+    my (@pids) = @_;
+    my @sum = (0, 0);
+    for my $pid (@pids) {
+        my @field = stat_fields($pid) or next;
+        $sum[$_] += $field[11 + $_] / 100 for 0, 1;
+    }
+    return @sum;
+}
+
+# Of PostgreSQL: living children of the postmaster, and those that ended.
+sub database_cpu {
     my $ticks = 0;
-    for my $pid ($server->workers) {
-        open my $in, '<', "/proc/$pid/stat" or next;
-        my @field = split ' ', (<$in> =~ s/.*\) //r);
+    my @of = stat_fields($postmaster);
+    $ticks += $of[$_] for 11 .. 14;
+    open my $in, '<', "/proc/$postmaster/task/$postmaster/children"
+        or die "the postmaster is gone\n";
+    for my $pid (map { split ' ' } <$in>) {
+        my @field = stat_fields($pid) or next;
         $ticks += $field[11] + $field[12];
     }
     return $ticks / 100;
 }
 
-sub median {
-    my @sorted = sort { $a <=> $b } @_;
-    return $sorted[ $#sorted / 2 ];
+# Of wrk and pgbench: children of ours that ended.
+sub load_cpu {
+    my (undef, undef, $user, $system) = times;
+    return $user + $system;
+}
+
+# Seconds of all cores so far: those that anybody used, or another machine on
+# the same host took, and all.
+sub machine_cpu {
+    open my $in, '<', '/proc/stat' or die "/proc/stat: $!\n";
+    my (undef, @ticks) = split ' ', <$in>;
+    my $all = 0;
+    $all += $_ for @ticks[0 .. 7];
+    return (($all - $ticks[3] - $ticks[4]) / 100, $all / 100);
+}
+
+# The fields of /proc/PID/stat behind the name; utime is the 12th.
+sub stat_fields {
+    my ($pid) = @_;
+    open my $in, '<', "/proc/$pid/stat" or return;
+    my $line = <$in> // return;
+    return split ' ', $line =~ s/.*\) //r;
+}
+
+# What others took of the machine while we measured: the median of all runs.
+sub others {
+    my @shares = sort { $a <=> $b }
+        map { $_->{others} } map { @$_ } map { values %$_ } values %figure;
+    return sprintf '%.0f %%', 100 * $shares[ @shares / 2 ];
+}
+
+# { pss, private } of a process, in MB.
+sub memory {
+    my ($pid) = @_;
+    my %kb = (Pss => 0, Private => 0);
+    open my $in, '<', "/proc/$pid/smaps_rollup" or die "smaps_rollup: $!\n";
+    while (my $line = <$in>) {
+        $kb{$1} += $2 if $line =~ /^(Pss|Private)(?:_Clean|_Dirty)?:\s+(\d+)/;
+    }
+    return { pss => $kb{Pss} / 1024, private => $kb{Private} / 1024 };
 }
