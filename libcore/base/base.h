@@ -38,6 +38,7 @@ void tn__mem_hook_free(void *p);
 int tn__eq(tn_str a, tn_str b);  /* absent equals absent */
 int tn__eqi(tn_str a, tn_str b); /* ASCII case folded */
 int tn__starts(tn_str s, tn_str prefix);
+int tn__pg_true(tn_str cell); /* PostgreSQL's boolean as text; null: false */
 tn_str tn__sub(tn_str s, size_t from, size_t to); /* clamped */
 tn_str tn__trim(tn_str s);                        /* spaces and tabs */
 /* The part of *rest before `sep`; *rest becomes what is behind it, absent at

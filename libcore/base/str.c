@@ -50,6 +50,13 @@ tn__eqi(tn_str a, tn_str b)
 
 
 int
+tn__pg_true(tn_str cell)
+{
+    return cell.n && cell.p[0] == 't';
+}
+
+
+int
 tn__starts(tn_str s, tn_str prefix)
 {
     if (s.n < prefix.n) {

@@ -276,7 +276,7 @@ compile_call(tn__compiler *c, tn__call *call, unsigned row)
 
 #define CELL(col) tn__compile_cell(c, READ_CALLS, row, col)
 
-    call->slow = tn__compile_true(CELL(9));
+    call->slow = tn__pg_true(CELL(9));
     err = tn__compile_dup(&call->app, c, CELL(0));
 
     if (err == TN_OK) {

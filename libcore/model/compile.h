@@ -63,7 +63,6 @@ tn__compile_find_resource(const tn__compiler *c, tn_str app, tn_str name);
 
 /* ---- fields, of tables and of functions (fields.c) ---- */
 
-int tn__compile_true(tn_str cell);
 /* Names stand in statements, as a parameter's and as text: a-z, 0-9, _. */
 int tn__compile_plain(tn_str name);
 /* "teamos.task.title: WHAT", for the log. */

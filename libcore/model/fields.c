@@ -28,13 +28,6 @@ static const struct {
 
 
 int
-tn__compile_true(tn_str cell)
-{
-    return cell.n && cell.p[0] == 't';
-}
-
-
-int
 tn__compile_plain(tn_str name)
 {
     size_t i;

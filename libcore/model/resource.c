@@ -72,9 +72,9 @@ compile_reference(tn__compiler *c, tn__field *field,
         }
 
         reference->living =
-            tn__compile_true(tn__compile_cell(c, READ_REFERENCES, i, 5));
+            tn__pg_true(tn__compile_cell(c, READ_REFERENCES, i, 5));
         reference->parent =
-            tn__compile_true(tn__compile_cell(c, READ_REFERENCES, i, 6));
+            tn__pg_true(tn__compile_cell(c, READ_REFERENCES, i, 6));
         field->reference = reference;
         return TN_OK;
     }
@@ -148,17 +148,17 @@ compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
 
     field->pattern = pattern.p;
     tn__compile_narrow(field, CELL(6), CELL(7));
-    field->nullable = !tn__compile_true(CELL(4));
+    field->nullable = !tn__pg_true(CELL(4));
     field->filter =
-        tn__compile_true(CELL(10)) || tn__eq(field->name, TN_STR("created_at"));
+        tn__pg_true(CELL(10)) || tn__eq(field->name, TN_STR("created_at"));
     field->sort =
-        tn__compile_true(CELL(11)) || tn__eq(field->name, TN_STR("created_at"));
-    field->pii = tn__compile_true(CELL(14));
+        tn__pg_true(CELL(11)) || tn__eq(field->name, TN_STR("created_at"));
+    field->pii = tn__pg_true(CELL(14));
     field->out = 1;
 
-    writable = !is_system(field->name) && !tn__compile_true(CELL(12));
+    writable = !is_system(field->name) && !tn__pg_true(CELL(12));
     field->create = writable;
-    field->update = writable && !tn__compile_true(CELL(13));
+    field->update = writable && !tn__pg_true(CELL(13));
     field->required =
         writable && !field->nullable && field->default_sql.p == NULL;
 
@@ -292,8 +292,8 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
     }
 
     *out = resource;
-    resource->soft_delete = tn__compile_true(CELL(4));
-    resource->require_match = tn__compile_true(CELL(9));
+    resource->soft_delete = tn__pg_true(CELL(4));
+    resource->require_match = tn__pg_true(CELL(9));
     resource->order = TN_STR("created_at");
 
     err = tn__compile_dup(&resource->app, c, CELL(0));

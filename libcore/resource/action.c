@@ -9,13 +9,6 @@
 #include "gen/queries.h"
 
 
-static int
-is_true(tn_str cell)
-{
-    return cell.n && cell.p[0] == 't';
-}
-
-
 static void
 begin(tn_op *op)
 {
@@ -85,7 +78,7 @@ called(tn_op *op, const tn_rows *rows)
         return 0;
     }
 
-    if (!is_true(tn__cell(rows, 0, TN__ACTION_ALIVE))) {
+    if (!tn__pg_true(tn__cell(rows, 0, TN__ACTION_ALIVE))) {
         tn__fail(op, TN_E_STATE_CONFLICT,
                  "What it belongs to is deleted: restore that first.");
         return 0;
@@ -182,6 +175,6 @@ tn__step_action(tn_op *op, const tn_input *input)
 
     if (replayed > 0 || (replayed == 0 && called(op, rows))) {
         finish(op, rows,
-               replayed || is_true(tn__cell(rows, 0, TN__ACTION_ANSWERED)));
+               replayed || tn__pg_true(tn__cell(rows, 0, TN__ACTION_ANSWERED)));
     }
 }

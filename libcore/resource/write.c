@@ -98,13 +98,6 @@ tn__bind_conditions(tn_op *op)
 }
 
 
-static int
-is_true(tn_str cell)
-{
-    return cell.n && cell.p[0] == 't';
-}
-
-
 /* Reads reference columns of an answer from `col` on, notes what is missing,
  * and moves *col behind them. Returns 0 when a parent is no more. */
 static int
@@ -133,7 +126,7 @@ missing_references(tn_op *op, const tn_rows *rows, unsigned *col, int update)
         }
 
         if (update && field->reference->parent) {
-            alive &= is_true(tn__cell(rows, 0, (*col)++));
+            alive &= tn__pg_true(tn__cell(rows, 0, (*col)++));
         }
     }
 
@@ -439,7 +432,7 @@ tn__step_rollback(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (!is_true(tn__cell(rows, 0, 2))) {
+    if (!tn__pg_true(tn__cell(rows, 0, 2))) {
         tn__fault_field(op, TN_STR("version"), TN_F_NOT_FOUND,
                         "is no version to go back to: there was none, or what "
                         "it said was erased");
@@ -479,7 +472,7 @@ tn__step_restore(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (!is_true(tn__cell(rows, 0, 2))) {
+    if (!tn__pg_true(tn__cell(rows, 0, 2))) {
         tn__fail(op, TN_E_STATE_CONFLICT, "It isn't deleted.");
         return;
     }
