@@ -29,6 +29,7 @@ package TenonServer;
 #     $s->hire('erin', 'acme', 'admin');    # a member more, of whom `as` knows
 #     $s->found('initech');                 # an organization more, of nobody
 #     $s->workers; $s->alone($pid, sub { }); # only this worker runs meanwhile
+#     $s->asleep($pid, sub { });            # this one doesn't: then all at once
 #
 # TenonServer->new(main => '...', http => '...', server => '...') adds lines to
 # nginx.conf's outermost level, its http and its server blocks. The limits of
@@ -414,19 +415,22 @@ sub workers {
 }
 
 # Runs $code while $pid is the only worker that does not sleep, so that new
-# connections are its.
+# connections are its: all are accepted before another can.
 sub alone {
     my ($self, $pid, $code) = @_;
-    my @others = grep { $_ != $pid } $self->workers;
-    kill STOP => @others;
-    for my $other (@others) {
-        sleep 0.001 until _slurp("/proc/$other/stat") =~ /\) T /;
-    }
-    my @result = eval { $code->() };
-    my $error = $@;
-    kill CONT => @others;
-    die $error if $error;
-    return wantarray ? @result : $result[0];
+    return $self->_stopped([grep { $_ != $pid } $self->workers], sub {
+        my @result = $code->();
+        $self->wait_until(10, sub { !$self->_unaccepted })
+            or die "worker $pid doesn't accept\n";
+        return @result;
+    });
+}
+
+# Runs $code while this worker sleeps: what is sent to it meanwhile comes to it
+# in one turn of its event loop, however long the sending takes.
+sub asleep {
+    my ($self, $pid, $code) = @_;
+    return $self->_stopped([$pid], $code);
 }
 
 sub reload {
@@ -448,6 +452,31 @@ sub wait_until {
 
 
 # ---- inside ----
+
+sub _stopped {
+    my ($self, $pids, $code) = @_;
+    kill STOP => @$pids;
+    my @result = eval {
+        for my $pid (@$pids) {
+            sleep 0.001 until _slurp("/proc/$pid/stat") =~ /\) T /;
+        }
+        $code->();
+    };
+    my $error = $@;
+    kill CONT => @$pids;
+    die $error if $error;
+    return wantarray ? @result : $result[0];
+}
+
+# Connections to the HTTP port that no worker has accepted yet: of a socket that
+# listens (0A), what its receive queue holds.
+sub _unaccepted {
+    my ($self) = @_;
+    my $port = sprintf '%04X', $self->{http};
+    my ($n) = _slurp('/proc/net/tcp') =~
+        /^ *\d+: \w{8}:$port \w{8}:0000 0A \w{8}:(\w{8}) /m;
+    return hex($n // 0);
+}
 
 # conf.example/nginx.conf, with what the test adds.
 sub _template {
