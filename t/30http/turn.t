@@ -13,7 +13,6 @@ use lib "$FindBin::Bin/../lib";
 
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep);
 
 use TenonCheck;
 use TenonServer ();
@@ -67,10 +66,7 @@ sub share {
     $s->wait_until(10, sub { $s->psql(
         "select count(*) from pg_stat_activity where $sleeper") })
         or die "the table isn't locked\n";
-    kill STOP => $worker;
-    $_->write($list) for @c;
-    sleep 0.05;
-    kill CONT => $worker;
+    $s->asleep($worker, sub { $_->write($list) for @c });
 
     # They were sent in one go.
     my $waiting = "wait_event_type = 'Lock'";
