@@ -54,6 +54,10 @@ alter role tenon_owner noinherit;
 
 grant tenon_app, tenon_lookup, tenon_search to tenon_owner;
 
+-- What is encrypted anew under another key (tenonctl encryption) is changed as
+-- the API changes it: under its policies, and no new version of the row.
+grant tenon_api to tenon_owner;
+
 
 -- What an index for ?q= is made of: trigrams, behind a tenant's id.
 create extension if not exists pg_trgm   schema public;

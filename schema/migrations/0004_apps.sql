@@ -2386,7 +2386,9 @@ begin
         perform tenon.refuse(
             format('there is no role %L', role),
             (select format('Roles are: %s.',
-                           string_agg(r.name, ', ' order by r.rank desc))
+                           string_agg(r.name, ', '
+                                      order by r.rank desc nulls last,
+                                               r.name))
                from tenon.role r));
     end if;
 
