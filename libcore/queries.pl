@@ -15,9 +15,11 @@ use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
 
-my %context = map { $_ => 'TN__BIND_' . uc }
-  qw(tenant realm actor session request_id ip user_agent event_id salt id mask
-  idem_key idem_hash idem_lock);
+# The names that the request's context gives values to: one list, for both.
+my $bind = $0 =~ s/queries\.pl$/model\/bind.c/r;
+open my $in, '<', $bind or die "$bind: $!\n";
+my %context = map { /^ +\{ TN_STR_C\("(\w+)"\), (TN__BIND_\w+) \},$/ } <$in>;
+die "$bind: no names of the context\n" unless %context;
 
 my $header = @ARGV && $ARGV[0] eq '--header' && shift @ARGV;
 my $origin = "/* Generated from schema/queries/ by libcore/queries.pl. */\n\n";
@@ -45,8 +47,11 @@ for my $file (@ARGV) {
     while (my ($what, $name, $sql) = splice @parts, 0, 3) {
         next if $what eq 'fragment';
         die "$file: $name is there twice\n" if $seen{$name}++;
-        $sql =~ s/\{\{(\w+)\}\}/
-            $fragment{$1} \/\/ die "$file: $name: no fragment $1\n"/ge;
+        my $deep = 0; # a fragment may insert others
+        while ($sql =~ s/\{\{(\w+)\}\}/
+            $fragment{$1} \/\/ die "$file: $name: no fragment $1\n"/ge) {
+            die "$file: $name: fragments without end\n" if ++$deep > 9;
+        }
         $sql =~ s/\s+/ /g;
         $sql =~ s/^ | $//g;
         $sql =~ s/ ?;$// or die "$file: $name has no semicolon at its end\n";

@@ -17,13 +17,13 @@ select number, name
 
 -- name: catalogue_grants
 select role, permission, scope
-  from tenon."grant"
+  from tenon.shipped_grant
  order by role, permission, scope;
 
 -- name: catalogue_resources
 select app, name, path, format('%I.%I', schema_name, table_name) as relation,
        soft_delete, owner_column, parent, parent_column, search, require_match,
-       usage, units, requires_feature
+       usage, units, requires_feature, account_column, shareable
   from tenon.resource
  order by app, name;
 
@@ -36,9 +36,10 @@ select r.app, r.name, a.attname, format_type(a.atttypid, a.atttypmod),
                            from tenon.state s
                           where s.app = r.app and s.resource = r.name
                             and s.field = a.attname))),
-       coalesce(f.filter, false), coalesce(f.sort, false),
+       coalesce(f.filter or a.attname = r.account_column, false),
+       coalesce(f.sort, false),
        coalesce(f.read_only, false), coalesce(f.create_only, false),
-       coalesce(f.pii, false), f.contains
+       coalesce(f.pii, false), f.contains, coalesce(f.encrypted, false)
   from tenon.resource r
   join pg_catalog.pg_namespace n on n.nspname = r.schema_name
   join pg_catalog.pg_class c on c.relnamespace = n.oid

@@ -19,7 +19,10 @@ select set_config('tenon.tenant', :tenant::text, true),
        set_config('tenon.actor', coalesce(:actor::text, ''), true),
        set_config('tenon.request_id', :request_id::text, true),
        set_config('tenon.ip', coalesce(:ip::text, ''), true),
-       set_config('tenon.user_agent', coalesce(:user_agent::text, ''), true);
+       set_config('tenon.user_agent', coalesce(:user_agent::text, ''), true),
+       set_config('tenon.impersonator', coalesce(:impersonator::text, ''),
+                  true),
+       set_config('tenon.api_key', coalesce(:api_key::text, ''), true);
 
 -- The same where the request has an Idempotency-Key: only one of several at a
 -- time gets to work under it, and none waits for another. The lock is let go
@@ -32,7 +35,10 @@ select set_config('tenon.tenant', :tenant::text, true),
        set_config('tenon.ip', coalesce(:ip::text, ''), true),
        set_config('tenon.user_agent', coalesce(:user_agent::text, ''), true),
        set_config('tenon.go',
-                  pg_try_advisory_xact_lock(:idem_lock::bigint)::text, true);
+                  pg_try_advisory_xact_lock(:idem_lock::bigint)::text, true),
+       set_config('tenon.impersonator', coalesce(:impersonator::text, ''),
+                  true),
+       set_config('tenon.api_key', coalesce(:api_key::text, ''), true);
 
 -- What a write with an Idempotency-Key begins and ends with; the app's
 -- resources have the same out of libcore/model/sql.c. A statement changes

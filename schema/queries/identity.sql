@@ -1,7 +1,11 @@
 -- Sign-up, login, logout, and what one sees of oneself.
 
 -- name: signup
-with account as (
+with home as (
+       insert into tenon.realm (realm_id, name, kind)
+       select :realm::uuid, :organization_slug::text, 'own'
+        where :own_realm::boolean),
+     account as (
        insert into tenon."user" (realm_id, id, email, name, password_hash)
        values (:realm::uuid, :user_id::uuid, :email::text, :name::text,
                :password_hash::text)
@@ -20,6 +24,12 @@ with account as (
        values (:tenant::uuid, :member_id::uuid, :realm::uuid, :user_id::uuid,
                'owner', :user_id::uuid)
        returning *),
+     token as (
+       insert into tenon.one_time (realm_id, id, tenant_id, user_id, purpose,
+                                   email, expires_at)
+       select :realm::uuid, :one_time_id::uuid, organization.tenant_id,
+              account.id, 'verify', account.email, now() + interval '7 days'
+         from account, organization),
      logged as (
        select tenon.log_event(
                 :event_id::uuid, 'tenant.created', 'tenon.tenant',
@@ -42,7 +52,9 @@ select json_build_object('id', account.id, 'email', account.email,
 -- One row for whoever asks: known or not, member or not. A deleted tenant has
 -- no members.
 -- name: login_find
-select u.id, u.email, u.name, u.password_hash, m.role, t.name
+select u.id, u.email, u.name, u.password_hash, m.role, t.name,
+       f.user_id is not null as mfa,
+       coalesce(a.locked_until > now(), false) as locked
   from (values (1)) always
   left join tenon.tenant t
          on t.tenant_id = :tenant::uuid and t.deleted_at is null
@@ -51,44 +63,122 @@ select u.id, u.email, u.name, u.password_hash, m.role, t.name
         and u.deleted_at is null and u.status = 'active'
   left join tenon.member m
          on m.tenant_id = t.tenant_id and m.user_id = u.id
-        and m.deleted_at is null;
+        and m.deleted_at is null
+  left join tenon.totp f
+         on f.realm_id = :realm::uuid and f.user_id = u.id
+        and f.confirmed_at is not null
+  left join tenon.login_attempt a
+         on a.realm_id = :realm::uuid and a.key = :attempt_key::bytea;
 
--- No row: the membership ended while the password was checked.
--- name: login_done
-with attempt as (
-       insert into tenon.login_attempt (realm_id, key, failures)
+-- No row: locked meanwhile.
+-- fragment: unlocked
+attempt as (
+       insert into tenon.login_attempt as a (realm_id, key, failures)
        values (:realm::uuid, :attempt_key::bytea, 0)
        on conflict (realm_id, key)
-       do update set failures = 0, last_at = now()
-       returning failures),
-     opened as (
-       insert into tenon.session (tenant_id, id, realm_id, user_id,
-                                  expires_at, ip, user_agent)
-       select :tenant::uuid, :session_id::uuid, :realm::uuid, :user_id::uuid,
-              now() + make_interval(secs => :session_ttl::double precision),
-              :ip::text, :user_agent::text
+       do update set failures = 0, locked_until = null, last_at = now()
+        where coalesce(a.locked_until <= now(), true)
+       returning a.failures)
+
+-- The user's row, held, with the password that was checked: who changes it
+-- comes before or after, and then sees the session that is opened here. Always
+-- behind the attempt's row.
+-- fragment: same_person
+person as materialized (
+       select u.id, u.email, u.version
          from attempt
+        cross join tenon."user" u
+        where u.realm_id = :realm::uuid and u.id = :user_id::uuid
+          and u.password_hash is not distinct from :password_hash::text
+          and u.deleted_at is null and u.status = 'active'
+          for no key update of u)
+
+-- fragment: new_session
+opened as (
+       {{session_row}}
+         from admitted
          join tenon.member m on m.tenant_id = :tenant::uuid
-                            and m.user_id = :user_id::uuid
+                            and m.user_id = admitted.id
                             and m.deleted_at is null
        returning id)
-select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.session',
-                       opened.id, null, null, null, null, :salt::bytea)
-  from opened;
 
--- The attempt is always counted, the event is for those that are notable.
+-- No row: the membership ended, the password was changed, a second factor came
+-- into force or the identity was locked while the password was checked.
+-- name: login_done
+with {{unlocked}},
+     {{same_person}},
+     renewed as (
+       update tenon."user" u
+          set password_hash = :renewed_hash::text
+         from person
+        where :renewed_hash::text is not null
+          and u.realm_id = :realm::uuid and u.id = person.id
+       returning u.id),
+     admitted as materialized (
+       select person.id
+         from person
+        where not exists (select
+                            from tenon.totp f
+                           where f.realm_id = :realm::uuid
+                             and f.user_id = person.id
+                             and f.confirmed_at is not null)),
+     {{new_session}}
+select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.session',
+                       opened.id, null, null, null,
+                       case when renewed.id is not null
+                            then jsonb_build_object('password_rehashed', true)
+                        end, :salt::bytea)
+  from opened
+  left join renewed on true;
+
+-- The password was right, and half the way: failures stay counted until the
+-- code is right too, else one who knows the password could begin anew at will.
+-- name: login_challenged
+with attempt as (
+       insert into tenon.login_attempt as a (realm_id, key, failures)
+       values (:realm::uuid, :attempt_key::bytea, 0)
+       on conflict (realm_id, key)
+       do update set last_at = now()
+        where coalesce(a.locked_until <= now(), true)
+       returning a.failures)
+select tenon.log_event(:event_id::uuid, 'user.mfa_challenged', 'tenon.user',
+                       :user_id::uuid, null, null, null, null, :salt::bytea)
+  from attempt;
+
+-- The attempt is always counted, unless it comes during a lock; the event is
+-- for those that are notable, and a lock has one of its own. Whether anybody
+-- has the address makes no difference.
 -- name: login_failed
 with attempt as (
-       insert into tenon.login_attempt (realm_id, key, failures)
+       insert into tenon.login_attempt as a (realm_id, key, failures)
        values (:realm::uuid, :attempt_key::bytea, 1)
        on conflict (realm_id, key)
-       do update set failures = login_attempt.failures + 1, last_at = now()
-       returning failures)
-select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.user',
-                       :user_id::uuid, null, null, null, :metadata::jsonb,
-                       :salt::bytea, 'failure')
-  from attempt
- where :metadata::jsonb is not null;
+       do update
+          set failures = a.failures
+                         + case when a.locked_until > now() then 0 else 1 end,
+              locked_until = case when a.locked_until > now()
+                                  then a.locked_until
+                                  else now()
+                                       + tenon.lock_time(a.failures + 1)
+                              end,
+              last_at = now()
+       returning a.failures, a.locked_until)
+select case when :metadata::jsonb is not null
+            then tenon.log_event(
+                   :event_id::uuid, :action::text, 'tenon.user',
+                   :user_id::uuid, null, null, null, :metadata::jsonb,
+                   :salt::bytea, 'failure')
+        end as failed_event,
+       case when attempt.locked_until
+                 = now() + tenon.lock_time(attempt.failures)
+            then tenon.log_event(
+                   tenon.uuid7(), 'user.locked_out', 'tenon.user',
+                   :user_id::uuid, null, null, null,
+                   jsonb_build_object('failures', attempt.failures,
+                                      'locked_until', attempt.locked_until),
+                   uuid_send(gen_random_uuid()), 'refused')
+        end as locked_event
+  from attempt;
 
 -- name: logout
 with closed as (
@@ -105,9 +195,20 @@ select tenon.log_event(:event_id::uuid, 'user.logout', 'tenon.session',
 select u.id, u.email, u.name, m.role,
        json_build_object('id', t.tenant_id, 'name', t.name,
                          'slug', t.slug) as tenant,
-       u.version || '.' || m.version || '.' || t.version as version
+       u.email_verified_at is not null as email_verified,
+       exists (select
+                 from tenon.totp f
+                where f.realm_id = u.realm_id and f.user_id = u.id
+                  and f.confirmed_at is not null) as mfa_enabled,
+       case when k.id is not null
+            then json_build_object('id', k.id, 'name', k.name,
+                                   'scopes', k.scopes) end as api_key,
+       u.version + m.version + t.version + coalesce(k.version, 0)
+           as version
   from tenon.member m
   join tenon."user" u on u.realm_id = m.realm_id and u.id = m.user_id
   join tenon.tenant t on t.tenant_id = m.tenant_id
+  left join tenon.api_key k on k.tenant_id = m.tenant_id
+                           and k.id = :api_key::uuid
  where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
    and m.deleted_at is null;

@@ -13,7 +13,9 @@
 
 -- The rows of all owners are locked with the one that is changed: of two who
 -- demote each other the second finds what the first left. So is the actor's:
--- the rank it has now counts, not the one it had when it signed in.
+-- the role it has now counts, not the one it had when it signed in. And behind
+-- them that of the role which is given, where it is the tenant's own: it stays
+-- until it is held (role_delete in roles.sql).
 -- name: member_update
 with {{idem}},
      locked as materialized (
@@ -26,26 +28,28 @@ with {{idem}},
                or m.id = :id::uuid)
         order by m.id
           for no key update of m),
+     {{given}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
               when t.id is null then 'not_found'
               when t.user_id <> :own::uuid then 'forbidden'
-              when coalesce(greatest(has.rank, gets.rank) > mine.rank, true)
+              when not tenon.role_covers(:tenant::uuid, me.role, t.role)
+              then 'forbidden'
+              when :role::text is not null and not {{is_role}} then {{no_role}}
+              when :role::text is not null
+               and not tenon.role_covers(:tenant::uuid, me.role, :role::text)
               then 'forbidden'
               when t.version <> all (:match::bigint[])
               then 'precondition_failed'
-              when t.role = 'owner' and gets.name <> 'owner'
+              when t.role = 'owner' and :role::text <> 'owner'
                and (select count(*) from locked where role = 'owner') < 2
               then 'last_owner'
               end as refused
          from idem
+        cross join given
          left join locked t on t.id = :id::uuid
-         left join locked me on me.user_id = :actor::uuid
-         left join tenon.role mine on mine.name = me.role
-         left join tenon.role has on has.name = t.role
-         left join tenon.role gets on gets.name = coalesce(:role::text,
-                                                           t.role)),
+         left join locked me on me.user_id = :actor::uuid),
      done as (
        update tenon.member m
           set role = :role::text, version = t.version + 1, updated_at = now()
@@ -90,6 +94,22 @@ select v.refused,
  cross join verdict v
   left join shown on true;
 
+-- fragment: given
+given as materialized (
+       select count(*)
+         from (select r.id
+                 from tenon.tenant_role r
+                where (select count(*) from locked) > 0
+                  and r.tenant_id = :tenant::uuid and r.name = :role::text
+                  and r.deleted_at is null
+                  for share of r) r)
+
+-- fragment: is_role
+tenon.is_member_role(:tenant::uuid, :role::text)
+
+-- fragment: no_role
+'invalid_fields /role not_in_set is no role that members have here'
+
 -- What a member did must not make them irremovable, so this costs the same
 -- whatever it was: the row stays, and with it what refers to it. Without a
 -- living member no session counts; the newest are marked as ended as well, a
@@ -111,7 +131,9 @@ with {{idem}},
               when not idem.go or idem.fingerprint is not null then null
               when t.id is null then 'not_found'
               when t.user_id <> :own::uuid then 'forbidden'
-              when coalesce(has.rank > mine.rank, true) then 'forbidden'
+              when t.user_id <> :actor::uuid
+               and not tenon.role_covers(:tenant::uuid, me.role, t.role)
+              then 'forbidden'
               when t.version <> all (:match::bigint[])
               then 'precondition_failed'
               when t.role = 'owner'
@@ -120,9 +142,7 @@ with {{idem}},
               end as refused
          from idem
          left join locked t on t.id = :id::uuid
-         left join locked me on me.user_id = :actor::uuid
-         left join tenon.role mine on mine.name = me.role
-         left join tenon.role has on has.name = t.role),
+         left join locked me on me.user_id = :actor::uuid),
      done as (
        update tenon.member m
           set deleted_at = now(), version = t.version + 1, updated_at = now()
@@ -169,10 +189,21 @@ select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
 -- An invitation that has run out makes way for a new one to its address.
 -- name: invitation_create
 with {{idem}},
+     locked as materialized (
+       select m.role
+         from idem
+        cross join tenon.member m
+        where idem.go and idem.fingerprint is null
+          and m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
+          and m.deleted_at is null
+          for share of m),
+     {{given}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
-              when coalesce(gets.rank > mine.rank, true) then 'forbidden'
+              when not {{is_role}} then {{no_role}}
+              when not tenon.role_covers(:tenant::uuid, me.role, :role::text)
+              then 'forbidden'
               when exists (
                    select
                      from tenon."user" u
@@ -191,11 +222,8 @@ with {{idem}},
               end as refused,
               idem.go and idem.fingerprint is null as fresh
          from idem
-         left join tenon.member me on me.tenant_id = :tenant::uuid
-                                  and me.user_id = :actor::uuid
-                                  and me.deleted_at is null
-         left join tenon.role mine on mine.name = me.role
-         left join tenon.role gets on gets.name = :role::text),
+        cross join given
+         left join locked me on true),
      stale as materialized (
        select i.*
          from verdict v
@@ -279,7 +307,8 @@ with {{idem}},
        select case
               when not idem.go or idem.fingerprint is not null then null
               when t.id is null then 'not_found'
-              when coalesce(has.rank > mine.rank, true) then 'forbidden'
+              when not tenon.role_covers(:tenant::uuid, me.role, t.role)
+              then 'forbidden'
               when t.version <> all (:match::bigint[])
               then 'precondition_failed'
               when t.status <> 'pending' then 'state_conflict'
@@ -288,9 +317,7 @@ with {{idem}},
          left join locked t on true
          left join tenon.member me on me.tenant_id = :tenant::uuid
                                   and me.user_id = :actor::uuid
-                                  and me.deleted_at is null
-         left join tenon.role mine on mine.name = me.role
-         left join tenon.role has on has.name = t.role),
+                                  and me.deleted_at is null),
      done as (
        update tenon.invitation i
           set deleted_at = now(), version = t.version + 1, updated_at = now()
@@ -322,8 +349,7 @@ select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
 -- name: invitation_find
 with {{idem}}
 select coalesce(i.status = 'pending' and i.expires_at > now()
-                and has.rank >= gets.rank
-                and exists {{may_invite}}, false) as live,
+                and {{still_given}}, false) as live,
        u.id, u.status, u.password_hash, m.id as member_id, i.email,
        idem.outcome ->> 'user' as "user",
        idem.outcome ->> 'tenant' as tenant,
@@ -333,11 +359,9 @@ select coalesce(i.status = 'pending' and i.expires_at > now()
   left join tenon.invitation i
          on i.tenant_id = :tenant::uuid and i.id = :invitation_id::uuid
         and i.deleted_at is null
-  left join tenon.role gets on gets.name = i.role
   left join tenon.member giver
          on giver.tenant_id = :tenant::uuid and giver.user_id = i.invited_by
         and giver.deleted_at is null
-  left join tenon.role has on has.name = giver.role
   left join tenon."user" u
          on u.realm_id = :realm::uuid and u.email = i.email
         and u.deleted_at is null
@@ -345,11 +369,11 @@ select coalesce(i.status = 'pending' and i.expires_at > now()
          on m.tenant_id = :tenant::uuid and m.user_id = u.id
         and m.deleted_at is null;
 
--- fragment: may_invite
-(select
-   from tenon."grant" g
-   join tenon.permission p on p.number = g.permission
-  where g.role = giver.role and p.name = 'tenon.invitation:create')
+-- fragment: still_given
+tenon.is_member_role(:tenant::uuid, i.role)
+                and tenon.role_covers(:tenant::uuid, giver.role, i.role)
+                and tenon.role_may(:tenant::uuid, giver.role,
+                                   'tenon.invitation:create') is not null
 
 -- Who was a member before is one again, by the same row. No outputs: somebody
 -- else has used the invitation meanwhile, or who gave it may no longer.
@@ -371,17 +395,39 @@ with {{idem}},
                             and m.user_id = i.invited_by
                             and m.deleted_at is null
           for share of m),
+     given as materialized (
+       select count(*)
+         from (select r.id
+                 from invitation i
+                 join tenon.tenant_role r on r.tenant_id = :tenant::uuid
+                                         and r.name = i.role
+                                         and r.deleted_at is null
+                where (select count(*) from giver) > 0
+                  for share of r) r),
+     attempt as (
+       insert into tenon.login_attempt as a (realm_id, key, failures)
+       select :realm::uuid, :attempt_key::bytea, 0
+         from invitation
+        where :attempt_key::bytea is not null
+       on conflict (realm_id, key)
+       do update set failures = 0, locked_until = null, last_at = now()
+        where coalesce(a.locked_until <= now(), true)
+       returning a.failures),
+     unlocked as materialized (
+       select :attempt_key::bytea is null
+              or exists (select from attempt) as holds),
      live as materialized (
        select i.*
          from invitation i
         cross join giver
-         join tenon.role has on has.name = giver.role
-         join tenon.role gets on gets.name = i.role
-        where has.rank >= gets.rank and exists {{may_invite}}),
+        cross join given
+         join unlocked on unlocked.holds
+        where given.count < 2 and {{still_given}}),
      account as (
-       insert into tenon."user" (realm_id, id, email, name, password_hash)
+       insert into tenon."user" (realm_id, id, email, name, password_hash,
+                                 email_verified_at)
        select :realm::uuid, :user_id::uuid, live.email, :name::text,
-              :password_hash::text
+              :password_hash::text, now()
          from live
         where :password_hash::text is not null
        returning id, email, name),
@@ -393,6 +439,14 @@ with {{idem}},
          from tenon."user" u
         where u.realm_id = :realm::uuid and u.id = :user_id::uuid
           and u.deleted_at is null and u.status = 'active'),
+     verified as (
+       update tenon."user" u
+          set email_verified_at = now(), version = u.version + 1,
+              updated_at = now()
+         from live
+        where :password_hash::text is null
+          and u.realm_id = :realm::uuid and u.id = :user_id::uuid
+          and u.email = live.email and u.email_verified_at is null),
      joined as (
        insert into tenon.member (tenant_id, id, realm_id, user_id, role,
                                  created_by)
@@ -452,6 +506,8 @@ with {{idem}},
 select coalesce(shown."user", idem.outcome ->> 'user') as "user",
        coalesce(shown.tenant, idem.outcome ->> 'tenant') as tenant,
        coalesce(shown.member, idem.outcome ->> 'member') as member,
+       exists (select from invitation) and not unlocked.holds as locked,
        idem.go as idem_go, idem.fingerprint as idem_fingerprint
   from idem
+ cross join unlocked
   left join shown on true;

@@ -137,21 +137,32 @@ select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
 -- is the tenant's that asked.
 -- name: tenant_create
 with {{idem}},
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when exists (
+                   select
+                     from tenon.realm r
+                    where r.realm_id = :realm::uuid and r.kind = 'own')
+              then 'own_realm'
+              end as refused
+         from idem),
      done as materialized (
        select made.*
          from idem
+        cross join verdict v
         cross join lateral tenon.create_tenant(
                 :id::uuid, :realm::uuid, :slug::text, :name::text,
                 :actor::uuid, tenon.uuid7(), :event_id::uuid, :salt::bytea,
                 tenon.uuid7(), uuid_send(gen_random_uuid())) made
-        where idem.go and idem.fingerprint is null),
+        where idem.go and idem.fingerprint is null and v.refused is null),
      shown as materialized (
        select done.tenant_id::text as id, done.name::text, done.slug::text,
               done.status::text, done.version::text, done.created_at::text,
               done.created_by::text, done.updated_at::text
          from done),
      {{kept}}
-select null::text as refused,
+select v.refused,
        coalesce(shown.id, idem.outcome ->> 'id') as id,
        coalesce(shown.name, idem.outcome ->> 'name') as name,
        coalesce(shown.slug, idem.outcome ->> 'slug') as slug,
@@ -164,13 +175,15 @@ select null::text as refused,
            as updated_at,
        idem.go as idem_go, idem.fingerprint as idem_fingerprint
   from idem
+ cross join verdict v
   left join shown on true;
 
 -- No row: the session that asks has ended, though this node may not know it
 -- yet. A row without a tenant: there is none of the user's by that name.
 -- name: switch_find
 select t.tenant_id, t.realm_id, t.slug, t.name, t.status, u.email,
-       u.name as user_name, s.expires_at::text
+       u.name as user_name, s.expires_at::text,
+       greatest(extract(epoch from s.expires_at - now()), 1)::bigint as lasts
   from tenon.find_session(:tenant::uuid, :session::uuid) asking
   join tenon.session s on s.tenant_id = :tenant::uuid
                       and s.id = :session::uuid
@@ -180,18 +193,25 @@ select t.tenant_id, t.realm_id, t.slug, t.name, t.status, u.email,
 
 -- It ends with the one that asked at the latest: no way of going to and fro
 -- makes a session longer. None is opened where the membership ended meanwhile.
+-- The user's row, held, orders this with whoever ends all sessions of theirs: the
+-- one that asks must still be there behind it.
 -- name: switch_done
-with opened as (
-       insert into tenon.session (tenant_id, id, realm_id, user_id,
-                                  expires_at, ip, user_agent)
-       select :tenant::uuid, :session_id::uuid, :realm::uuid, :actor::uuid,
-              least(now() + make_interval(secs =>
-                                          :session_ttl::double precision),
-                    :session_end::timestamptz),
-              :ip::text, :user_agent::text
-         from tenon.member m
-        where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
-          and m.deleted_at is null
+with person as materialized (
+       select u.id
+         from tenon."user" u
+        where u.realm_id = :realm::uuid and u.id = :actor::uuid
+          for no key update of u),
+     asking as materialized (
+       select f.user_id
+         from person
+        cross join lateral tenon.find_session(:from_tenant::uuid,
+                                              :from_session::uuid) f),
+     opened as (
+       {{session_row}}
+         from asking
+         join tenon.member m
+           on m.tenant_id = :tenant::uuid and m.user_id = asking.user_id
+        where m.deleted_at is null
        returning id)
 select tenon.log_event(:event_id::uuid, 'user.switched_tenant',
                        'tenon.session', opened.id, null, null, null, null,

@@ -1,0 +1,251 @@
+-- Sessions: how one begins, goes on and ends; what one changes of oneself. How
+-- a write goes tells the top of people.sql.
+
+-- A new session of the member m. What a step doesn't say is none: an earlier
+-- end than its time to live, a second factor.
+-- fragment: session_row
+insert into tenon.session (tenant_id, id, realm_id, user_id, kind, mfa,
+                           idle_ttl, expires_at, ip, user_agent)
+       select :tenant::uuid, :session_id::uuid, :realm::uuid, m.user_id,
+              :session_kind::text, coalesce(:session_mfa::boolean, false),
+              :session_idle::int,
+              least(now() + make_interval(secs =>
+                                          :session_ttl::double precision),
+                    :session_end::timestamptz),
+              :ip::text, :user_agent::text
+
+-- name: find_cookie
+select tenant_id, realm_id, slug, name, status, user_id, role, roles, accounts,
+       generation, impersonator
+  from tenon.find_cookie(:token_tenant::uuid, :token_session::uuid,
+                         :token_generation::int);
+
+-- Of several at once with one token, one changes the row; the others wait for
+-- it and no longer, since nothing locks the row before. No impersonator's:
+-- those end.
+-- name: refresh_rotate
+with rotated as (
+       update tenon.session
+          set generation = generation + 1, rotated_at = now(),
+              last_used_at = now()
+        where tenant_id = :tenant::uuid and id = :session::uuid
+          and kind = 'token' and impersonator is null
+          and revoked_at is null and expires_at > now()
+          and generation = :refresh_generation::int
+       returning id)
+select tenon.log_event(:event_id::uuid, 'session.refreshed', 'tenon.session',
+                       rotated.id, null, null, null, null, :salt::bytea)
+  from rotated;
+
+-- Behind it, in the same batch: its snapshot is a new one, so it sees whoever
+-- was first. A token that is neither the one just used nor its immediate
+-- parent, within seconds, is a copy: the session ends.
+-- name: refresh_state
+with found as materialized (
+       select s.id, s.user_id, s.generation, s.expires_at,
+              s.generation = :refresh_generation::int + 1
+              and s.rotated_at > now() - interval '10 seconds' as good
+         from tenon.session s
+        where s.tenant_id = :tenant::uuid and s.id = :session::uuid
+          and s.kind = 'token' and s.impersonator is null
+          and s.revoked_at is null and s.expires_at > now()),
+     ended as (
+       update tenon.session s
+          set revoked_at = now()
+         from found
+        where not found.good and s.tenant_id = :tenant::uuid
+          and s.id = found.id and s.revoked_at is null
+       returning s.id),
+     logged as (
+       select tenon.log_event(
+                tenon.uuid7(), 'session.reused', 'tenon.session', ended.id,
+                null, null, null,
+                jsonb_build_object('generation', :refresh_generation::int,
+                                   'expected', found.generation),
+                uuid_send(gen_random_uuid()), 'refused') as event
+         from ended
+        cross join found)
+select found.good, found.generation,
+       greatest(extract(epoch from found.expires_at - now()), 1)::bigint
+           as lasts,
+       u.email, u.name, t.name as tenant_name
+  from found
+  join tenon."user" u on u.realm_id = :realm::uuid and u.id = found.user_id
+  join tenon.tenant t on t.tenant_id = :tenant::uuid
+  left join logged on true;
+
+-- The secret of the session that asks is replaced, where that is a cookie's.
+-- Only for the secret that is in force: one that was replaced, and holds for
+-- some seconds yet, replaces no other.
+-- name: session_rotate
+update tenon.session
+   set generation = generation + 1, rotated_at = now()
+ where tenant_id = :tenant::uuid and id = :session::uuid
+   and kind = 'cookie' and revoked_at is null and expires_at > now()
+   and generation = :presented_generation::int
+returning generation,
+          greatest(extract(epoch from expires_at - now()), 1)::bigint as lasts;
+
+-- name: session_end
+with {{idem}},
+     locked as materialized (
+       select s.id
+         from idem
+        cross join tenon.session s
+        where idem.go and idem.fingerprint is null
+          and s.tenant_id = :tenant::uuid and s.id = :id::uuid
+          and s.user_id = :actor::uuid
+          and s.revoked_at is null and s.expires_at > now()
+          for no key update of s),
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when l.id is null then 'not_found'
+              end as refused
+         from idem
+         left join locked l on true),
+     done as (
+       update tenon.session s
+          set revoked_at = now()
+         from verdict v, locked l
+        where v.refused is null
+          and s.tenant_id = :tenant::uuid and s.id = l.id
+       returning s.id),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'session.revoked', 'tenon.session', done.id,
+                null, null, null, null, :salt::bytea)
+         from done),
+     shown as materialized (
+       select done.id::text
+         from done
+        cross join logged),
+     {{kept}}
+select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;
+
+-- All but the one that asks; the newest, so many that it can always be done.
+-- name: sessions_end
+with {{idem}},
+     others as materialized (
+       select s.id
+         from idem
+        cross join tenon.session s
+        where idem.go and idem.fingerprint is null
+          and s.tenant_id = :tenant::uuid and s.user_id = :actor::uuid
+          and s.id is distinct from :session::uuid
+          and s.revoked_at is null and s.expires_at > now()
+        order by s.created_at desc, s.id desc
+        limit 10000
+          for no key update of s),
+     done as (
+       update tenon.session s
+          set revoked_at = now()
+         from others
+        where s.tenant_id = :tenant::uuid and s.id = others.id
+       returning s.id),
+     ended as materialized (
+       select count(done.id) as n
+         from idem
+         left join done on true
+        where idem.go and idem.fingerprint is null),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'session.others_revoked', 'tenon.user',
+                :actor::uuid, null, null, null,
+                jsonb_build_object('sessions', ended.n), :salt::bytea)
+         from ended
+        where ended.n > 0),
+     shown as materialized (
+       select ended.n::text as sessions
+         from ended
+         left join logged on true),
+     {{kept}}
+select null::text as refused, idem.go as idem_go,
+       idem.fingerprint as idem_fingerprint
+  from idem
+  left join shown on true;
+
+-- The person's own row, which every organization of the realm shows; the event
+-- is of the one where it was changed. The version is of all that is shown: each
+-- of the three only grows.
+-- name: me_update
+with {{idem}},
+     locked as materialized (
+       select u.*
+         from idem
+        cross join tenon."user" u
+        where idem.go and idem.fingerprint is null
+          and u.realm_id = :realm::uuid and u.id = :actor::uuid
+          and u.deleted_at is null
+          for no key update of u),
+     around as materialized (
+       select m.role, m.version + t.version as version, t.tenant_id,
+              t.name, t.slug
+         from tenon.member m
+         join tenon.tenant t on t.tenant_id = m.tenant_id
+        where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
+          and m.deleted_at is null),
+     verdict as materialized (
+       select case
+              when not idem.go or idem.fingerprint is not null then null
+              when l.id is null or a.tenant_id is null then 'not_found'
+              when l.version + a.version <> all (:match::bigint[])
+              then 'precondition_failed'
+              end as refused
+         from idem
+         left join locked l on true
+         left join around a on true),
+     done as (
+       update tenon."user" u
+          set name = :name::text, version = l.version + 1, updated_at = now()
+         from verdict v, locked l
+        where v.refused is null and l.name <> :name::text
+          and u.realm_id = :realm::uuid and u.id = l.id
+       returning u.*),
+     logged as (
+       select tenon.log_event(
+                :event_id::uuid, 'user.updated', 'tenon.user', done.id,
+                done.version,
+                tenon.image('tenon."user"'::regclass, to_jsonb(l)),
+                tenon.image('tenon."user"'::regclass, to_jsonb(done)),
+                null, :salt::bytea)
+         from done
+        cross join locked l),
+     shown as materialized (
+       select l.id::text, l.email::text,
+              coalesce(done.name, l.name)::text as name, a.role::text,
+              json_build_object('id', a.tenant_id, 'name', a.name,
+                                'slug', a.slug)::text as tenant,
+              (l.email_verified_at is not null)::text as email_verified,
+              (exists (select
+                         from tenon.totp f
+                        where f.realm_id = :realm::uuid and f.user_id = l.id
+                          and f.confirmed_at is not null))::text
+                  as mfa_enabled,
+              (coalesce(done.version, l.version) + a.version)::text as version
+         from verdict v
+        cross join locked l
+        cross join around a
+         left join done on true
+         left join logged on true
+        where v.refused is null),
+     {{kept}}
+select v.refused,
+       coalesce(shown.id, idem.outcome ->> 'id') as id,
+       coalesce(shown.email, idem.outcome ->> 'email') as email,
+       coalesce(shown.name, idem.outcome ->> 'name') as name,
+       coalesce(shown.role, idem.outcome ->> 'role') as role,
+       coalesce(shown.tenant, idem.outcome ->> 'tenant') as tenant,
+       coalesce(shown.email_verified, idem.outcome ->> 'email_verified')
+           as email_verified,
+       coalesce(shown.mfa_enabled, idem.outcome ->> 'mfa_enabled')
+           as mfa_enabled,
+       null::text as api_key,
+       coalesce(shown.version, idem.outcome ->> 'version') as version,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true;

@@ -1,0 +1,327 @@
+-- What stands around a password: addresses that are verified, one-time tokens,
+-- the second factor. The fragments are in identity.sql.
+
+-- A token more for an address; those before it are void.
+-- fragment: void_tokens
+voided as (
+       update tenon.one_time o
+          set used_at = now()
+         from person
+        where o.realm_id = :realm::uuid and o.user_id = person.id
+          and o.purpose = :purpose::text and o.used_at is null)
+
+-- name: email_resend
+with person as materialized (
+       select u.id, u.email
+         from tenon."user" u
+        where u.realm_id = :realm::uuid and u.id = :actor::uuid
+          and u.email_verified_at is null and u.deleted_at is null
+          for no key update of u),
+     {{void_tokens}},
+     done as (
+       insert into tenon.one_time (realm_id, id, tenant_id, user_id, purpose,
+                                   email, expires_at)
+       select :realm::uuid, :one_time_id::uuid, :tenant::uuid, person.id,
+              :purpose::text, person.email, now() + interval '7 days'
+         from person
+       returning user_id)
+select tenon.log_event(:event_id::uuid, 'user.verification_requested',
+                       'tenon.user', done.user_id, null, null, null, null,
+                       :salt::bytea)
+  from done;
+
+-- No rows: there is no such token here. `live` is false of one that was used,
+-- replaced or has expired, and of one whose address is its user's no more.
+-- name: email_verify
+with token as materialized (
+       select o.id, o.user_id, o.email,
+              o.used_at is null and o.expires_at > now() as live
+         from tenon.one_time o
+        where o.realm_id = :realm::uuid and o.id = :one_time_id::uuid
+          and o.tenant_id = :tenant::uuid and o.purpose = :purpose::text
+          for no key update of o),
+     person as materialized (
+       select u.id, u.version
+         from token
+         join tenon."user" u
+           on u.realm_id = :realm::uuid and u.id = token.user_id
+          and u.email = token.email and u.status = 'active'
+          and u.deleted_at is null
+        where token.live
+          for no key update of u),
+     {{void_tokens}},
+     done as (
+       update tenon."user" u
+          set email_verified_at = coalesce(u.email_verified_at, now()),
+              version = person.version + 1, updated_at = now()
+         from person
+        where u.realm_id = :realm::uuid and u.id = person.id
+       returning u.id, u.version),
+     logged as (
+       select tenon.log_event(:event_id::uuid, 'user.email_verified',
+                              'tenon.user', done.id, done.version, null, null,
+                              null, :salt::bytea)
+         from done)
+select done.id is not null as live
+  from token
+  left join done on true
+  left join logged on true;
+
+-- Whoever is asked for, a row is written, and an event.
+-- name: password_forgot
+with person as materialized (
+       select u.id, u.email
+         from (values (1)) always
+         left join tenon."user" u
+                on u.realm_id = :realm::uuid and u.email = :email::text
+               and u.deleted_at is null and u.status = 'active'
+               and exists (select
+                             from tenon.member m
+                            where m.tenant_id = :tenant::uuid
+                              and m.user_id = u.id
+                              and m.deleted_at is null)),
+     {{void_tokens}},
+     done as (
+       insert into tenon.one_time (realm_id, id, tenant_id, user_id, purpose,
+                                   email, expires_at)
+       select :realm::uuid, :one_time_id::uuid, :tenant::uuid, person.id,
+              :purpose::text, person.email, now() + interval '1 hour'
+         from person
+       returning user_id)
+select tenon.log_event(:event_id::uuid, 'user.reset_requested',
+                       'tenon.user', done.user_id, null, null, null, null,
+                       :salt::bytea, case when done.user_id is null
+                                          then 'failure' else 'success' end)
+  from done;
+
+-- Before a password is hashed for it.
+-- name: reset_find
+select o.used_at is null and o.expires_at > now() and u.id is not null as live,
+       u.id, u.email,
+       (select string_agg(m.id::text, ',')
+          from tenon.find_memberships(:realm::uuid, u.id) m) as tenants
+  from tenon.one_time o
+  left join tenon."user" u
+         on u.realm_id = :realm::uuid and u.id = o.user_id
+        and u.email = o.email and u.status = 'active'
+        and u.deleted_at is null
+ where o.realm_id = :realm::uuid and o.id = :one_time_id::uuid
+   and o.tenant_id = :tenant::uuid and o.purpose = :purpose::text;
+
+-- It shows who reads the address, so it verifies that as well, and ends a lock.
+-- `tenants` is where sessions were ended; no row: it was used.
+-- name: reset_done
+with token as materialized (
+       select o.user_id, o.email
+         from tenon.one_time o
+        where o.realm_id = :realm::uuid and o.id = :one_time_id::uuid
+          and o.tenant_id = :tenant::uuid and o.purpose = :purpose::text
+          and o.used_at is null and o.expires_at > now()
+          for no key update of o),
+     attempt as (
+       insert into tenon.login_attempt as a (realm_id, key, failures)
+       select :realm::uuid, :attempt_key::bytea, 0
+         from token
+       on conflict (realm_id, key)
+       do update set failures = 0, locked_until = null, last_at = now()
+       returning a.failures),
+     person as materialized (
+       select u.id, u.version
+         from token
+        cross join attempt
+         join tenon."user" u
+           on u.realm_id = :realm::uuid and u.id = token.user_id
+          and u.email = token.email and u.status = 'active'
+          and u.deleted_at is null
+          for no key update of u),
+     {{void_tokens}},
+     done as (
+       update tenon."user" u
+          set password_hash = :password_hash::text,
+              email_verified_at = coalesce(u.email_verified_at, now()),
+              version = person.version + 1, updated_at = now()
+         from person
+        where u.realm_id = :realm::uuid and u.id = person.id
+       returning u.id, u.version),
+     logged as materialized (
+       select done.id,
+              tenon.log_event(:event_id::uuid, 'user.password_reset',
+                              'tenon.user', done.id, done.version, null, null,
+                              null, :salt::bytea)
+         from done)
+select logged.id,
+       (select string_agg(ended::text, ',')
+          from tenon.end_sessions(:realm::uuid, logged.id, null,
+                                  'password_reset') as ended) as tenants
+  from logged;
+
+-- The person who asks.
+-- name: person_find
+select u.id, u.email, u.password_hash,
+       (select string_agg(m.id::text, ',')
+          from tenon.find_memberships(:realm::uuid, u.id) m) as tenants
+  from tenon."user" u
+ where u.realm_id = :realm::uuid and u.id = :actor::uuid
+   and u.deleted_at is null;
+
+-- As reset_done; none: locked, or the password is another by now.
+-- name: password_change
+with {{unlocked}},
+     {{same_person}},
+     {{void_tokens}},
+     done as (
+       update tenon."user" u
+          set password_hash = :new_hash::text, version = person.version + 1,
+              updated_at = now()
+         from person
+        where u.realm_id = :realm::uuid and u.id = person.id
+       returning u.id, u.version),
+     logged as materialized (
+       select done.id,
+              tenon.log_event(:event_id::uuid, 'user.password_changed',
+                              'tenon.user', done.id, done.version, null, null,
+                              null, :salt::bytea)
+         from done)
+select logged.id,
+       (select string_agg(ended::text, ',')
+          from tenon.end_sessions(:realm::uuid, logged.id, :session::uuid,
+                                  'password_changed') as ended) as tenants
+  from logged;
+
+
+-- The second factor ----------------------------------------------------------
+
+-- Asked for anew, the device gets a new secret, until a code has confirmed one.
+-- name: totp_enrol
+with person as materialized (
+       select u.id, u.email
+         from tenon."user" u
+        where u.realm_id = :realm::uuid and u.id = :actor::uuid
+          and u.deleted_at is null),
+     done as (
+       insert into tenon.totp as f (realm_id, user_id, secret)
+       select :realm::uuid, person.id, :secret::text
+         from person
+       on conflict (realm_id, user_id)
+       do update set secret = excluded.secret, created_at = now(),
+                     last_step = 0
+        where f.confirmed_at is null
+       returning f.user_id),
+     logged as (
+       select tenon.log_event(:event_id::uuid, 'user.mfa_enrolled',
+                              'tenon.user', done.user_id, null, null, null,
+                              null, :salt::bytea)
+         from done)
+select person.email, done.user_id is not null as made
+  from person
+  left join done on true
+  left join logged on true;
+
+-- What a code is checked against: of who asks, or of who has the password
+-- already and shows the second factor (:user_id).
+-- name: totp_find
+select u.id, u.email, u.name, u.password_hash, m.role, t.name, f.secret,
+       f.last_step, f.confirmed_at is not null as confirmed,
+       array_to_string(f.recovery, ',') as recovery
+  from tenon."user" u
+  join tenon.tenant t
+    on t.tenant_id = :tenant::uuid and t.deleted_at is null
+  join tenon.member m
+    on m.tenant_id = t.tenant_id and m.user_id = u.id
+   and m.deleted_at is null
+  left join tenon.totp f
+         on f.realm_id = :realm::uuid and f.user_id = u.id
+ where u.realm_id = :realm::uuid and u.id = :user_id::uuid
+   and u.deleted_at is null and u.status = 'active';
+
+-- name: totp_confirm
+with used as (
+       update tenon.totp f
+          set confirmed_at = now(), last_step = :step::bigint,
+              recovery = :recovery_codes::text[]
+        where f.realm_id = :realm::uuid and f.user_id = :actor::uuid
+          and f.confirmed_at is null and f.secret = :secret::text
+       returning f.user_id),
+     done as (
+       update tenon."user" u
+          set version = u.version + 1, updated_at = now()
+         from used
+        where u.realm_id = :realm::uuid and u.id = used.user_id
+       returning u.id, u.version)
+select tenon.log_event(:event_id::uuid, 'user.mfa_enabled', 'tenon.user',
+                       done.id, done.version, null, null, null, :salt::bytea)
+  from done;
+
+-- A code is spent where it is newer than the last, or among those that are
+-- left; :step says which kind it is.
+-- fragment: spent_code
+used as (
+       update tenon.totp f
+          set last_step = coalesce(:step::bigint, f.last_step),
+              recovery = array_remove(f.recovery, :recovery_code::text)
+         from person
+        where f.realm_id = :realm::uuid and f.user_id = person.id
+          and f.confirmed_at is not null
+          and case when :step::bigint is not null
+                   then f.last_step < :step::bigint
+                   else :recovery_code::text = any (f.recovery)
+               end
+       returning f.user_id as id, cardinality(f.recovery) as left_over)
+
+-- No row: as login_done, or the code was used meanwhile.
+-- name: mfa_done
+with {{unlocked}},
+     {{same_person}},
+     {{spent_code}},
+     admitted as (
+       select used.id, used.left_over
+         from used),
+     {{new_session}}
+select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.session',
+                       opened.id, null, null, null,
+                       jsonb_build_object(
+                         'mfa', case when :step::bigint is null
+                                     then 'recovery_code' else 'totp' end,
+                         'recovery_codes_left', admitted.left_over),
+                       :salt::bytea)
+  from opened
+ cross join admitted;
+
+-- name: recovery_renew
+with {{unlocked}},
+     {{same_person}},
+     used as (
+       update tenon.totp f
+          set last_step = :step::bigint,
+              recovery = :recovery_codes::text[]
+         from person
+        where f.realm_id = :realm::uuid and f.user_id = person.id
+          and f.confirmed_at is not null and f.last_step < :step::bigint
+       returning f.user_id)
+select tenon.log_event(:event_id::uuid, 'user.recovery_codes_renewed',
+                       'tenon.user', used.user_id, null, null, null, null,
+                       :salt::bytea)
+  from used;
+
+-- name: totp_disable
+with {{unlocked}},
+     {{same_person}},
+     gone as (
+       delete from tenon.totp f
+        using person
+        where f.realm_id = :realm::uuid and f.user_id = person.id
+          and f.confirmed_at is not null
+          and case when :step::bigint is not null
+                   then f.last_step < :step::bigint
+                   else :recovery_code::text = any (f.recovery)
+               end
+       returning f.user_id),
+     done as (
+       update tenon."user" u
+          set version = u.version + 1, updated_at = now()
+         from gone
+        where u.realm_id = :realm::uuid and u.id = gone.user_id
+       returning u.id, u.version)
+select tenon.log_event(:event_id::uuid, 'user.mfa_disabled', 'tenon.user',
+                       done.id, done.version, null, null, null, :salt::bytea)
+  from done;
