@@ -16,6 +16,7 @@ select tenon.field('clinic.patient', 'birth_date', filter => true,
 select tenon.field('clinic.patient', 'email', max => 254, pii => true,
                    pattern => '^[^@ ]+@[^@ ]+$');
 select tenon.field('clinic.patient', 'phone', max => 30, pii => true,
+                   encrypted => true,
                    pattern => '^[+]?[0-9 ()/-]+$');
 select tenon.field('clinic.patient', 'record', search => true);
 
