@@ -6,6 +6,7 @@
 #   make test     build, lint, and run the whole test suite
 #   make chaos    the long forms of the tests of faults: hours
 #   make bench    measure, and write bench/RESULTS.md (some minutes)
+#   make timing   whether refused logins can be told apart by their time
 #   make lint     format, dependency law, banned functions, symbols
 #   make fmt      put C files into shape
 #   make install  DESTDIR and PREFIX are honoured
@@ -38,7 +39,8 @@ WARN := -Wall -Wextra -Werror
 BASE := -std=gnu11 $(WARN) -Iinclude -I. -I$(B) -D_GNU_SOURCE -MMD -MP
 # Asked when a recipe runs, not before the packages are there.
 PQ_CFLAGS = $(shell pkg-config --cflags libpq)
-LIBS := -Wl,--as-needed -lpq -lcjson -lsodium -lpcre2-8 -lssl -lcrypto
+LIBS := -Wl,--as-needed -lpq -lcjson -lsodium -lpcre2-8 -lssl -lcrypto \
+        -lresolv
 SAN := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer \
        -fno-sanitize-recover=undefined
 
@@ -55,7 +57,7 @@ lib := $(B)/lib/libtenon.so.$(SOVERSION)
 module := $(B)/ngx/ngx_http_tenon_module.so
 
 .PHONY: all packages packages-test packages-bench lib module tools unit run \
-        start stop test chaos bench lint fmt install clean FORCE
+        start stop test chaos bench timing lint fmt install clean FORCE
 
 all: lib module tools
 
@@ -89,6 +91,7 @@ $(B)/lib/tenon.pc: scripts/tenon.pc.in Makefile include/tenon/base.h
 $(B)/gen/queries.h: flags := --header
 
 $(B)/gen/queries.c $(B)/gen/queries.h: libcore/queries.pl \
+        libcore/model/bind.c \
         $(wildcard schema/queries/*.sql) $(B)/queries.list | packages
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
@@ -208,6 +211,10 @@ chaos: packages-test all unit
 # ROUNDS="SECONDS ROUNDS" shortens or lengthens it: make bench ROUNDS="2 3"
 bench: packages-bench all
 	@bench/run.pl --results bench/RESULTS.md $(ROUNDS)
+
+# SAMPLES=500 for a quicker look.
+timing: packages-test all
+	@bench/timing.pl $(SAMPLES)
 
 lint: packages-test lib
 	@scripts/lint.sh

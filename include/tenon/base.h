@@ -19,7 +19,7 @@ extern "C" {
 /* The library's version, and the schema version it was built against: the
  * number of the newest file in schema/migrations/. */
 #define TN_VERSION "0.1.0"
-#define TN_SCHEMA_VERSION 4
+#define TN_SCHEMA_VERSION 14
 
 
 /* A run of bytes. Never assume a NUL behind it. p == NULL is "absent" (SQL
@@ -57,11 +57,13 @@ typedef struct tn_str {
     X(INVALID_CREDENTIALS, 401, "invalid_credentials", "Invalid credentials",  \
       "No such e-mail address and password here.")                             \
     X(TOKEN_EXPIRED, 401, "token_expired", "Token expired",                    \
-      "The access token has expired; sign in again.")                          \
+      "The access token has expired; refresh it, or sign in again.")                          \
     X(FORBIDDEN, 403, "forbidden", "Not allowed",                              \
       "Your role doesn't allow this.")                                         \
     X(TENANT_MISMATCH, 403, "tenant_mismatch", "Tenants disagree",             \
       "Host, header and token name different tenants.")                        \
+    X(CSRF_REFUSED, 403, "csrf_refused", "From another site",                  \
+      "A page of another origin may not act by this browser's cookie.")        \
     X(TENANT_INACTIVE, 403, "tenant_inactive", "Tenant inactive",              \
       "This tenant is suspended.")                                             \
     X(NOT_FOUND, 404, "not_found", "Not found",                                \
@@ -80,6 +82,10 @@ typedef struct tn_str {
       "There is an organization with this slug.")                              \
     X(LAST_OWNER, 409, "last_owner", "Last owner",                             \
       "An organization keeps at least one owner: make somebody else one first.")\
+    X(OWN_REALM, 409, "own_realm", "Users of its own",                         \
+      "This organization has users of its own, who can't belong to another.")  \
+    X(LIMIT_REACHED, 409, "limit_reached", "Limit reached",                    \
+      "There are as many of these as there may be; delete one first.")         \
     X(IDEMPOTENCY_IN_PROGRESS, 409, "idempotency_in_progress", "In progress",  \
       "A request with this Idempotency-Key is being worked on; try again.")    \
     X(SECRET_SPENT, 410, "secret_spent", "Secret spent",                       \

@@ -49,6 +49,7 @@ typedef struct tn_request {
     tn_str address; /* the client's address as text */
     int64_t now;    /* wall clock, microseconds since 1970 */
     uint64_t body_length;          /* Content-Length; UINT64_MAX if chunked */
+    unsigned tls : 1;              /* it came over TLS */
     unsigned char entropy[32];     /* fresh and unpredictable, per request */
 } tn_request;
 
@@ -127,7 +128,7 @@ typedef enum tn_zone_verb {
 
 #define TN_ZONE_KEY_LEN 16
 #define TN_ZONE_VALUE_MAX 512
-#define TN_ZONE_CMDS_MAX 4
+#define TN_ZONE_CMDS_MAX 6
 
 typedef struct tn_zone_cmd {
     tn_zone_verb verb;
@@ -145,12 +146,14 @@ typedef struct tn_job {
         TN_JOB_HASH,
         TN_JOB_VERIFY,
     } kind;
-    uint64_t ops;         /* HASH: passes */
-    size_t memory;        /* HASH: bytes */
+    uint64_t ops;         /* passes of a new hash */
+    size_t memory;        /* bytes of a new hash */
     size_t password_len;
     char password[1024];
     char hash[128];       /* VERIFY: in; HASH: out. NUL-terminated */
     int ok;               /* out: hashed, or verified */
+    int renewed;          /* out: VERIFY was right, and as the hash was made
+                           * with other passes or bytes, it is a new one */
 } tn_job;
 
 TN_API void tn_job_run(tn_job *job);
@@ -159,7 +162,9 @@ typedef enum tn_want_kind {
     TN_WANT_NONE,  /* the response is ready */
     TN_WANT_ZONE,  /* run zone.cmds in order; answer input.values[] */
     TN_WANT_ADMIT, /* tenant and principal are known (tn_op_facts): apply
-                    * limits, then step again with input == NULL */
+                    * limits, then step again with input == NULL; or with
+                    * input.failed = TN_E_BUSY where facts say that it will
+                    * want a job and there is no room for one */
     TN_WANT_BODY,  /* read the body, at most body_max bytes, else step with
                     * input.failed = TN_E_TOO_LARGE */
     TN_WANT_DB,    /* run the batch; answer input.reply */
@@ -210,6 +215,7 @@ typedef struct tn_facts {
     tn_str request_id; /* always there after tn_op_new */
     tn_str operation;  /* operationId, "listTasks" */
     tn_str trace_id;   /* of a valid traceparent, 32 hex digits */
+    unsigned hashes : 1; /* it is going to want a job */
     tn_err error;      /* what it was refused with */
     tn_str log;        /* a line for error.log when something went wrong
                         * that an operator must hear of; no secrets */

@@ -18,8 +18,10 @@
 
 typedef enum tn__scope {
     TN__SCOPE_NONE,
-    TN__SCOPE_OWN,    /* rows whose owner column names the principal */
-    TN__SCOPE_TENANT, /* every row of the tenant */
+    TN__SCOPE_OWN,     /* rows whose owner column names the principal */
+    TN__SCOPE_ACCOUNT, /* rows of some accounts, own rows, shared ones: the
+                        * statement tells which (op->reach) */
+    TN__SCOPE_TENANT,  /* every row of the tenant */
 } tn__scope;
 
 typedef struct tn__bits {
@@ -34,6 +36,14 @@ typedef struct tn__role {
 
 /* Grants a permission to a role; 0 if the number is out of range. */
 int tn__role_grant(tn__role *role, unsigned permission, tn__scope scope);
+
+/* Grants what a text says: "12t,13o", permission and scope (tenant, own); 0 if
+ * it says anything else. */
+int tn__role_parse(tn__role *role, tn_str text);
+
+/* What two roles have in common, each in the narrower scope, into one that is
+ * empty. */
+void tn__role_narrow(tn__role *out, const tn__role *a, const tn__role *b);
 
 /* The widest scope in which a role holds a permission. A NULL role holds
  * nothing but what is public or open to all who are signed in. */

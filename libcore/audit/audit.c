@@ -25,6 +25,20 @@ literal(tn__buf *sql, tn_str s)
 }
 
 
+/* , old."account_id" */
+static void
+account(tn__buf *sql, const tn__event_sql *event, tn_str alias, int known)
+{
+    if (known) {
+        tn__buf_add(sql, alias);
+        tn__buf_add(sql, event->account);
+        tn__buf_char(sql, '"');
+    } else {
+        tn__buf_lit(sql, ", null::uuid");
+    }
+}
+
+
 void
 tn__event_ctes(tn__buf *sql, const tn__event_sql *event)
 {
@@ -36,18 +50,33 @@ tn__event_ctes(tn__buf *sql, const tn__event_sql *event)
     tn__buf_add(sql, event->before.p ? event->before : none);
     tn__buf_lit(sql, " as before, ");
     tn__buf_add(sql, event->after.p ? event->after : none);
-    tn__buf_lit(sql, " as after from ");
+    tn__buf_lit(sql, " as after");
+
+    if (event->account.p) {
+        account(sql, event, TN_STR(", old.\""), event->had_account);
+        tn__buf_lit(sql, " as scope_before");
+        account(sql, event, TN_STR(", done.\""), event->has_account);
+        tn__buf_lit(sql, " as scope_after");
+    }
+
+    tn__buf_lit(sql, " from ");
     tn__buf_add(sql, event->from);
 
     tn__buf_lit(sql, "),\nlogged as (insert into tenon.event (tenant_id, id, "
                      "actor, action, resource, resource_id, version, "
-                     "request_id, commitment) select :tenant::uuid, "
+                     "request_id, ");
+    tn__buf_add(sql, event->account.p ? TN_STR("scope_before, scope_after, ")
+                                      : TN_STR(""));
+    tn__buf_lit(sql, "commitment) select :tenant::uuid, "
                      ":event_id::uuid, :actor::uuid, ");
     literal(sql, event->action);
     tn__buf_lit(sql, ", ");
     literal(sql, event->resource);
+    tn__buf_lit(sql, ", image.id, image.version, :request_id::text, ");
+    tn__buf_add(sql, event->account.p
+                         ? TN_STR("image.scope_before, image.scope_after, ")
+                         : TN_STR(""));
     tn__buf_lit(sql,
-                ", image.id, image.version, :request_id::text, "
                 "tenon.commitment(:salt::bytea, image.before, image.after, ");
     tn__buf_add(sql, metadata);
     tn__buf_lit(sql,

@@ -21,6 +21,8 @@
  *   after     a jsonb expression over `done`, or absent
  *   metadata  a jsonb expression, or absent
  *   from      what both range over: "done", "done, old"
+ *   account   column of both that says which account's the row is, or absent;
+ *             had_account, has_account: before the change, after it
  */
 typedef struct tn__event_sql {
     tn_str action;
@@ -29,6 +31,9 @@ typedef struct tn__event_sql {
     tn_str after;
     tn_str metadata;
     tn_str from;
+    tn_str account;
+    int had_account;
+    int has_account;
 } tn__event_sql;
 
 void tn__event_ctes(tn__buf *sql, const tn__event_sql *event);

@@ -10,7 +10,7 @@
 #ifndef TN__BASE_H
 #define TN__BASE_H
 
-#include <tenon/base.h>
+#include <tenon/core.h>
 #include <cjson/cJSON.h>
 #include <string.h>
 
@@ -60,6 +60,7 @@ int tn__uri_decode(tn_str *out, tn_str s, tn_mem *mem, int *oom);
 size_t tn__b64_size(size_t n);
 size_t tn__b64_encode(char *out, const void *p, size_t n);
 int tn__b64_decode(unsigned char *out, size_t cap, size_t *n, tn_str s);
+tn_err tn__b64_text(tn_str *out, tn_str bytes, tn_mem *mem); /* encoded */
 
 
 /* ---- growing text (buf.c) ---- */
@@ -135,6 +136,32 @@ void tn__siphash(unsigned char out[16], const unsigned char key[16],
                  const tn_str *parts, unsigned n);
 /* Bytes as PostgreSQL's bytea text, "\\x00ff". */
 tn_err tn__bytea(tn_str *out, const unsigned char *p, size_t n, tn_mem *mem);
+
+
+/* ---- text kept encrypted (seal.c) ---- */
+
+typedef struct tn__sealing_key {
+    char id[TN_ENCRYPTION_ID_LEN];
+    unsigned char key[TN_KEY_LEN];
+} tn__sealing_key;
+
+/* The first seals, all unseal. Wipe it when it goes. */
+typedef struct tn__keyring {
+    tn__sealing_key keys[TN_SIGNING_KEYS_MAX];
+    unsigned n;
+} tn__keyring;
+
+/* TN_E_INTERNAL when it is full or has a key of this id. */
+tn_err tn__keyring_add(tn__keyring *ring, const unsigned char key[TN_KEY_LEN]);
+const tn__sealing_key *tn__keyring_find(const tn__keyring *ring, tn_str id);
+
+/* What <tenon/core.h> says of tn_text_seal() and tn_text_unseal() holds. */
+tn_err tn__text_seal(tn_str *out, const tn__keyring *ring,
+                     const tn_place *place, tn_str text,
+                     const unsigned char nonce[TN_NONCE_LEN], tn_mem *mem);
+tn_err tn__text_unseal(tn_str *out, const tn__keyring *ring,
+                       const tn_place *place, tn_str text, tn_mem *mem);
+int tn__text_sealed(tn_str text); /* begins with "tn1." */
 
 
 /* ---- JSON in (json.c) ---- */

@@ -407,12 +407,37 @@ tn__b64_encode(char *out, const void *p, size_t n)
 int
 tn__b64_decode(unsigned char *out, size_t cap, size_t *n, tn_str s)
 {
+    size_t i;
+
     *n = 0;
 
     if (s.n == 0) {
         return s.p != NULL;
     }
 
+    /* libsodium 1.0.18 takes each of these for '_' where char is signed */
+    for (i = 0; i < s.n; i++) {
+        if ((unsigned char) s.p[i] >= 0x80) {
+            return 0;
+        }
+    }
+
     return sodium_base642bin(out, cap, s.p, s.n, NULL, n, NULL,
                              sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0;
+}
+
+
+tn_err
+tn__b64_text(tn_str *out, tn_str bytes, tn_mem *mem)
+{
+    char *p;
+
+    p = tn__alloc(mem, tn__b64_size(bytes.n));
+    if (p == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    *out = (tn_str){ p, tn__b64_encode(p, bytes.p, bytes.n) };
+
+    return TN_OK;
 }

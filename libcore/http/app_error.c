@@ -105,7 +105,8 @@ refuse(tn_op *op, tn_err err, const tn_reply *reply)
 
     refuse_column(op, reply->column);
 
-    if (err == TN_E_FORBIDDEN && op->read_scope_tenant) {
+    if (err == TN_E_FORBIDDEN &&
+        (op->read_scope_tenant || op->scope == TN__SCOPE_ACCOUNT)) {
         op->refused_row = op->path_id;
     }
 

@@ -126,6 +126,7 @@ tn__respond_options(tn_op *op)
         tn__header(op, TN_STR("traceparent"), op->traceparent);
     }
 
+    tn__security(op);
     tn__cors(op);
 
     if (op->preflight.p && allowed(op->core, op->origin).p) {

@@ -13,10 +13,10 @@
 #include "libcore/model/model.h"
 
 
-#define TN__HEADERS_MAX  20
+#define TN__HEADERS_MAX  26
 #define TN__FAULTS_MAX   64
 #define TN__BATCH_MAX    4
-#define TN__LOCALS_MAX   20
+#define TN__LOCALS_MAX   40
 #define TN__PARAMS_MAX   32
 #define TN__SEGMENTS_MAX 8
 
@@ -53,10 +53,34 @@ typedef struct tn__tenant {
 
 typedef struct tn__principal {
     tn_str user;
-    tn_str session;
+    tn_str session;      /* absent with an API key */
+    tn_str api_key;      /* its id; absent without one */
+    tn_str scopes;       /* "12t,13o": what that key may do at most */
+    tn_str impersonator; /* who acts as the user; absent: the user */
+    int64_t generation;  /* of the session's secret */
+    int cookie;          /* the session is a cookie's */
+    int64_t lasts; /* seconds until the session ends, where its secret is to
+                    * be told; else 0 */
     tn_str role_name;
+    tn_str roles;    /* "name=12t,13o;…": those the tenant defines itself */
+    tn_str accounts; /* "uuid:role,…": where else the user holds one */
     const tn__role *role;
+    const struct tn__held *held; /* `accounts`, read (identity/scope.c) */
+    unsigned nheld;
 } tn__principal;
+
+/* In which accounts, as uuid[]: null where it is all of the tenant. */
+typedef struct tn__reach {
+    tn_str whole; /* any row */
+    tn_str own;   /* rows of the principal's own */
+    tn_str any;   /* the principal: its own rows in every account */
+} tn__reach;
+
+/* Somebody tries a password or a code (identity/attempt.c). */
+typedef struct tn__attempt {
+    char slot; /* where a failure is counted */
+    int right;
+} tn__attempt;
 
 struct tn_op {
     tn_core *core;
@@ -76,7 +100,11 @@ struct tn_op {
     tn_str origin;
     tn_str preflight; /* Access-Control-Request-Method */
     tn_str idempotency_header;
-    tn_str traceparent; /* absent unless valid */
+    tn_str traceparent;    /* absent unless valid */
+    tn_str cookie;         /* the value of ours */
+    tn_str session_header; /* Tenon-Session: "cookie" or "token" */
+    tn_str fetch_site;     /* Sec-Fetch-Site */
+    tn_str host_header;    /* with the port, where one is given */
 
     /* an Idempotency-Key, where the endpoint heeds it */
     tn_str idem_key;  /* bytea text */
@@ -91,9 +119,13 @@ struct tn_op {
     /* who asks */
     tn__tenant tenant;
     tn__principal principal;
+    tn_str domain_tenant;  /* id of whose custom domain the host is, once that
+                            * was looked up; absent: nobody's */
     int settled;           /* tenant and principal agree: both may be told */
     tn__scope scope;       /* of endpoint->permission */
     tn__scope also_scope;  /* of endpoint->also */
+    tn__reach reach;       /* of the permission, where the scope is accounts */
+    tn__reach sight;       /* of reading, too; a nested list's: the parent */
     int read_scope_tenant; /* may read what others made */
 
     /* a living session that asked for another tenant than its own: that one,
@@ -120,9 +152,12 @@ struct tn_op {
     void *step_data; /* the step's own */
     tn__param locals[TN__LOCALS_MAX];
     unsigned nlocals;
-    char attempt_slot;  /* where a failed login is counted */
+    tn__attempt attempt;
+    tn_str also_access; /* ids of tenants, with commas between, in which
+                         * changes_access holds as well */
     tn_str refused_row; /* a row that was refused though it may be seen */
     tn_str reason;      /* an app's, for machines; in its problem document */
+    tn_str once;        /* the value of the field that is shown once */
     tn_str event_id;
     tn_str salt;
 
@@ -131,7 +166,8 @@ struct tn_op {
     tn_batch batch;
     tn_query queries[TN__BATCH_MAX];
     tn_zone_cmd zone[TN_ZONE_CMDS_MAX];
-    unsigned char access_stamp[16]; /* of a command (identity/session.c) */
+    unsigned char access_stamp[16];  /* of a command (identity/session.c) */
+    unsigned char domains_stamp[16]; /* the same (identity/host.c) */
     tn_job *job;
 
     /* the answer */
@@ -153,6 +189,8 @@ tn_err tn__route_find(tn_op *op, const tn__route *root);
 /* ---- reading the request (request.c) ---- */
 
 void tn__request_headers(tn_op *op);
+/* Whether a host is the base domain, or lies below it. */
+int tn__host_is_ours(tn_str host, tn_str base);
 /* Decodes the query string into op->params; fails the op if it can't. */
 int tn__request_params(tn_op *op);
 /* The same where no parameter but fields= of a resource is known. */
@@ -189,10 +227,33 @@ tn_err tn__allow(tn_str *out, const tn_op *op);
 void tn__respond_options(tn_op *op);
 
 
+/* ---- text kept encrypted (sealed.c) ---- */
+
+/* Text as it is to be kept at a place: `scope` is the tenant, or the realm of
+ * what belongs to one. Where the op's own row is meant: op->path_id. Fails the
+ * op. */
+tn_err tn__seal(tn_str *out, tn_op *op, const tn_place *place, tn_str text);
+/* The reverse; what was never sealed stays as it is. TN_E_INTERNAL: the key is
+ * missing or it isn't of this place: the op fails, and the log says which key.
+ * Never show `sealed` then. */
+tn_err tn__unseal(tn_str *out, tn_op *op, const tn_place *place, tn_str sealed);
+
+/* Seals what a create or update of op->path_id sets; 0 when the op has failed. */
+int tn__seal_fields(tn_op *op);
+/* A row of a resource as it is shown; NULL when the op has failed. What can't be
+ * read in an event is null. */
+const tn_str *
+tn__unseal_row(tn_op *op, const tn__resource *resource, const tn_str *cells);
+/* The ids of the keys there are, as a text[]. */
+tn_err tn__keyring_ids(tn_str *out, tn_op *op);
+
+
 /* ---- faults (validate.c) ---- */
 
 /* Notes a fault; a NULL detail takes the default one. */
 void tn__fault(tn_op *op, tn_str pointer, tn_fault fault, const char *detail);
+/* The same with words that live as long as the op; absent: the default ones. */
+void tn__fault_str(tn_op *op, tn_str pointer, tn_fault fault, tn_str detail);
 /* The same for a member of the body: pointer "/name". */
 void
 tn__fault_field(tn_op *op, tn_str name, tn_fault fault, const char *detail);
@@ -228,6 +289,7 @@ tn__value_parse(tn_str *out, const tn__field *field, tn_str text, tn_mem *mem);
 
 /* A value for a statement's parameter that is no field and no context. */
 void tn__local(tn_op *op, tn_str name, tn_str value);
+void tn__local_int(tn_op *op, tn_str name, int64_t value);
 /* Starts a batch; `context` puts the tenant's context in front. */
 void tn__batch_begin(tn_op *op, int context, int writes);
 void tn__batch_add(tn_op *op, const tn__bound *bound);
@@ -254,6 +316,21 @@ int tn__app_refused(tn_op *op, const tn_reply *reply);
 /* Whether it is an error of a statement that no longer fits the schema, or
  * else, where it is nested, of a function that never did. */
 int tn__app_behind(const tn_reply *reply);
+
+
+/* ---- headers of all answers (security.c) ---- */
+
+/* clang-format off */
+#define TN__SECURITY_HEADERS                                              \
+    { TN_STR_C("X-Content-Type-Options"), TN_STR_C("nosniff") },          \
+    { TN_STR_C("Content-Security-Policy"),                                \
+      TN_STR_C("default-src 'none'; frame-ancestors 'none'") },           \
+    { TN_STR_C("Referrer-Policy"), TN_STR_C("no-referrer") },             \
+    { TN_STR_C("Cross-Origin-Resource-Policy"), TN_STR_C("same-origin") }
+/* clang-format on */
+#define TN__NSECURITY_HEADERS 4
+
+void tn__security(tn_op *op);
 
 
 /* ---- responding (respond.c, problem.c) ---- */

@@ -79,7 +79,7 @@ tn__idempotency_bind(tn_op *op, const tn_str *parts, unsigned n)
 static tn_err
 bind_key(tn_op *op, tn_str key)
 {
-    tn_str parts[6];
+    tn_str parts[7];
 
     parts[0] = TN_STR("idempotency");
     parts[1] = op->tenant.id;
@@ -87,8 +87,9 @@ bind_key(tn_op *op, tn_str key)
     parts[3] = op->request->method;
     parts[4] = op->request->path;
     parts[5] = key;
+    parts[6] = op->principal.api_key; /* another actor than who made it */
 
-    return tn__idempotency_bind(op, parts, 6);
+    return tn__idempotency_bind(op, parts, parts[6].p ? 7 : 6);
 }
 
 

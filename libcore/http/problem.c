@@ -126,6 +126,7 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
         tn__header(op, TN_STR("traceparent"), op->traceparent);
     }
 
+    tn__security(op);
     tn__cors(op);
 
     switch (op->response.status) {
@@ -169,6 +170,7 @@ tn_response_static(tn_err err)
     static const tn_header headers[] = {
         { TN_STR_C("Content-Type"), TN_STR_C("application/problem+json") },
         { TN_STR_C("Cache-Control"), TN_STR_C("no-store") },
+        TN__SECURITY_HEADERS,
         { TN_STR_C("Retry-After"), TN_STR_C(RETRY_AFTER) },
     };
 
@@ -178,8 +180,9 @@ tn_response_static(tn_err err)
              "\",\"code\":\"" code "\"}")
 
     static const tn_response responses[] = {
-#define TN_X(name, status, code, title, detail)               \
-    [TN_E_##name] = { status, headers, status == 503 ? 3 : 2, \
+#define TN_X(name, status, code, title, detail)                    \
+    [TN_E_##name] = { status, headers,                             \
+                      2 + TN__NSECURITY_HEADERS + (status == 503), \
                       BODY(status, code, title, detail) },
         TN_ERROR_MAP(TN_X)
 #undef TN_X
@@ -229,12 +232,14 @@ tn_response_problem(const tn_response **out, unsigned status, tn_str request_id,
 {
     tn_err err;
     tn__buf json;
+    unsigned n;
     tn_header *headers;
     tn_response *response;
+    static const tn_header security[] = { TN__SECURITY_HEADERS };
 
     err = of_status(status);
     response = tn__zalloc(mem, sizeof(tn_response));
-    headers = tn__alloc(mem, 4 * sizeof(tn_header));
+    headers = tn__alloc(mem, 4 * sizeof(tn_header) + sizeof(security));
 
     if (response == NULL || headers == NULL) {
         return TN_E_NOMEM;
@@ -246,12 +251,20 @@ tn_response_problem(const tn_response **out, unsigned status, tn_str request_id,
 
     response->status = status;
     response->headers = headers;
-    headers[0] = (tn_header){ TN_STR("Content-Type"),
-                              TN_STR("application/problem+json") };
-    headers[1] = (tn_header){ TN_STR("Cache-Control"), TN_STR("no-store") };
-    headers[2] = (tn_header){ TN_STR("X-Request-Id"), request_id };
-    headers[3] = (tn_header){ TN_STR("Retry-After"), TN_STR(RETRY_AFTER) };
-    response->nheaders = status == 429 || status >= 502 ? 4 : 3;
+    n = 0;
+    headers[n++] = (tn_header){ TN_STR("Content-Type"),
+                                TN_STR("application/problem+json") };
+    headers[n++] = (tn_header){ TN_STR("Cache-Control"), TN_STR("no-store") };
+    headers[n++] = (tn_header){ TN_STR("X-Request-Id"), request_id };
+    memcpy(&headers[n], security, sizeof(security));
+    n += TN__NSECURITY_HEADERS;
+
+    if (status == 429 || status >= 502) {
+        headers[n++] =
+            (tn_header){ TN_STR("Retry-After"), TN_STR(RETRY_AFTER) };
+    }
+
+    response->nheaders = n;
     *out = response;
 
     return tn__buf_str(&response->body, &json);

@@ -102,6 +102,32 @@ trace_context(tn_op *op)
 }
 
 
+/* Ours of the cookies that a header holds; 0 when it isn't the first: of two
+ * that disagree neither may win. */
+static int
+take_cookie(tn_op *op, tn_str rest)
+{
+    tn_str name, value;
+
+    while (rest.p) {
+        value = tn__trim(tn__split(&rest, ';'));
+        name = tn__split(&value, '=');
+
+        if (!tn__eq(name, TN_STR(TN__COOKIE)) || value.p == NULL) {
+            continue;
+        }
+
+        if (op->cookie.p) {
+            return 0;
+        }
+
+        op->cookie = value;
+    }
+
+    return 1;
+}
+
+
 /* Of two that disagree neither may win, and nobody sends two that agree. */
 void
 tn__request_headers(tn_op *op)
@@ -125,6 +151,9 @@ tn__request_headers(tn_op *op)
         { TN_STR("origin"), &op->origin, 0 },
         { TN_STR("access-control-request-method"), &op->preflight, 0 },
         { TN_STR("traceparent"), &op->traceparent, 0 },
+        { TN_STR("tenon-session"), &op->session_header, 1 },
+        { TN_STR("sec-fetch-site"), &op->fetch_site, 1 },
+        { TN_STR("host"), &op->host_header, 1 },
     };
 
     twice = 0;
@@ -132,6 +161,11 @@ tn__request_headers(tn_op *op)
 
     for (i = 0; i < op->request->nheaders; i++) {
         h = &op->request->headers[i];
+
+        if (h->name.n == 6 && tn__eqi(h->name, TN_STR("cookie"))) {
+            twice |= !take_cookie(op, h->value);
+            continue;
+        }
 
         for (k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++) {
             if (h->name.n == wanted[k].name.n &&
@@ -161,6 +195,12 @@ tn__request_headers(tn_op *op)
     if (twice) {
         tn__fail(op, TN_E_MALFORMED_REQUEST,
                  "A header that may be given once is given twice.");
+
+    } else if (op->session_header.p &&
+               !tn__eq(op->session_header, TN_STR("cookie")) &&
+               !tn__eq(op->session_header, TN_STR("token"))) {
+        tn__fail(op, TN_E_MALFORMED_REQUEST,
+                 "Tenon-Session is \"cookie\" or \"token\".");
     }
 }
 
@@ -391,4 +431,16 @@ tn__request_body(tn_op *op, tn_str body)
     }
 
     return op->phase != TN__PHASE_DONE;
+}
+
+
+int
+tn__host_is_ours(tn_str host, tn_str base)
+{
+    if (base.n == 0 || host.n < base.n ||
+        !tn__eqi(tn__sub(host, host.n - base.n, host.n), base)) {
+        return 0;
+    }
+
+    return host.n == base.n || host.p[host.n - base.n - 1] == '.';
 }

@@ -53,13 +53,15 @@ tn__respond(tn_op *op, unsigned status, tn_str json)
 
     if (!op->endpoint->tenantless) {
         /* the same path answers each tenant and person differently */
-        tn__header(op, TN_STR("Vary"), TN_STR("Authorization, Tenon-Tenant"));
+        tn__header(op, TN_STR("Vary"),
+                   TN_STR("Authorization, Cookie, Tenon-Tenant"));
     }
 
     if (op->traceparent.p) {
         tn__header(op, TN_STR("traceparent"), op->traceparent);
     }
 
+    tn__security(op);
     tn__cors(op);
 }
 
@@ -184,6 +186,30 @@ tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,
 }
 
 
+/* What changes without a new version, as digits. */
+static void
+tag_drift(tn__buf *buf, const tn__field *fields, unsigned nfields,
+          const tn_str *cells)
+{
+    size_t k;
+    unsigned i;
+
+    for (i = 0; i < nfields; i++) {
+        if (!fields[i].drifts || cells[i].n == 0) {
+            continue;
+        }
+
+        tn__buf_char(buf, '-');
+
+        for (k = 0; k < cells[i].n; k++) {
+            if (cells[i].p[k] >= '0' && cells[i].p[k] <= '9') {
+                tn__buf_char(buf, cells[i].p[k]);
+            }
+        }
+    }
+}
+
+
 /* The version among a row's cells, as an ETag; absent if it has none. A row
  * that fields= narrows is another representation: "3-12". */
 static tn_err
@@ -212,6 +238,7 @@ row_etag(tn_str *etag, tn_op *op, const tn__field *fields, unsigned nfields,
         tn__buf_int(&buf, (int64_t) op->hidden);
     }
 
+    tag_drift(&buf, fields, nfields, cells);
     tn__buf_char(&buf, '"');
 
     return tn__buf_str(etag, &buf);
@@ -236,6 +263,13 @@ tn__respond_row(tn_op *op, unsigned status, const tn__field *fields,
         if (tn__eq(op->endpoint->method, TN_STR("GET")) &&
             tn__if_none_match(op, etag)) {
             tn__respond(op, 304, TN_NULL);
+            return;
+        }
+    }
+
+    if (op->endpoint->resource && op->endpoint->resource->fields == fields) {
+        cells = tn__unseal_row(op, op->endpoint->resource, cells);
+        if (cells == NULL) {
             return;
         }
     }

@@ -9,11 +9,11 @@
 
 
 void
-tn__fault(tn_op *op, tn_str pointer, tn_fault fault, const char *detail)
+tn__fault_str(tn_op *op, tn_str pointer, tn_fault fault, tn_str detail)
 {
     tn__field_fault *f;
-    static const char *const details[] = {
-#define TN_X(name, code, text) text,
+    static const tn_str details[] = {
+#define TN_X(name, code, text) TN_STR_C(text),
         TN_FIELD_FAULT_MAP(TN_X)
 #undef TN_X
     };
@@ -23,14 +23,18 @@ tn__fault(tn_op *op, tn_str pointer, tn_fault fault, const char *detail)
         return;
     }
 
-    if (detail == NULL) {
-        detail = details[fault];
-    }
-
     f = &op->faults[op->nfaults++];
     f->pointer = pointer;
     f->fault = fault;
-    f->detail = (tn_str){ detail, strlen(detail) };
+    f->detail = detail.p ? detail : details[fault];
+}
+
+
+void
+tn__fault(tn_op *op, tn_str pointer, tn_fault fault, const char *detail)
+{
+    tn__fault_str(op, pointer, fault,
+                  detail ? (tn_str){ detail, strlen(detail) } : TN_NULL);
 }
 
 
@@ -171,6 +175,10 @@ check_text(tn_op *op, tn_str at, const tn__field *field, tn_str *value)
 
     } else if (!matches(field, *value)) {
         tn__fault(op, at, TN_F_BAD_FORMAT, NULL);
+
+    } else if (field->foreign_host &&
+               tn__host_is_ours(*value, op->core->base_domain)) {
+        tn__fault(op, at, TN_F_REFUSED, "lies in the platform's own domain");
 
     } else if (field->lower) {
         lower = tn__alloc(op->mem, value->n + 1);
@@ -338,6 +346,85 @@ check_value(tn_op *op, tn_str at, const tn__field *field, const cJSON *node,
 }
 
 
+/* base + "/" + the element's index. */
+static tn_str
+element(tn_op *op, tn_str base, int64_t i)
+{
+    tn_str out;
+    tn__buf buf;
+
+    tn__buf_init(&buf, op->mem, base.n + 8);
+    tn__buf_add(&buf, base);
+    tn__buf_char(&buf, '/');
+    tn__buf_int(&buf, i);
+
+    if (tn__buf_str(&out, &buf) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return TN_STR("");
+    }
+
+    return out;
+}
+
+
+/* Each element is one by itself: whole, whatever the method. */
+static void
+check_element(tn_op *op, tn_str at, const tn__field *field, const cJSON *node)
+{
+    tn_str unused;
+
+    if (tn__field_is_list(field)) {
+        if (cJSON_IsNull(node)) {
+            tn__fault(op, at, TN_F_WRONG_TYPE, "must not be null");
+            return;
+        }
+        check_value(op, at, &field->fields[0], node, &unused);
+        return;
+    }
+
+    if (!cJSON_IsObject(node)) {
+        tn__fault(op, at, TN_F_WRONG_TYPE, "must be an object");
+        return;
+    }
+
+    tn__validate(op, node, at, field->fields, field->nfields, 1, NULL, NULL);
+}
+
+
+static void
+check_array(tn_op *op, tn_str at, const tn__field *field, const cJSON *node)
+{
+    int64_t i, n;
+    const cJSON *item;
+
+    if (!cJSON_IsArray(node)) {
+        tn__fault(op, at, TN_F_WRONG_TYPE, "must be an array");
+        return;
+    }
+
+    n = cJSON_GetArraySize(node);
+
+    if (field->has_min && n < field->min) {
+        fault_bound(op, at, TN_F_TOO_SHORT, "must have at least ", field->min,
+                    field->min == 1 ? " element" : " elements");
+        return;
+    }
+
+    if (field->has_max && n > field->max) {
+        fault_bound(op, at, TN_F_TOO_LONG, "must have at most ", field->max,
+                    field->max == 1 ? " element" : " elements");
+        return;
+    }
+
+    i = 0;
+
+    cJSON_ArrayForEach(item, node)
+    {
+        check_element(op, element(op, at, i++), field, item);
+    }
+}
+
+
 static void
 check_member(tn_op *op, tn_str base, const tn__field *field, const cJSON *node,
              int create, tn_str *value)
@@ -369,6 +456,10 @@ check_member(tn_op *op, tn_str base, const tn__field *field, const cJSON *node,
             tn__fault(op, at, TN_F_WRONG_TYPE, "must not be null");
         }
         return;
+    }
+
+    if (field->array) {
+        check_array(op, at, field, node);
     }
 
     check_value(op, at, field, node, value);

@@ -84,6 +84,24 @@ tn__local(tn_op *op, tn_str name, tn_str value)
 }
 
 
+void
+tn__local_int(tn_op *op, tn_str name, int64_t value)
+{
+    tn_str text;
+    tn__buf buf;
+
+    tn__buf_init(&buf, op->mem, 24);
+    tn__buf_int(&buf, value);
+
+    if (tn__buf_str(&text, &buf) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__local(op, name, text);
+}
+
+
 static tn_str
 local(const tn_op *op, tn_str name)
 {
@@ -111,6 +129,10 @@ bind(tn_op *op, const tn__bind *b)
         return op->principal.user;
     case TN__BIND_SESSION:
         return op->principal.session;
+    case TN__BIND_IMPERSONATOR:
+        return op->principal.impersonator;
+    case TN__BIND_API_KEY:
+        return op->principal.api_key;
     case TN__BIND_REQUEST_ID:
         return op->request_id;
     case TN__BIND_IP:
@@ -135,6 +157,18 @@ bind(tn_op *op, const tn__bind *b)
         return op->idem_hash;
     case TN__BIND_IDEM_LOCK:
         return op->idem_lock;
+    case TN__BIND_OWN:
+        return op->reach.any;
+    case TN__BIND_REACH:
+        return op->reach.whole;
+    case TN__BIND_REACH_OWN:
+        return op->reach.own;
+    case TN__BIND_SIGHT:
+        return op->sight.whole;
+    case TN__BIND_SIGHT_OWN:
+        return op->sight.own;
+    case TN__BIND_SIGHT_ANY:
+        return op->sight.any;
     case TN__BIND_MASK:
         return mask_text(op);
     case TN__BIND_FIELD:

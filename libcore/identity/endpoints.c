@@ -11,12 +11,6 @@
 #define PUBLIC_BODY_MAX 16384
 
 
-const tn_str tn__role_names[TN__ROLES] = {
-    TN_STR_C("owner"),
-    TN_STR_C("admin"),
-    TN_STR_C("member"),
-};
-
 const tn_str tn__tenant_states[TN__TENANT_STATES] = {
     TN_STR_C("active"),
     TN_STR_C("suspended"),
@@ -124,26 +118,7 @@ static const tn__field login_input[] = {
 };
 
 static const tn_err login_errors[] = { TN_E_INVALID_CREDENTIALS };
-
-static const tn__field me_output[] = {
-    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
-    { .name = TN_STR_C("email"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .example = TN_STR_C("\"ann@example.com\"") },
-    { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
-    { .name = TN_STR_C("role"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .set = tn__role_names,
-      .nset = TN__ROLES },
-    { .name = TN_STR_C("tenant"),
-      .type = TN__TYPE_JSON,
-      .out = 1,
-      .fields = tn__tenant_fields,
-      .nfields = TN__TENANT_FIELDS },
-    { .name = TN_STR_C("version"), .type = TN__TYPE_TEXT }, /* ETag only */
-};
+static const tn_err logout_errors[] = { TN_E_STATE_CONFLICT };
 
 
 static const tn__endpoint endpoints[] = {
@@ -154,6 +129,7 @@ static const tn__endpoint endpoints[] = {
       .summary = TN_STR_C("Sign up, with an organization of your own"),
       .kind = TN__KIND_STEP,
       .step = tn__step_signup,
+      .hashes = 1,
       .input = signup_input,
       .ninput = COUNT(signup_input),
       .output = signup_output,
@@ -178,8 +154,10 @@ static const tn__endpoint endpoints[] = {
       .nerrors = COUNT(login_errors),
       .kind = TN__KIND_STEP,
       .step = tn__step_login,
+      .hashes = 1,
       .action = TN_STR_C("user.login"),
       .unkeyed = 1,
+      .opens_session = 1,
       .body_max = PUBLIC_BODY_MAX,
       .input = login_input,
       .ninput = COUNT(login_input),
@@ -193,18 +171,11 @@ static const tn__endpoint endpoints[] = {
       .summary = TN_STR_C("End this session"),
       .kind = TN__KIND_STEP,
       .step = tn__step_logout,
+      .errors = logout_errors,
+      .nerrors = COUNT(logout_errors),
       .action = TN_STR_C("user.logout"),
       .unkeyed = 1,
       .cache_control = TN_STR_C("no-store") },
-    { .operation = TN_STR_C("getMe"),
-      .method = TN_STR_C("GET"),
-      .path = TN_STR_C("/v1/me"),
-      .permission_name = "authenticated",
-      .summary = TN_STR_C("Read who you are here"),
-      .kind = TN__KIND_READ,
-      .stmt = &tn__q_me,
-      .output = me_output,
-      .noutput = COUNT(me_output) },
 };
 
 const tn__slice tn__identity_slice = { endpoints, COUNT(endpoints) };

@@ -2,18 +2,21 @@
  * login.c: password to session and access token; and the way out.
  *
  *   state    does                                  then
- *   FIND     looks the person up                   VERIFY
- *   VERIFY   checks the password                   SETTLE
- *   SETTLE   good: opens a session                 ANSWER
- *            else: counts the failure              RECORD
- *   RECORD   writes the attempt, and the event     ANSWER
- *            where this many are notable
+ *   FIND     looks person and lock up              VERIFY
+ *   VERIFY   checks the password                   JUDGE
+ *   JUDGE    looks up, or counts, what came of
+ *            this address                          SETTLE
+ *   SETTLE   good: opens a session, or asks for
+ *            the second factor                     ANSWER
+ *            else: writes the attempt, and the
+ *            event where this many are notable     REFUSED
  *   ANSWER
+ *   REFUSED
  *
- * Unknown address, wrong password, not a member, disabled: the same steps,
- * the same statements, the same answer. Who isn't known is checked against a
- * decoy hash, and the attempt row is written for known and unknown alike;
- * otherwise the extra work is the leak.
+ * Unknown address, wrong password, not a member, disabled, locked: the same
+ * steps, the same statements, the same answer. Who isn't known is checked
+ * against a decoy hash, the lock is heeded behind the hash, and the attempt row
+ * is written for known and unknown alike; otherwise the extra work is the leak.
  */
 
 #include "libcore/identity/identity.h"
@@ -22,9 +25,10 @@
 enum {
     FIND,
     VERIFY,
+    JUDGE,
     SETTLE,
-    RECORD,
     ANSWER,
+    REFUSED,
 };
 
 /* The input's rows, in the order of login_input (endpoints.c). */
@@ -41,6 +45,8 @@ enum {
     FOUND_HASH,
     FOUND_ROLE,
     FOUND_TENANT_NAME,
+    FOUND_MFA,
+    FOUND_LOCKED,
     FOUND_COUNT
 };
 
@@ -48,10 +54,14 @@ typedef struct login {
     tn_str found[FOUND_COUNT];
 } login;
 
+static const char nobody[] =
+    "No such e-mail address and password in this organization.";
+
 
 static void
 find(tn_op *op)
 {
+    tn__attempt_bind(op, op->values[EMAIL]);
     tn__local(op, TN_STR("email"), op->values[EMAIL]);
     tn__batch_begin(op, 1, 0);
     tn__batch_add(op, &tn__q_login_find);
@@ -64,7 +74,6 @@ verify(tn_op *op, const tn_input *input)
 {
     unsigned i;
     login *l;
-    tn_str decoy;
     const tn_rows *rows;
 
     rows = tn__rows(op, input, 1);
@@ -87,9 +96,34 @@ verify(tn_op *op, const tn_input *input)
     }
 
     op->step_data = l;
-    decoy = (tn_str){ op->core->decoy, strlen(op->core->decoy) };
     tn__want_password(op, op->values[PASSWORD],
-                      l->found[FOUND_HASH].p ? l->found[FOUND_HASH] : decoy);
+                      l->found[FOUND_HASH].p ? l->found[FOUND_HASH]
+                                             : tn__decoy(op));
+}
+
+
+static void
+judge(tn_op *op, const tn_input *input)
+{
+    login *l;
+    tn_str renewed;
+    const tn_job *job;
+
+    l = op->step_data;
+    job = input->job;
+
+    if (job && job->ok && job->renewed) {
+        if (tn__dup(&renewed, (tn_str){ job->hash, strlen(job->hash) },
+                    op->mem) != TN_OK) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return;
+        }
+
+        tn__local(op, TN_STR("renewed_hash"), renewed);
+    }
+
+    tn__attempt_judge(op, job && job->ok && l->found[FOUND_ROLE].p &&
+                              !tn__pg_true(l->found[FOUND_LOCKED]));
 }
 
 
@@ -99,39 +133,48 @@ settle(tn_op *op, const tn_input *input)
     login *l;
 
     l = op->step_data;
-    tn__bind_attempt(op, op->values[EMAIL]);
 
-    if (input->job == NULL || !input->job->ok ||
-        l->found[FOUND_ROLE].p == NULL) {
-        tn__count_failure(op);
+    /* the tenant's log names the user only if it is one of its own */
+    if (!tn__attempt_judged(
+            op, input, TN_STR("user.login"),
+            l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL, REFUSED)) {
         return;
     }
 
-    op->state = ANSWER;
+    tn__local(op, TN_STR("user_id"), l->found[FOUND_ID]);
+
+    if (tn__pg_true(l->found[FOUND_MFA])) {
+        tn__batch_begin(op, 1, 1);
+        tn__batch_add(op, &tn__q_login_challenged);
+        tn__want_db(op);
+        return;
+    }
 
     op->principal.user = l->found[FOUND_ID];
-    tn__local(op, TN_STR("user_id"), op->principal.user);
+    tn__local(op, TN_STR("password_hash"), l->found[FOUND_HASH]);
 
-    if (!tn__open_session(op)) {
-        return;
+    if (tn__open_session(op)) {
+        tn__batch_begin(op, 1, 1);
+        tn__batch_add(op, &tn__q_login_done);
+        tn__want_db(op);
     }
-
-    tn__batch_begin(op, 1, 1);
-    tn__batch_add(op, &tn__q_login_done);
-    tn__want_db(op);
 }
 
 
 static void
-record(tn_op *op, const tn_input *input)
+challenge(tn_op *op, const login *l)
 {
-    login *l;
+    tn_str token;
 
-    l = op->step_data;
+    if (tn__challenge_token(&token, op, l->found[FOUND_ID],
+                            l->found[FOUND_HASH]) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
 
-    /* the tenant's log names the user only if it is one of its own */
-    tn__write_failure(op, l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL,
-                      input->values[0]);
+    tn__respond_challenge(op, l->found[FOUND_ID], l->found[FOUND_EMAIL],
+                          l->found[FOUND_NAME], l->found[FOUND_TENANT_NAME],
+                          token);
 }
 
 
@@ -141,26 +184,20 @@ answer(tn_op *op, const tn_input *input)
     login *l;
     const tn_rows *rows;
 
-    rows = tn__rows(op, input, 1);
-    if (rows == NULL) {
-        return;
-    }
-
     l = op->step_data;
+    rows = tn__rows(op, input, 1);
 
-    /* the membership may have ended meanwhile */
-    if (op->principal.user.p && rows->nrows == 0) {
+    if (rows && rows->nrows == 0) {
         op->principal.user = TN_NULL;
-    }
+        tn__fail(op, TN_E_INVALID_CREDENTIALS, nobody);
 
-    if (op->principal.user.p == NULL) {
-        tn__fail(op, TN_E_INVALID_CREDENTIALS,
-                 "No such e-mail address and password in this organization.");
-        return;
-    }
+    } else if (rows && op->principal.user.p) {
+        tn__respond_session(op, l->found[FOUND_EMAIL], l->found[FOUND_NAME],
+                            l->found[FOUND_TENANT_NAME]);
 
-    tn__respond_session(op, l->found[FOUND_EMAIL], l->found[FOUND_NAME],
-                        l->found[FOUND_TENANT_NAME]);
+    } else if (rows) {
+        challenge(op, l);
+    }
 }
 
 
@@ -177,16 +214,20 @@ tn__step_login(tn_op *op, const tn_input *input)
         verify(op, input);
         return;
 
+    case JUDGE:
+        judge(op, input);
+        return;
+
     case SETTLE:
         settle(op, input);
         return;
 
-    case RECORD:
-        record(op, input);
+    case ANSWER:
+        answer(op, input);
         return;
 
     default:
-        answer(op, input);
+        tn__attempt_refuse(op, input, nobody);
     }
 }
 
@@ -197,6 +238,13 @@ tn__step_logout(tn_op *op, const tn_input *input)
     switch (op->state++) {
 
     case 0:
+        if (op->principal.session.p == NULL) {
+            tn__fail(op, TN_E_STATE_CONFLICT,
+                     "There is no session of ours behind this token: sign out "
+                     "where it was made.");
+            return;
+        }
+
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, &tn__q_logout);
         tn__want_db(op);
@@ -208,11 +256,16 @@ tn__step_logout(tn_op *op, const tn_input *input)
         }
 
         /* dead on this node before the answer leaves */
-        tn__session_tombstone(op, &op->zone[0]);
+        tn__session_tombstone(op, &op->zone[0], op->principal.session);
         tn__want_zone(op, 1);
         return;
 
     default:
+        if (op->principal.cookie && tn__cookie_set(op) != TN_OK) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return;
+        }
+
         tn__respond(op, 204, TN_NULL);
     }
 }

@@ -40,23 +40,53 @@ affordable(const char *hash)
 }
 
 
+static int
+make_hash(tn_job *job)
+{
+    return crypto_pwhash_str_alg(job->hash, job->password, job->password_len,
+                                 job->ops, job->memory,
+                                 crypto_pwhash_ALG_ARGON2ID13) == 0;
+}
+
+
+/* Under the one permit: what the check has taken is free again, and who signs
+ * in pays for it once. */
+static void
+renew(tn_job *job)
+{
+    char old[sizeof(job->hash)];
+
+    memcpy(old, job->hash, sizeof(old));
+    job->renewed = make_hash(job);
+
+    if (!job->renewed) {
+        memcpy(job->hash, old, sizeof(old));
+    }
+}
+
+
 void
 tn_job_run(tn_job *job)
 {
+    job->renewed = 0;
+
     /* a length past the array must never reach libsodium */
     if (job->password_len > sizeof(job->password)) {
         job->ok = 0;
 
     } else if (job->kind == TN_JOB_HASH) {
-        job->ok = crypto_pwhash_str_alg(
-                      job->hash, job->password, job->password_len, job->ops,
-                      job->memory, crypto_pwhash_ALG_ARGON2ID13) == 0;
+        job->ok = make_hash(job);
 
     } else {
         job->hash[sizeof(job->hash) - 1] = '\0';
         job->ok = affordable(job->hash) &&
                   crypto_pwhash_str_verify(job->hash, job->password,
                                            job->password_len) == 0;
+
+        if (job->ok && crypto_pwhash_str_needs_rehash(job->hash, job->ops,
+                                                      job->memory) == 1) {
+            renew(job);
+        }
     }
 
     sodium_memzero(job->password, sizeof(job->password));
@@ -94,4 +124,36 @@ tn__want_password(tn_op *op, tn_str password, tn_str hash)
     op->want.job = job;
 
     return 1;
+}
+
+
+/* The host wipes the job when the step has heard of it, be the batch that the
+ * step wishes for sent by then or still waiting for a connection. */
+int
+tn__password_hashed(tn_str *out, tn_op *op, const tn_input *input)
+{
+    const tn_job *job;
+
+    job = input->job;
+
+    if (job == NULL || !job->ok) {
+        tn__log(op, TN_STR("a password could not be hashed: out of memory"));
+        tn__fail(op, TN_E_BUSY, NULL);
+        return 0;
+    }
+
+    if (tn__dup(out, (tn_str){ job->hash, strlen(job->hash) }, op->mem) !=
+        TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+tn_str
+tn__decoy(const tn_op *op)
+{
+    return (tn_str){ op->core->decoy, strlen(op->core->decoy) };
 }

@@ -6,7 +6,10 @@
  *                both tenant and token up in the zone     CACHED
  *   CACHED       verifies a token the zone doesn't know;
  *                looks up its session, and the stamp of
- *                its tenant's access                      SESSION
+ *                its tenant's access                      SUBJECT
+ *   SUBJECT      whom somebody else's token means, if it
+ *                is one that the zone doesn't know        LINKED
+ *   LINKED       and now its session (its identity)       SESSION
  *   SESSION      an entry of another stamp is none; then
  *                there may be one beside it               BESIDE
  *   BESIDE       what is missing comes from the database  DATABASE
@@ -22,12 +25,13 @@
 
 #define TENANT_TTL  5000
 #define UNKNOWN_TTL 1000
-#define TOKEN_TTL   300000
 #define GONE_TTL    60000 /* longer than any reader may be late */
 
 enum {
     START,
     CACHED,
+    SUBJECT,
+    LINKED,
     SESSION,
     BESIDE,
     DATABASE,
@@ -35,34 +39,8 @@ enum {
 };
 
 
-/* The label in front of the base domain; absent when there is none. */
-static tn_str
-host_slug(const tn_op *op)
-{
-    size_t n;
-    tn_str host, base;
-
-    host = op->request->host;
-    base = op->core->base_domain;
-
-    if (base.n == 0 || host.n <= base.n + 1) {
-        return TN_NULL;
-    }
-
-    n = host.n - base.n - 1;
-
-    if (host.p[n] != '.' || !tn__eqi(tn__sub(host, n + 1, host.n), base)) {
-        return TN_NULL;
-    }
-
-    return tn__sub(host, 0, n);
-}
-
-
-/* Whether this can be a slug at all: what can't is no tenant's, and is never
- * asked for. */
-static int
-slug_like(tn_str s)
+int
+tn__slug_like(tn_str s)
 {
     size_t i;
 
@@ -115,33 +93,25 @@ header_names(const tn_op *op, const tn__tenant *tenant)
 static void
 read_tenant(tn_op *op, tn__resolver *r)
 {
-    r->tenant_ref = host_slug(op);
+    r->tenant_ref = tn__host_slug(op);
+    r->domain = tn__host_domain(op);
 
     if (r->tenant_ref.p == NULL && op->tenant_header.n) {
         read_tenant_header(op, r);
     }
 
-    r->tenant_known = r->tenant_ref.p && !r->by_id && !slug_like(r->tenant_ref);
+    r->tenant_known =
+        r->tenant_ref.p && !r->by_id && !tn__slug_like(r->tenant_ref);
 }
 
 
 static void
 read_names(tn_op *op, tn__resolver *r)
 {
-    tn_str scheme, value;
-
     read_tenant(op, r);
 
-    if (op->endpoint->permission == TN__PERM_PUBLIC || !op->authorization.p) {
-        return;
-    }
-
-    value = op->authorization;
-    scheme = tn__split(&value, ' ');
-    r->token_err = TN_E_UNAUTHENTICATED;
-
-    if (tn__eqi(scheme, TN_STR("bearer")) && value.p) {
-        r->token = tn__trim(value);
+    if (op->endpoint->permission != TN__PERM_PUBLIC) {
+        tn__credential_read(op, r);
     }
 }
 
@@ -155,16 +125,20 @@ start(tn_op *op, tn__resolver *r)
     r->slot_tenant = r->slot_token = -1;
     read_names(op, r);
 
+    if (r->domain.p) {
+        n = tn__domain_find(op, r, n);
+    }
+
     if (r->tenant_ref.p && !r->tenant_known) {
         r->slot_tenant = (int) n;
         tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, tenant_kind(r),
                      r->tenant_ref, TN_STR(""));
     }
 
-    if (r->token.p) {
+    if (tn__credentials[r->kind].kept) {
         r->slot_token = (int) n;
         tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("token"), r->token,
-                     op->core->kid);
+                     op->core->verifier);
     }
 
     if (n) {
@@ -196,61 +170,68 @@ tenant_cached(tn_op *op, tn__resolver *r, tn_str value)
 }
 
 
-/* Claims are plain data and go into the zone as they lie in memory: the zone
- * lives no longer than the binary that laid them so. */
-static int
-claims_cached(tn_op *op, tn__resolver *r, tn_str value)
-{
-    if (value.p == NULL || value.n != sizeof(tn__claims)) {
-        return 0;
-    }
-
-    memcpy(&r->claims, value.p, sizeof(tn__claims));
-    r->token_err = r->claims.expires > op->request->now / 1000000
-                       ? TN_OK
-                       : TN_E_TOKEN_EXPIRED;
-
-    return 1;
-}
-
-
 static void
 cached(tn_op *op, tn__resolver *r, const tn_input *input)
 {
     unsigned n;
-    int64_t left;
+    const tn__credential *credential;
 
     n = 0;
+
+    if (r->domain.p) {
+        tn__domain_cached(op, r, input);
+    }
 
     if (r->slot_tenant >= 0) {
         tenant_cached(op, r, input->values[r->slot_tenant]);
     }
 
-    if (r->slot_token < 0) {
+    if (r->kind == TN__CREDENTIAL_NONE) {
         return;
     }
 
-    if (!claims_cached(op, r, input->values[r->slot_token])) {
-        r->token_err = tn__token_verify(&r->claims, op, r->token);
+    credential = &tn__credentials[r->kind];
+
+    if (r->slot_token < 0 ||
+        !tn__claims_cached(op, r, input->values[r->slot_token])) {
+        r->token_err = credential->verify
+                           ? credential->verify(&r->claims, op, r->token)
+                           : tn__external_verify(op, r);
 
         if (r->token_err == TN_E_NOMEM) {
             tn__fail(op, TN_E_NOMEM, NULL);
             return;
         }
 
-        if (r->token_err == TN_OK) {
-            left = (r->claims.expires - op->request->now / 1000000) * 1000;
-            tn__zone_key(&op->zone[n], TN_ZONE_ADD, op, TN_STR("token"),
-                         r->token, op->core->kid);
-            op->zone[n].value =
-                (tn_str){ (char *) &r->claims, sizeof(tn__claims) };
-            op->zone[n++].ttl_ms =
-                (uint32_t) (left < TOKEN_TTL ? left : TOKEN_TTL);
+        if (r->token_err == TN_OK && credential->kept && !r->external) {
+            tn__claims_keep(op, r, &n);
         }
     }
 
+    if (r->token_err == TN_OK && !r->external) {
+        tn__session_find(op, r, n);
+    }
+}
+
+
+static void
+linked(tn_op *op, tn__resolver *r, const tn_input *input)
+{
+    unsigned n;
+
+    n = 0;
+    tn__external_linked(op, r, input);
+
+    if (op->phase == TN__PHASE_DONE) {
+        return;
+    }
+
+    tn__claims_keep(op, r, &n);
+
     if (r->token_err == TN_OK) {
         tn__session_find(op, r, n);
+    } else {
+        tn__want_zone(op, n);
     }
 }
 
@@ -265,9 +246,28 @@ ask_tenant(tn_op *op, const tn__resolver *r)
 
 
 static void
+bind_hash(tn_op *op, const tn__resolver *r)
+{
+    tn_str text;
+
+    if (tn__bytea(&text, r->claims.hash, sizeof(r->claims.hash), op->mem) !=
+        TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__local(op, TN_STR("token_hash"), text);
+}
+
+
+static void
 ask_database(tn_op *op, tn__resolver *r)
 {
     tn__batch_begin(op, 0, 0);
+
+    if (r->domain.p && !r->domain_known) {
+        tn__domain_ask(op, r->domain);
+    }
 
     if (r->tenant_ref.p && !r->tenant_known) {
         ask_tenant(op, r);
@@ -276,7 +276,13 @@ ask_database(tn_op *op, tn__resolver *r)
     if (r->has_claims && !r->session_known) {
         tn__local(op, TN_STR("token_tenant"), tn__uuid_str(r->claims.tenant));
         tn__local(op, TN_STR("token_session"), tn__uuid_str(r->claims.session));
-        tn__batch_add(op, &tn__q_find_session);
+        tn__local_int(op, TN_STR("token_generation"), r->claims.generation);
+
+        if (tn__credentials[r->kind].scoped) {
+            bind_hash(op, r);
+        }
+
+        tn__batch_add(op, tn__credentials[r->kind].find);
     }
 
     if (op->batch.n) {
@@ -285,7 +291,7 @@ ask_database(tn_op *op, tn__resolver *r)
 }
 
 
-/* Columns: tenant_id, realm_id, slug, name, status[, user_id, role]. */
+/* Columns: tenant_id, realm_id, slug, name, status[, …]. */
 tn_err
 tn__tenant_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows)
 {
@@ -346,7 +352,15 @@ database(tn_op *op, tn__resolver *r, const tn_input *input)
     err = TN_OK;
     i = n = 0;
 
-    if (r->tenant_ref.p && !r->tenant_known) {
+    if (r->domain.p && !r->domain_known) {
+        rows = tn__rows(op, input, i++);
+        if (rows == NULL) {
+            return;
+        }
+        err = tn__domain_found(op, r, rows, &n);
+    }
+
+    if (err == TN_OK && r->tenant_ref.p && !r->tenant_known) {
         rows = tn__rows(op, input, i++);
         if (rows == NULL) {
             return;
@@ -391,6 +405,12 @@ mismatch(tn_op *op, tn__resolver *r, const char *detail)
 static void
 settle(tn_op *op, tn__resolver *r)
 {
+    /* a header beside it is held against it below */
+    if (r->domain_tenant.id.p) {
+        op->tenant = r->domain_tenant;
+        op->domain_tenant = r->domain_tenant.id;
+    }
+
     if (r->tenant_ref.p && op->tenant.id.p == NULL) {
         tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
         return;
@@ -400,7 +420,11 @@ settle(tn_op *op, tn__resolver *r)
         op->tenant = r->session_tenant;
     }
 
-    if (op->tenant.id.p && !op->tenant.active) {
+    /* what the session was found with is the newer */
+    if (op->tenant.id.p &&
+        (!op->tenant.active ||
+         (op->principal.user.p && tn__eq(op->tenant.id, r->session_tenant.id) &&
+          !r->session_tenant.active))) {
         tn__fail(op, TN_E_TENANT_INACTIVE, NULL);
         return;
     }
@@ -432,7 +456,10 @@ settle(tn_op *op, tn__resolver *r)
 
     if (op->tenant.id.p &&
         !tn__eq(op->tenant.id, tn__uuid_str(r->claims.tenant))) {
-        mismatch(op, r, "The token belongs to another tenant.");
+        mismatch(op, r,
+                 r->kind == TN__CREDENTIAL_COOKIE
+                     ? "The cookie belongs to another tenant."
+                     : "The token belongs to another tenant.");
         return;
     }
 
@@ -441,15 +468,19 @@ settle(tn_op *op, tn__resolver *r)
         return;
     }
 
-    op->principal.session = tn__uuid_str(r->claims.session);
-    op->principal.role =
-        tn__catalogue_role(op->catalogue, op->principal.role_name);
+    if (r->kind != TN__CREDENTIAL_EXTERNAL && op->principal.api_key.p == NULL) {
+        op->principal.session = tn__uuid_str(r->claims.session);
+    }
+
+    op->principal.cookie = r->kind == TN__CREDENTIAL_COOKIE;
+    op->principal.role = tn__principal_role(op, op->principal.role_name);
 }
 
 
-int
+unsigned
 tn__batch_named_tenant(tn_op *op)
 {
+    unsigned n;
     tn__resolver *r;
 
     r = tn__zalloc(op->mem, sizeof(tn__resolver));
@@ -458,20 +489,62 @@ tn__batch_named_tenant(tn_op *op)
         return 0;
     }
 
+    n = 0;
     read_tenant(op, r);
-
-    if (r->tenant_ref.p == NULL) {
-        return 0;
-    }
 
     if (r->tenant_known) {
         tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
         return 0;
     }
 
-    ask_tenant(op, r);
+    if (r->domain.p) {
+        tn__domain_ask(op, r->domain);
+        n++;
+    }
+
+    if (r->tenant_ref.p) {
+        ask_tenant(op, r);
+        n++;
+    }
+
+    return op->phase != TN__PHASE_DONE ? n : 0;
+}
+
+
+int
+tn__named_tenant(tn_op *op, const tn_input *input, unsigned n)
+{
+    unsigned i;
+    const tn_rows *rows;
+
+    i = 0;
+
+    if (n && tn__host_domain(op).p) {
+        rows = tn__rows(op, input, i++);
+
+        if (rows == NULL || tn__dup(&op->domain_tenant, tn__cell(rows, 0, 0),
+                                    op->mem) != TN_OK) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return 0;
+        }
+    }
+
+    if (i < n) {
+        rows = tn__rows(op, input, i);
+
+        if (rows && rows->nrows == 0 && op->domain_tenant.p == NULL) {
+            tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
+        }
+    }
 
     return op->phase != TN__PHASE_DONE;
+}
+
+
+int
+tn__host_names_tenant(const tn_op *op)
+{
+    return tn__host_slug(op).p || op->domain_tenant.p;
 }
 
 
@@ -480,9 +553,11 @@ tn__tenant_agrees(const tn_op *op)
 {
     tn_str slug;
 
-    slug = host_slug(op);
+    slug = tn__host_slug(op);
 
     return (slug.p == NULL || tn__eq(slug, op->tenant.slug)) &&
+           (op->domain_tenant.p == NULL ||
+            tn__eq(op->domain_tenant, op->tenant.id)) &&
            (op->tenant_header.n == 0 || header_names(op, &op->tenant));
 }
 
@@ -517,6 +592,18 @@ tn__resolve(tn_op *op, const tn_input *input)
             cached(op, r, input);
             break;
 
+        case SUBJECT:
+            if (r->external) {
+                tn__external_found(op, r, input);
+            }
+            break;
+
+        case LINKED:
+            if (r->external) {
+                linked(op, r, input);
+            }
+            break;
+
         case SESSION:
             if (r->has_claims) {
                 tn__session_cached(op, r, input);
@@ -539,6 +626,7 @@ tn__resolve(tn_op *op, const tn_input *input)
             op->state = 0;
             op->step_data = NULL;
             op->batch.n = 0;
+            op->nlocals = 0; /* the step's own begin here */
             return op->phase != TN__PHASE_DONE;
         }
     }

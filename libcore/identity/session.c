@@ -19,9 +19,13 @@
  * the way of ADD until it expires, so the next reader keeps its own beside it,
  * under a key of stamp and session.
  *
- * A logout puts a tombstone in the session's place, where every reader looks
+ * A session that ends leaves a tombstone in its place, where every reader looks
  * first and which ADD can't overwrite: it outlives any entry beside it and any
  * reader's wait for the database.
+ *
+ * An API key's entry lies under the secret that it was made by: what another
+ * secret opened serves nobody else, also not while one replaces the other. It
+ * lives no longer than that secret.
  *
  * What this node can't stamp ends with its entry, within SESSION_TTL: a change
  * made on another node or by SQL, or committed after its connection was lost;
@@ -39,7 +43,21 @@
 static tn_str
 session_kind(const tn__resolver *r)
 {
+    if (tn__credentials[r->kind].scoped) {
+        return r->session_taken ? TN_STR("api_key_of") : TN_STR("api_key");
+    }
+
     return r->session_taken ? TN_STR("session_of") : TN_STR("session");
+}
+
+
+static tn_str
+session_name(const tn__resolver *r)
+{
+    return tn__credentials[r->kind].scoped
+               ? (tn_str){ (const char *) r->claims.hash,
+                           sizeof(r->claims.hash) }
+               : tn__uuid_str(r->claims.session);
 }
 
 
@@ -68,9 +86,8 @@ tn__session_find(tn_op *op, tn__resolver *r, unsigned n)
 {
     r->has_claims = 1;
     r->slot_session = (int) n;
-    tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, TN_STR("session"),
-                 tn__uuid_str(r->claims.tenant),
-                 tn__uuid_str(r->claims.session));
+    tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, session_kind(r),
+                 session_owner(r), session_name(r));
     access_stamp(op, &op->zone[n], TN_ZONE_ADD, tn__uuid_str(r->claims.tenant));
     r->slot_access = (int) ++n;
     op->zone[n] = op->zone[n - 1];
@@ -79,12 +96,60 @@ tn__session_find(tn_op *op, tn__resolver *r, unsigned n)
 }
 
 
-/* "stamp SEP user SEP role SEP tenant…", or a tombstone: known, and nobody.
- * 0 when it is of another stamp. */
+/* What find_session answers behind the tenant, in the order in which an entry
+ * holds it. */
+enum {
+    USER = 5,
+    ROLE,
+    ROLES,
+    ACCOUNTS,
+    GENERATION,
+    IMPERSONATOR,
+    SCOPES,
+    COLUMNS,
+    TTL_MS = COLUMNS /* of an API key; no fact */
+};
+
+#define FACTS (COLUMNS - USER)
+
+
+/* 0 when the credential is one that was replaced. */
+static int
+principal_is(tn_op *op, const tn__resolver *r, const tn_str facts[FACTS])
+{
+    tn__principal *p;
+
+    p = &op->principal;
+
+    if (!tn__int_parse(&p->generation, facts[GENERATION - USER]) ||
+        (tn__credentials[r->kind].secret &&
+         p->generation != r->claims.generation)) {
+        return 0;
+    }
+
+    p->user = facts[0];
+    p->role_name = facts[ROLE - USER];
+    p->roles = facts[ROLES - USER];
+    p->accounts = facts[ACCOUNTS - USER];
+    p->impersonator =
+        facts[IMPERSONATOR - USER].n ? facts[IMPERSONATOR - USER] : TN_NULL;
+
+    if (tn__credentials[r->kind].scoped) {
+        p->api_key = tn__uuid_str(r->claims.session);
+        p->scopes = facts[SCOPES - USER];
+    }
+
+    return 1;
+}
+
+
+/* The stamp, the principal's facts, the tenant; or a tombstone: known, and
+ * nobody. 0 when it is of another stamp, or of another secret. */
 static int
 session_cached(tn_op *op, tn__resolver *r, tn_str value)
 {
-    tn_str rest;
+    unsigned i;
+    tn_str rest, facts[FACTS];
 
     if (tn__eq(value, TN__ZONE_NOBODY)) {
         r->session_known = 1;
@@ -103,16 +168,12 @@ session_cached(tn_op *op, tn__resolver *r, tn_str value)
         return 1;
     }
 
-    r->session_known = 1;
-
-    op->principal.user = tn__split(&rest, TN__ZONE_SEPARATOR);
-    op->principal.role_name =
-        rest.p ? tn__split(&rest, TN__ZONE_SEPARATOR) : TN_NULL;
-
-    if (!rest.p || !tn__zone_tenant(&r->session_tenant, &rest)) {
-        op->principal.user = TN_NULL;
-        r->session_known = 0;
+    for (i = 0; i < FACTS; i++) {
+        facts[i] = rest.p ? tn__split(&rest, TN__ZONE_SEPARATOR) : TN_NULL;
     }
+
+    r->session_known = rest.p && tn__zone_tenant(&r->session_tenant, &rest) &&
+                       principal_is(op, r, facts);
 
     return r->session_known;
 }
@@ -137,7 +198,7 @@ tn__session_cached(tn_op *op, tn__resolver *r, const tn_input *input)
 
     r->session_taken = 1;
     tn__zone_key(&op->zone[0], TN_ZONE_GET, op, session_kind(r),
-                 session_owner(r), tn__uuid_str(r->claims.session));
+                 session_owner(r), session_name(r));
     tn__want_zone(op, 1);
 }
 
@@ -151,11 +212,24 @@ tn__session_beside(tn_op *op, tn__resolver *r, const tn_input *input)
 }
 
 
+/* An entry doesn't outlive what it was made by. */
+static uint32_t
+entry_ttl(const tn_rows *rows)
+{
+    int64_t left;
+
+    return tn__int_parse(&left, tn__cell(rows, 0, TTL_MS)) && left < SESSION_TTL
+               ? (uint32_t) left
+               : SESSION_TTL;
+}
+
+
 tn_err
 tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n)
 {
     tn_err err;
-    tn_str parts[7];
+    unsigned i;
+    tn_str facts[FACTS], parts[1 + FACTS + 4];
 
     r->session_known = 1;
 
@@ -165,29 +239,23 @@ tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n)
 
     err = tn__tenant_row(&r->session_tenant, op, rows);
 
-    if (err == TN_OK) {
-        err = tn__dup(&op->principal.user, tn__cell(rows, 0, 5), op->mem);
+    for (i = 0; i < FACTS && err == TN_OK; i++) {
+        err = tn__dup(&facts[i], tn__cell(rows, 0, USER + i), op->mem);
     }
 
-    if (err == TN_OK) {
-        err = tn__dup(&op->principal.role_name, tn__cell(rows, 0, 6), op->mem);
-    }
-
-    if (err != TN_OK || r->stamp.p == NULL) {
+    if (err != TN_OK || !principal_is(op, r, facts) || r->stamp.p == NULL) {
         return err;
     }
 
     parts[0] = r->stamp;
-    parts[1] = op->principal.user;
-    parts[2] = op->principal.role_name;
-    parts[3] = r->session_tenant.id;
-    parts[4] = r->session_tenant.realm;
-    parts[5] = r->session_tenant.slug;
-    parts[6] = tn__cell(rows, 0, 4);
+    memcpy(&parts[1], facts, sizeof(facts));
+    parts[1 + FACTS] = r->session_tenant.id;
+    parts[2 + FACTS] = r->session_tenant.realm;
+    parts[3 + FACTS] = r->session_tenant.slug;
+    parts[4 + FACTS] = tn__cell(rows, 0, 4);
 
     return tn__zone_keep(op, n, session_kind(r), session_owner(r),
-                         tn__uuid_str(r->claims.session), parts, 7,
-                         SESSION_TTL);
+                         session_name(r), parts, 5 + FACTS, entry_ttl(rows));
 }
 
 
@@ -199,10 +267,10 @@ tn__access_changed(tn_op *op, tn_zone_cmd *cmd, tn_str tenant_id)
 
 
 void
-tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd)
+tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd, tn_str session_id)
 {
     tn__zone_key(cmd, TN_ZONE_SET, op, TN_STR("session"), op->tenant.id,
-                 op->principal.session);
+                 session_id);
     cmd->value = TN__ZONE_NOBODY;
     cmd->ttl_ms = TOMBSTONE_TTL;
 }

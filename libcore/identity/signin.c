@@ -1,20 +1,9 @@
 /*
- * signin.c: a session begins, or a password was wrong: what login, a switch to
- * another tenant and accepting an invitation have in common.
- *
- * Failures are counted for the tenant as a whole: what an attack may write
- * into its log has a bound.
+ * signin.c: a session begins: what login, its second step and a switch to
+ * another tenant have in common.
  */
 
-#include "libcore/identity/zone.h"
-#include "gen/queries.h"
-
-#define WINDOW 60000 /* ms, in which failures are counted together */
-
-/* Failures are counted in so many slots of a tenant, by address: a flood on one
- * address hides few others, one on many is bounded all the same, and whether an
- * address is known makes no difference. */
-#define ATTEMPT_SLOTS 64
+#include "libcore/identity/identity.h"
 
 
 /* Who and where, as sign-up, login and the like answer them. */
@@ -43,23 +32,28 @@ const tn__field tn__session_fields[TN__SESSION_FIELDS] = {
     { .name = TN_STR_C("access_token"),
       .type = TN__TYPE_TEXT,
       .out = 1,
-      .about = TN_STR_C("A JWT; send it as Authorization: Bearer") },
+      .nullable = 1,
+      .about = TN_STR_C("A JWT; send it as Authorization: Bearer. Null where "
+                        "the session is a cookie's, or a second factor is "
+                        "asked for") },
     { .name = TN_STR_C("token_type"),
       .type = TN__TYPE_TEXT,
       .out = 1,
+      .nullable = 1,
       .set = token_types,
       .nset = 1 },
     { .name = TN_STR_C("expires_in"),
       .type = TN__TYPE_INT,
       .out = 1,
-      .about = TN_STR_C("Seconds"),
+      .nullable = 1,
+      .about = TN_STR_C("Seconds that the token lives"),
       .example = TN_STR_C("900") },
     { .name = TN_STR_C("refresh_token"),
       .type = TN__TYPE_TEXT,
       .out = 1,
       .nullable = 1,
-      .about = TN_STR_C("Null: there are none yet"),
-      .example = TN_STR_C("null") },
+      .about = TN_STR_C("Good for one POST /v1/auth/refresh. Null: there is "
+                        "none, or the one that you have stays") },
     { .name = TN_STR_C("user"),
       .type = TN__TYPE_JSON,
       .out = 1,
@@ -70,27 +64,35 @@ const tn__field tn__session_fields[TN__SESSION_FIELDS] = {
       .out = 1,
       .fields = tn__tenant_fields,
       .nfields = TN__TENANT_FIELDS },
+    { .name = TN_STR_C("mfa_token"),
+      .type = TN__TYPE_TEXT,
+      .out = 1,
+      .nullable = 1,
+      .about = TN_STR_C("Send it with a code to auth/mfa/verify; null where "
+                        "no second factor is asked for"),
+      .example = TN_STR_C("null") },
 };
 
 
 int
 tn__open_session(tn_op *op)
 {
-    tn__buf ttl;
-    tn_str text;
+    tn__principal *p;
 
-    tn__buf_init(&ttl, op->mem, 24);
-    tn__buf_int(&ttl, op->core->conf.session_ttl);
+    p = &op->principal;
+    p->session = tn__new_id(op);
+    p->generation = 0;
+    p->cookie = tn__cookie_mode(op);
+    p->lasts = op->core->conf.session_ttl;
 
-    if (tn__buf_str(&text, &ttl) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return 0;
+    tn__local(op, TN_STR("session_id"), p->session);
+    tn__local(op, TN_STR("session_kind"),
+              p->cookie ? TN_STR("cookie") : TN_STR("token"));
+    tn__local_int(op, TN_STR("session_ttl"), p->lasts);
+
+    if (op->core->conf.session_idle) {
+        tn__local_int(op, TN_STR("session_idle"), op->core->conf.session_idle);
     }
-
-    op->principal.session = tn__new_id(op);
-
-    tn__local(op, TN_STR("session_id"), op->principal.session);
-    tn__local(op, TN_STR("session_ttl"), text);
 
     return op->phase != TN__PHASE_DONE;
 }
@@ -123,21 +125,49 @@ cell(tn_str *out, tn_op *op, const tn__field *fields, tn_str id, tn_str second,
 }
 
 
-void
-tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name)
+/* Access token, type, seconds, refresh token; none of them beside a cookie, or
+ * a script could take away what the cookie keeps from it. */
+static tn_err
+credentials(tn_str cells[4], tn_op *op)
 {
+    tn_err err;
     tn__buf ttl;
-    tn_str cells[TN__SESSION_FIELDS];
+    const tn__principal *p;
+
+    p = &op->principal;
+    memset(cells, 0, 4 * sizeof(tn_str));
+
+    if (p->cookie) {
+        return p->lasts ? tn__cookie_set(op) : TN_OK;
+    }
 
     tn__buf_init(&ttl, op->mem, 24);
     tn__buf_int(&ttl, op->core->conf.token_ttl);
     cells[1] = token_types[0];
-    cells[3] = TN_NULL;
 
-    if (tn__token_sign(&cells[0], op,
-                       op->request->now / 1000000 + op->core->conf.token_ttl) !=
-            TN_OK ||
-        tn__buf_str(&cells[2], &ttl) != TN_OK ||
+    err = tn__token_sign(&cells[0], op,
+                         op->request->now / 1000000 + op->core->conf.token_ttl);
+
+    if (err == TN_OK) {
+        err = tn__buf_str(&cells[2], &ttl);
+    }
+
+    if (err == TN_OK && p->lasts && p->impersonator.p == NULL) {
+        err = tn__secret_make(&cells[3], op, TN__SECRET_REFRESH);
+    }
+
+    return err;
+}
+
+
+void
+tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name)
+{
+    tn_str cells[TN__SESSION_FIELDS];
+
+    cells[6] = TN_NULL;
+
+    if (credentials(cells, op) != TN_OK ||
         cell(&cells[4], op, tn__user_fields, op->principal.user, email, name) !=
             TN_OK ||
         cell(&cells[5], op, tn__tenant_fields, op->tenant.id, tenant_name,
@@ -151,75 +181,27 @@ tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name)
 }
 
 
-/* A MAC of realm and address: the attempt row holds no address. */
+#define STRINGIFY(x) #x
+#define TEXT_OF(x)   STRINGIFY(x)
+
 void
-tn__bind_attempt(tn_op *op, tn_str email)
+tn__respond_challenge(tn_op *op, tn_str user_id, tn_str email, tn_str name,
+                      tn_str tenant_name, tn_str mfa_token)
 {
-    tn_str text, parts[3];
-    unsigned char key[32];
+    tn_str cells[TN__SESSION_FIELDS];
 
-    parts[0] = TN_STR("attempt");
-    parts[1] = op->tenant.realm;
-    parts[2] = email;
-    tn__mac(key, sizeof(key), op->core->conf.secret, parts, 3);
+    memset(cells, 0, sizeof(cells));
+    cells[1] = token_types[0];
+    cells[2] = TN_STR(TEXT_OF(TN__CHALLENGE_TTL));
+    cells[6] = mfa_token;
 
-    if (tn__bytea(&text, key, sizeof(key), op->mem) != TN_OK) {
+    if (cell(&cells[4], op, tn__user_fields, user_id, email, name) != TN_OK ||
+        cell(&cells[5], op, tn__tenant_fields, op->tenant.id, tenant_name,
+             op->tenant.slug) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return;
     }
 
-    tn__local(op, TN_STR("attempt_key"), text);
-    op->attempt_slot = (char) (key[0] % ATTEMPT_SLOTS);
-}
-
-
-void
-tn__count_failure(tn_op *op)
-{
-    tn__zone_key(&op->zone[0], TN_ZONE_COUNT, op, TN_STR("login_failed"),
-                 op->tenant.id, (tn_str){ &op->attempt_slot, 1 });
-    op->zone[0].ttl_ms = WINDOW;
-    tn__want_zone(op, 1);
-}
-
-
-/* How many there were, or absent where that is not worth an event. */
-static tn_str
-metadata(tn_op *op, tn_str count)
-{
-    int64_t n;
-    tn__buf buf;
-    tn_str out;
-
-    /* a count that was lost begins anew */
-    if (!tn__int_parse(&n, count)) {
-        n = 1;
-    }
-
-    if (!tn__notable(n)) {
-        return TN_NULL;
-    }
-
-    tn__buf_init(&buf, op->mem, 32);
-    tn__buf_lit(&buf, "{\"attempts\":");
-    tn__buf_int(&buf, n);
-    tn__buf_char(&buf, '}');
-
-    if (tn__buf_str(&out, &buf) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return TN_NULL;
-    }
-
-    return out;
-}
-
-
-void
-tn__write_failure(tn_op *op, tn_str user_id, tn_str count)
-{
-    tn__local(op, TN_STR("user_id"), user_id);
-    tn__local(op, TN_STR("metadata"), metadata(op, count));
-    tn__batch_begin(op, 1, 1);
-    tn__batch_add(op, &tn__q_login_failed);
-    tn__want_db(op);
+    tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput, cells,
+                    TN_NULL);
 }

@@ -1,6 +1,7 @@
 /*
- * signup.c: a user and a first organization. Two steps: hash, write. Every id
- * is made up front, so the write is one statement and every conflict is a
+ * signup.c: a user and a first organization; and where organizations have
+ * users of their own, the realm of these. Two steps: hash, write. Every id is
+ * made up front, so the write is one statement and every conflict is a
  * unique violation that leaves nothing behind: its constraint tells which
  * field to blame (signup_conflicts in endpoints.c).
  */
@@ -37,23 +38,23 @@ write(tn_op *op, const tn_input *input)
 {
     tn_str hashed;
 
-    if (input->job == NULL || !input->job->ok) {
-        tn__log(op, TN_STR("a password could not be hashed: out of memory"));
-        tn__fail(op, TN_E_BUSY, NULL);
+    if (!tn__password_hashed(&hashed, op, input)) {
         return;
     }
 
-    hashed = (tn_str){ input->job->hash, strlen(input->job->hash) };
-
     op->principal.user = tn__new_id(op);
     op->tenant.id = tn__new_id(op);
-    op->tenant.realm = TN_STR(SHARED_REALM);
+    op->tenant.realm =
+        op->core->conf.signup_own_realm ? tn__new_id(op) : TN_STR(SHARED_REALM);
     op->tenant.slug = organization(op, "slug");
 
+    tn__local(op, TN_STR("own_realm"),
+              op->core->conf.signup_own_realm ? TN_STR("t") : TN_STR("f"));
     tn__local(op, TN_STR("user_id"), op->principal.user);
     tn__local(op, TN_STR("member_id"), tn__new_id(op));
     tn__local(op, TN_STR("member_event_id"), tn__new_id(op));
     tn__local(op, TN_STR("member_salt"), tn__new_salt(op));
+    tn__local(op, TN_STR("one_time_id"), tn__new_id(op));
     tn__local(op, TN_STR("email"), op->values[EMAIL]);
     tn__local(op, TN_STR("name"), op->values[NAME]);
     tn__local(op, TN_STR("password_hash"), hashed);

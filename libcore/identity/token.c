@@ -1,99 +1,18 @@
 /*
  * token.c: access tokens: JWTs (RFC 7519, RFC 9068) signed with Ed25519.
  *
- * A token made here begins with one exact encoded header, so the verifier
- * compares that prefix instead of reading a header that an attacker wrote:
- * algorithm, type and key id are pinned, and there is no room for "none",
- * embedded keys, "crit" or "b64".
+ * A token made with one of our keys begins with that key's one exact encoded
+ * header, so the verifier compares this prefix instead of reading a header
+ * that an attacker wrote: algorithm, type and key id are pinned, and there is
+ * no room for "none", embedded keys, "crit" or "b64".
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/identity/resolve.h"
 
 #include <sodium.h>
 
 #define TOKEN_MAX  8192
 #define CLOCK_SKEW 5 /* seconds: `nbf` of another node of ours */
-
-
-static tn_err
-encode(tn_str *out, tn_str s, tn_mem *mem)
-{
-    char *p;
-
-    p = tn__alloc(mem, tn__b64_size(s.n));
-    if (p == NULL) {
-        return TN_E_NOMEM;
-    }
-
-    *out = (tn_str){ p, tn__b64_encode(p, s.p, s.n) };
-
-    return TN_OK;
-}
-
-
-/* The members in the order RFC 7638 hashes them. */
-static tn_err
-public_jwk(tn_str *out, tn_core *core, tn_mem *mem)
-{
-    tn_err err;
-    tn_str x, parts[3];
-
-    err = encode(&x, (tn_str){ (char *) core->public_key, 32 }, mem);
-    if (err != TN_OK) {
-        return err;
-    }
-
-    parts[0] = TN_STR("{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"");
-    parts[1] = x;
-    parts[2] = TN_STR("\"}");
-
-    return tn__cat(out, parts, 3, mem);
-}
-
-
-tn_err
-tn__token_setup(tn_core *core)
-{
-    tn_err err;
-    tn_mem *mem;
-    tn_str jwk, header, parts[5];
-    unsigned char thumbprint[crypto_hash_sha256_BYTES];
-
-    mem = tn__arena_mem(core->arena);
-    crypto_sign_seed_keypair(core->public_key, core->private_key,
-                             core->conf.signing_seed);
-
-    err = public_jwk(&jwk, core, mem);
-    if (err != TN_OK) {
-        return err;
-    }
-
-    crypto_hash_sha256(thumbprint, (const unsigned char *) jwk.p, jwk.n);
-    err = encode(&core->kid,
-                 (tn_str){ (char *) thumbprint, sizeof(thumbprint) }, mem);
-
-    if (err == TN_OK) {
-        parts[0] = TN_STR("{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"");
-        parts[1] = core->kid;
-        parts[2] = TN_STR("\"}");
-        err = tn__cat(&header, parts, 3, mem);
-    }
-
-    if (err == TN_OK) {
-        err = encode(&core->token_header, header, mem);
-    }
-
-    if (err == TN_OK) {
-        parts[0] = TN_STR("{\"keys\":[");
-        parts[1] = tn__sub(jwk, 0, jwk.n - 1);
-        parts[2] = TN_STR(",\"alg\":\"EdDSA\",\"use\":\"sig\",\"kid\":\"");
-        parts[3] = core->kid;
-        parts[4] = TN_STR("\"}]}");
-        err = tn__cat(&core->jwks, parts, 5, mem);
-    }
-
-    return err;
-}
 
 
 static void
@@ -115,6 +34,10 @@ tn__token_sign(tn_str *out, tn_op *op, int64_t expires)
     tn_str text, encoded, signature, parts[3];
     unsigned char raw[crypto_sign_BYTES];
 
+    if (op->core->ntoken_keys == 0) {
+        return TN_E_INTERNAL;
+    }
+
     now = op->request->now / 1000000;
     tn__buf_init(&payload, op->mem, 512);
     tn__buf_char(&payload, '{');
@@ -129,16 +52,24 @@ tn__token_sign(tn_str *out, tn_op *op, int64_t expires)
     tn__buf_int(&payload, now);
     tn__buf_lit(&payload, ",\"exp\":");
     tn__buf_int(&payload, expires);
+
+    /* RFC 8693: who acts as the subject */
+    if (op->principal.impersonator.p) {
+        tn__buf_lit(&payload, ",\"act\":{\"sub\":");
+        tn__buf_json(&payload, op->principal.impersonator);
+        tn__buf_char(&payload, '}');
+    }
+
     tn__buf_char(&payload, '}');
 
     err = tn__buf_str(&text, &payload);
 
     if (err == TN_OK) {
-        err = encode(&encoded, text, op->mem);
+        err = tn__b64_text(&encoded, text, op->mem);
     }
 
     if (err == TN_OK) {
-        parts[0] = op->core->token_header;
+        parts[0] = op->core->token_keys[0].header;
         parts[1] = TN_STR(".");
         parts[2] = encoded;
         err = tn__cat(&text, parts, 3, op->mem);
@@ -150,7 +81,8 @@ tn__token_sign(tn_str *out, tn_op *op, int64_t expires)
 
     crypto_sign_detached(raw, NULL, (const unsigned char *) text.p, text.n,
                          op->core->private_key);
-    err = encode(&signature, (tn_str){ (char *) raw, sizeof(raw) }, op->mem);
+    err = tn__b64_text(&signature, (tn_str){ (char *) raw, sizeof(raw) },
+                       op->mem);
 
     if (err == TN_OK) {
         parts[0] = text;
@@ -196,8 +128,8 @@ claim_uuid(char out[TN__UUID_TEXT], const cJSON *claims, const char *name)
 }
 
 
-static int
-claim_time(int64_t *out, const cJSON *claims, const char *name)
+int
+tn__claim_time(int64_t *out, const cJSON *claims, const char *name)
 {
     const cJSON *node;
 
@@ -215,6 +147,29 @@ claim_time(int64_t *out, const cJSON *claims, const char *name)
 }
 
 
+/* Headers hold nothing secret: what they are may show in the time. */
+static const tn__token_key *
+key_of(const tn_core *core, tn_str header)
+{
+    unsigned i;
+
+    for (i = 0; i < core->ntoken_keys; i++) {
+        if (tn__eq(header, core->token_keys[i].header)) {
+            return &core->token_keys[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+int
+tn__token_ours(const tn_core *core, tn_str token)
+{
+    return key_of(core, tn__split(&token, '.')) != NULL;
+}
+
+
 tn_err
 tn__token_verify(tn__claims *out, const tn_op *op, tn_str token)
 {
@@ -224,26 +179,31 @@ tn__token_verify(tn__claims *out, const tn_op *op, tn_str token)
     tn_str rest, payload, signed_part;
     cJSON *claims;
     const tn_core *core;
+    const tn__token_key *key;
     unsigned char signature[crypto_sign_BYTES + 8], *json;
     tn__json_fault fault;
 
     core = op->core;
     rest = token;
 
-    if (token.n > TOKEN_MAX ||
-        !tn__eq(tn__split(&rest, '.'), core->token_header)) {
+    if (token.n > TOKEN_MAX) {
+        return TN_E_UNAUTHENTICATED;
+    }
+
+    key = key_of(core, tn__split(&rest, '.'));
+    if (key == NULL) {
         return TN_E_UNAUTHENTICATED;
     }
 
     payload = tn__split(&rest, '.');
-    signed_part = tn__sub(token, 0, core->token_header.n + 1 + payload.n);
+    signed_part = tn__sub(token, 0, key->header.n + 1 + payload.n);
 
     if (rest.p == NULL ||
         !tn__b64_decode(signature, sizeof(signature), &n, rest) ||
         n != crypto_sign_BYTES ||
         crypto_sign_verify_detached(signature,
                                     (const unsigned char *) signed_part.p,
-                                    signed_part.n, core->public_key) != 0) {
+                                    signed_part.n, key->public_key) != 0) {
         return TN_E_UNAUTHENTICATED;
     }
 
@@ -267,9 +227,9 @@ tn__token_verify(tn__claims *out, const tn_op *op, tn_str token)
         !claim_uuid(out->user, claims, "sub") ||
         !claim_uuid(out->tenant, claims, "tid") ||
         !claim_uuid(out->session, claims, "sid") ||
-        !claim_time(&issued, claims, "iat") ||
-        !claim_time(&not_before, claims, "nbf") ||
-        !claim_time(&out->expires, claims, "exp")) {
+        !tn__claim_time(&issued, claims, "iat") ||
+        !tn__claim_time(&not_before, claims, "nbf") ||
+        !tn__claim_time(&out->expires, claims, "exp")) {
         return TN_E_UNAUTHENTICATED;
     }
 

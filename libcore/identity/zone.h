@@ -4,12 +4,20 @@
  *
  *   kind          of                 value
  *   token         token, key id      tn__claims, as they lie in memory
- *   session       tenant, session    stamp SEP user SEP role SEP tenant's value
+ *   session       tenant, session    stamp SEP user SEP role SEP … SEP tenant's
+ *                                    value (session.c)
  *   session_of    stamp, session     the same, where `session` is taken
+ *   api_key       tenant, hash       the same of an API key and its secret
+ *   api_key_of    stamp, hash        the same, where `api_key` is taken
  *   access        tenant id          stamp: TN__STAMP_LEN bytes (resolve.c)
  *   tenant        slug               id SEP realm SEP slug SEP status
  *   tenant_id     id                 the same
- *   login_failed  tenant id          a counter
+ *   domain        host               stamp SEP tenant's value (host.c)
+ *   domains                          that stamp: TN__STAMP_LEN bytes
+ *   login_failed  tenant, slot       a counter (attempt.c)
+ *   attempts_from client's address   a counter: failures
+ *   one_time      purpose, whom      a counter: tokens asked for (one_time.c)
+ *   one_time_from client's address   the same
  *
  * "-" stands for nobody: a tenant there is not, a session that has ended.
  */
@@ -25,6 +33,9 @@
 
 void tn__zone_key(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op,
                   tn_str kind, tn_str a, tn_str b);
+/* The same of the client's address. */
+void tn__zone_address(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op,
+                      tn_str kind);
 /* Joins the parts of a value. */
 tn_err tn__zone_value(tn_str *out, tn_op *op, const tn_str *parts, unsigned n);
 /* Adds a command that keeps a value, where it is small enough, to the op's n. */

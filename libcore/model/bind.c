@@ -15,6 +15,8 @@ static const struct {
     { TN_STR_C("realm"), TN__BIND_REALM },
     { TN_STR_C("actor"), TN__BIND_ACTOR },
     { TN_STR_C("session"), TN__BIND_SESSION },
+    { TN_STR_C("impersonator"), TN__BIND_IMPERSONATOR },
+    { TN_STR_C("api_key"), TN__BIND_API_KEY },
     { TN_STR_C("request_id"), TN__BIND_REQUEST_ID },
     { TN_STR_C("ip"), TN__BIND_IP },
     { TN_STR_C("user_agent"), TN__BIND_USER_AGENT },
@@ -24,6 +26,12 @@ static const struct {
     { TN_STR_C("idem_key"), TN__BIND_IDEM_KEY },
     { TN_STR_C("idem_hash"), TN__BIND_IDEM_HASH },
     { TN_STR_C("idem_lock"), TN__BIND_IDEM_LOCK },
+    { TN_STR_C("own"), TN__BIND_OWN },
+    { TN_STR_C("reach"), TN__BIND_REACH },
+    { TN_STR_C("reach_own"), TN__BIND_REACH_OWN },
+    { TN_STR_C("sight"), TN__BIND_SIGHT },
+    { TN_STR_C("sight_own"), TN__BIND_SIGHT_OWN },
+    { TN_STR_C("sight_any"), TN__BIND_SIGHT_ANY },
     { TN_STR_C("mask"), TN__BIND_MASK },
 };
 

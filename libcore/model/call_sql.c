@@ -88,7 +88,8 @@ old_cte(tn__buf *sql, const tn__call *call)
 
         if (tn__eq(field->name, TN_STR("id")) ||
             tn__eq(field->name, TN_STR("version")) ||
-            tn__eq(field->name, r->owner) || field == call->state_field ||
+            tn__eq(field->name, r->owner) || tn__eq(field->name, r->account) ||
+            field == call->state_field ||
             (field->reference && field->reference->parent)) {
             ADD(sql, first ? TN_STR("") : TN_STR(", "));
             tn__sql_column(sql, TN_STR("t"), field->name);
@@ -105,6 +106,11 @@ old_cte(tn__buf *sql, const tn__call *call)
         LIT(sql, " and t.deleted_at is null");
     }
 
+    if (r->within) {
+        LIT(sql, " and ");
+        tn__sql_within(sql, r, TN_STR("t"), TN__WITHIN_SIGHT, TN_STR("read"));
+    }
+
     LIT(sql, " for no key update of t)");
 }
 
@@ -118,10 +124,16 @@ gate_cte(tn__buf *sql, const tn__call *call, int alive)
     LIT(sql, ",\ngate as materialized (select old.id from old");
     ADD(sql, alive ? TN_STR(", ref") : TN_STR(""));
     LIT(sql, " where (:match::bigint[] is null"
-             " or old.version = any(:match::bigint[]))"
-             " and (:own::uuid is null or ");
-    tn__sql_column(sql, TN_STR("old"), call->resource->owner);
-    LIT(sql, " = :own::uuid)");
+             " or old.version = any(:match::bigint[])) and ");
+
+    if (call->resource->within) {
+        tn__sql_within(sql, call->resource, TN_STR("old"), TN__WITHIN_REACH,
+                       TN_NULL);
+    } else {
+        LIT(sql, "(:own::uuid is null or ");
+        tn__sql_column(sql, TN_STR("old"), call->resource->owner);
+        LIT(sql, " = :own::uuid)");
+    }
 
     for (i = 0; i < call->nstates; i++) {
         if (i) {
@@ -144,7 +156,16 @@ static void
 action_answer(tn__buf *sql, const tn__call *call, int alive)
 {
     LIT(sql, "\nselect old.version as old_version, ");
-    tn__sql_column(sql, TN_STR("old"), call->resource->owner);
+
+    if (call->resource->within) {
+        LIT(sql, "case when ");
+        tn__sql_within(sql, call->resource, TN_STR("old"), TN__WITHIN_REACH,
+                       TN_NULL);
+        LIT(sql, " then :actor::uuid end");
+    } else {
+        tn__sql_column(sql, TN_STR("old"), call->resource->owner);
+    }
+
     LIT(sql, " as old_owner, ");
     ADD(sql, alive ? TN_STR("ref.alive") : TN_STR("true as alive"));
     LIT(sql, ", ");

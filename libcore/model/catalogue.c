@@ -243,7 +243,8 @@ compile_declarations(tn__compiler *c)
     unsigned i;
     static tn_err (*const all[])(tn__compiler *) = {
         compile_version,   compile_version_after, compile_roles,
-        compile_resources, tn__compile_calls,     tn__compile_keys,
+        compile_resources, tn__compile_calls,     tn__compile_scoped,
+        tn__compile_keys,
     };
 
     for (i = 0, err = TN_OK; err == TN_OK && i < sizeof(all) / sizeof(all[0]);
@@ -328,6 +329,11 @@ free_endpoint(const tn__endpoint *e)
 
     if (e->resource) {
         free_patterns(e->resource->fields, e->resource->nfields);
+    }
+
+    if (e->kind == TN__KIND_NESTED && e->resource) {
+        free_patterns(e->resource->parent_resource->fields,
+                      e->resource->parent_resource->nfields);
     }
 
     if (e->resource == NULL || e->output != e->resource->fields) {

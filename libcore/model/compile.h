@@ -86,6 +86,11 @@ tn_err tn__compile_calls(tn__compiler *c);
 /* Adds a row for each to the table (call_endpoints.c). */
 tn_err tn__compile_call_endpoints(tn__compiler *c);
 
+/* ---- accounts (scoped.c) ---- */
+
+/* Resources and actions once more, for scopes of accounts. */
+tn_err tn__compile_scoped(tn__compiler *c);
+
 /* ---- unique keys (keys.c) ---- */
 
 tn_err tn__compile_keys(tn__compiler *c);

@@ -37,6 +37,22 @@ copy_fields(tn__compiler *c, const tn__field **fields, unsigned n)
 }
 
 
+/* The same for who may read in some accounts only. */
+static tn_err
+copy_scoped(tn__compiler *c, tn__resource *resource)
+{
+    resource->scoped = tn__alloc(c->mem, sizeof(tn__resource));
+    if (resource->scoped == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    *resource->scoped = *resource;
+    resource->scoped->within = 1;
+
+    return tn__resource_compile_read(resource->scoped, c->mem);
+}
+
+
 static tn_err
 copy_resource(tn__compiler *c, const tn__resource **resource)
 {
@@ -53,7 +69,11 @@ copy_resource(tn__compiler *c, const tn__resource **resource)
 
     err = copy_fields(c, &copy->fields, copy->nfields);
 
-    return err == TN_OK ? tn__resource_compile_read(copy, c->mem) : err;
+    if (err == TN_OK) {
+        err = tn__resource_compile_read(copy, c->mem);
+    }
+
+    return err == TN_OK && copy->account.p ? copy_scoped(c, copy) : err;
 }
 
 
@@ -62,6 +82,7 @@ static tn_err
 platform_endpoint(tn__compiler *c, tn__endpoint *e)
 {
     tn_err err;
+    tn__resource *resource;
 
     err = copy_fields(c, &e->input, e->ninput);
 
@@ -75,6 +96,12 @@ platform_endpoint(tn__compiler *c, tn__endpoint *e)
 
     err = copy_resource(c, &e->resource);
 
+    if (err == TN_OK && e->kind == TN__KIND_NESTED) {
+        /* its own copy, too */
+        resource = (tn__resource *) e->resource;
+        err = copy_resource(c, &resource->parent_resource);
+    }
+
     if (err == TN_OK && e->output == NULL && e->kind != TN__KIND_DELETE &&
         e->status != 204) {
         e->output = e->resource->fields;
@@ -87,18 +114,17 @@ platform_endpoint(tn__compiler *c, tn__endpoint *e)
 
 /* The plain first page of a list, as a statement of its own. */
 static tn_err
-list_statement(tn__compiler *c, tn__endpoint *e)
+list_statement(const tn__bound **out, tn__compiler *c, const tn__endpoint *e,
+               const tn__resource *r)
 {
     tn__bound *bound;
-    const tn__resource *r;
     tn__list_shape shape;
-
-    r = e->kind == TN__KIND_HISTORY ? c->cat->events : e->resource;
 
     memset(&shape, 0, sizeof(shape));
     shape.sort = tn__field_find(r->fields, r->nfields, r->order);
     shape.nested = e->kind == TN__KIND_NESTED;
     shape.history = e->kind == TN__KIND_HISTORY;
+    shape.within = !r->within ? 0 : r->shareable ? 2 : 1;
 
     bound = tn__zalloc(c->mem, sizeof(tn__bound));
 
@@ -106,48 +132,52 @@ list_statement(tn__compiler *c, tn__endpoint *e)
         return TN_E_NOMEM;
     }
 
-    e->stmt = bound;
+    *out = bound;
 
     return TN_OK;
 }
 
 
+/* Of a resource, or of the one that stands for it in a scope of accounts. */
 static tn_err
-choose_statement(tn__compiler *c, tn__endpoint *e)
+choose_statement(const tn__bound **out, tn__compiler *c, const tn__endpoint *e,
+                 const tn__resource *r)
 {
-    const tn__resource *r;
-
-    r = e->resource;
-
     switch (e->kind) {
 
     case TN__KIND_LIST:
     case TN__KIND_NESTED:
+        return list_statement(out, c, e, r);
+
     case TN__KIND_HISTORY:
-        return list_statement(c, e);
+        return list_statement(out, c, e, c->cat->events);
 
     case TN__KIND_READ:
-        e->stmt = r ? &r->read : e->stmt;
+        *out = &r->read;
         break;
 
     case TN__KIND_CREATE:
-        e->stmt = &r->create;
+        *out = &r->create;
         break;
 
     case TN__KIND_UPDATE:
-        e->stmt = &r->update;
+        *out = &r->update;
         break;
 
     case TN__KIND_DELETE:
-        e->stmt = &r->remove;
+        *out = &r->remove;
         break;
 
     case TN__KIND_RESTORE:
-        e->stmt = &r->restore;
+        *out = &r->restore;
         break;
 
     case TN__KIND_ROLLBACK:
-        e->stmt = &r->rollback;
+        *out = &r->rollback;
+        break;
+
+    case TN__KIND_ACTION:
+        *out = r->within ? &e->call->scoped : &e->call->stmt;
         break;
 
     default:
@@ -167,7 +197,11 @@ attach_statement(tn__compiler *c, tn__endpoint *e)
     unsigned i;
     tn_str *columns;
 
-    err = choose_statement(c, e);
+    err = e->resource ? choose_statement(&e->stmt, c, e, e->resource) : TN_OK;
+
+    if (err == TN_OK && e->resource && e->resource->scoped) {
+        err = choose_statement(&e->scoped, c, e, e->resource->scoped);
+    }
 
     if (err != TN_OK || e->kind == TN__KIND_DELETE) {
         return err;

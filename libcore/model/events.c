@@ -10,6 +10,7 @@
 
 static const tn_str actor_types[] = {
     TN_STR_C("user"),
+    TN_STR_C("api_key"),
     TN_STR_C("anonymous"),
     TN_STR_C("system"),
 };
@@ -115,6 +116,7 @@ const tn__resource tn__event_resource = {
     .order = TN_STR_C("at"),
     .owner = TN_STR_C("actor_id"),
     .long_filters = 1,
+    .encrypted = 1, /* as the rows are whose images it has */
     .fields = fields,
     .nfields = COUNT(fields),
 };

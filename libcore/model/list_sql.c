@@ -75,6 +75,17 @@ tn__list_compile(tn__bound *out, const tn__resource *resource,
         LIT(&sql, " = :actor::uuid");
     }
 
+    if (shape->within == 1) {
+        LIT(&sql, " and ");
+        tn__sql_column(&sql, TN_STR("t"), resource->account);
+        LIT(&sql, " = any(:reach::uuid[])");
+
+    } else if (shape->within) {
+        LIT(&sql, " and ");
+        tn__sql_within(&sql, resource, TN_STR("t"), TN__WITHIN_REACH,
+                       TN_STR("read"));
+    }
+
     if (shape->nested) {
         LIT(&sql, " and ");
         tn__sql_column(&sql, TN_STR("t"), resource->parent_field->name);

@@ -25,6 +25,8 @@ typedef enum tn__source {
     TN__BIND_REALM,
     TN__BIND_ACTOR, /* the principal's user; null when there is none */
     TN__BIND_SESSION,
+    TN__BIND_IMPERSONATOR, /* who acts as the actor; null: the actor */
+    TN__BIND_API_KEY,      /* by which the actor asks; null: none */
     TN__BIND_REQUEST_ID,
     TN__BIND_IP,
     TN__BIND_USER_AGENT,
@@ -34,6 +36,14 @@ typedef enum tn__source {
     TN__BIND_IDEM_KEY,  /* bytea: of the Idempotency-Key; null without one */
     TN__BIND_IDEM_HASH, /* bytea: of the body, where there is a key */
     TN__BIND_IDEM_LOCK, /* bigint: the advisory lock of that key */
+    TN__BIND_OWN,       /* uuid: the actor, where the tenant's role gives this
+                         * for own rows only; else null */
+    TN__BIND_REACH,     /* uuid[]: accounts in which the principal may do this
+                         * to any row; null: it may in the whole tenant */
+    TN__BIND_REACH_OWN, /* uuid[]: only to rows of its own */
+    TN__BIND_SIGHT,     /* the same of seeing rows */
+    TN__BIND_SIGHT_OWN,
+    TN__BIND_SIGHT_ANY, /* uuid: whose own rows are seen in every account */
     TN__BIND_MASK,      /* which fields the body holds, by field index */
     TN__BIND_FIELD,     /* a field of the body, by index */
     TN__BIND_LOCAL,     /* a value that the step sets by name */
@@ -81,6 +91,9 @@ typedef struct tn__reference {
     tn_str column;       /* "id" */
     unsigned living : 1; /* has deleted_at, which must be null */
     unsigned parent : 1; /* must live for every write, not just when set */
+    tn_str account;      /* column that says which account's it is; or absent */
+    unsigned permission; /* to read it: in which accounts… */
+    tn_str reach;        /* …is the statement's parameter of this name */
 } tn__reference;
 
 typedef struct tn__edge {
@@ -98,7 +111,11 @@ struct tn__field {
     tn_str sql_type;       /* "uuid", "text"… for casts; absent: by type */
     tn_str default_sql;    /* the column's default, as SQL; absent: none */
     unsigned out : 1;      /* shown; a column of answers in any case */
-    unsigned array : 1;    /* JSON with fields: an array of such objects */
+    unsigned array : 1;    /* JSON with fields: an array of such objects; of
+                             * such values where its one field has no name */
+    unsigned once : 1;     /* never kept: shown by the answer to what made it,
+                             * null in a repetition (op->once) */
+    unsigned drifts : 1;   /* changes without a new version: of the ETag */
     unsigned create : 1;   /* may be given on create */
     unsigned update : 1;   /* may be given on update */
     unsigned required : 1; /* must be given on create */
@@ -106,13 +123,15 @@ struct tn__field {
     unsigned filter : 1;
     unsigned several : 1; /* text without commas: "a,b" filters by either */
     unsigned sort : 1;
-    unsigned pii : 1;      /* tells of a person */
-    unsigned of_path : 1;  /* an event's: said by the path of a history */
-    unsigned lower : 1;    /* e-mail: compared and kept in lower case */
-    unsigned password : 1; /* at most 1024 bytes: what hashing takes */
+    unsigned pii : 1;          /* tells of a person */
+    unsigned encrypted : 1;    /* kept so: its text is sealed for its place */
+    unsigned of_path : 1;      /* an event's: said by the path of a history */
+    unsigned lower : 1;        /* e-mail: compared and kept in lower case */
+    unsigned foreign_host : 1; /* a host outside the base domain */
+    unsigned password : 1;     /* at most 1024 bytes: what hashing takes */
     unsigned has_min : 1;
     unsigned has_max : 1;
-    int64_t min; /* characters of text, else value */
+    int64_t min; /* characters of text, elements of an array, else value */
     int64_t max;
     const tn_str *set; /* allowed values */
     unsigned nset;
@@ -141,18 +160,25 @@ struct tn__resource {
     tn_str relation; /* "teamos.task", quoted as needed */
     tn_str order;    /* column of the default order, descending */
     tn_str owner;    /* column that scope "own" compares with the principal */
+    tn_str account;  /* column of the account a row belongs to; or absent */
     const tn__field *fields;
     unsigned nfields;
     unsigned soft_delete : 1;
     unsigned binary : 1;        /* its columns can be had so (tn_stmt.binary) */
+    unsigned encrypted : 1;     /* some field of it is */
     unsigned long_filters : 1;  /* some read much: no index serves them */
     unsigned require_match : 1; /* PATCH, DELETE, … without If-Match: 428 */
+    unsigned shareable : 1;     /* rows can be shared one by one */
+    unsigned within : 1;        /* its statements ask whose rows they are */
     tn_str search;              /* function (q) returning ids; absent: no ?q= */
     tn_str full_name;           /* "teamos.task" as in permissions and events */
     tn_str noun;   /* in openapi.json: "Event"; absent: from the name */
     tn_str parent; /* name of the parent resource in the app; or absent */
     const tn__field *parent_field; /* refers to the parent's id */
     const tn__resource *parent_resource;
+    /* the same for who may do something in some accounts only; NULL: rows
+     * belong to none and can't be shared */
+    tn__resource *scoped;
     unsigned read_permission; /* its numbers; resolved by compilation */
     tn__bound read;
     tn__bound create;
@@ -198,6 +224,7 @@ typedef struct tn__call {
     tn__field *columns; /* what it answers; a ROW's are the resource's */
     unsigned ncolumns;
     tn__bound stmt;
+    tn__bound scoped; /* of a principal whose scope is accounts */
 } tn__call;
 
 /* Makes the statement of a call (call_sql.c). */
@@ -250,6 +277,8 @@ typedef struct tn__list_shape {
     const tn__field *sort; /* ties go by id, in the same direction */
     int ascending;
     int own;     /* owner = :actor */
+    int within;  /* rows of the principal's accounts; 2: its own, shared ones,
+                  * too */
     int search;  /* found by :q */
     int nested;  /* parent_field = :id */
     int history; /* events of :id of the resource named :history */
@@ -267,12 +296,18 @@ tn__resource_columns(tn__buf *sql, const tn__resource *resource, tn_str alias);
 const tn__field *
 tn__field_find(const tn__field *fields, unsigned n, tn_str name);
 tn_str tn__field_sql_type(const tn__field *field);
+/* Whether it is an array of values, each as its one nameless field says. */
+int tn__field_is_list(const tn__field *field);
 /* Whether a write must look at what the field refers to: create and update
  * answer a column r<i> for each such field, update also alive<i> for parents. */
 int tn__field_checked(const tn__field *field, int update);
 
 
 /* ---- endpoints ---- */
+
+/* A browser's session. Browsers take the prefix as a promise: set over TLS, by
+ * this very host, for all of its paths. */
+#define TN__COOKIE "__Host-tenon"
 
 /* What an endpoint does; STEP has a function of its own. */
 typedef enum tn__kind {
@@ -303,8 +338,13 @@ typedef enum tn__kind {
  *   :match  bigint[] of If-Match's versions, or null
  *   :own    uuid of the actor where the grant is for own rows only, or null
  *
- * `refused` is null, or an error's code ("not_found"), or faults of fields:
- * "invalid_fields /role not_in_set;/email duplicate".
+ * and what `step`, where there is one, binds as locals beforehand.
+ *
+ * `refused` is null, or an error's code ("not_found"), with words of its own
+ * ("state_conflict: It is in use."), or with faults of fields, which may have
+ * words of their own as well, without semicolons: "invalid_fields /role
+ * not_in_set;/email duplicate is a member's". Of accounts (:reach,
+ * :sight: null for the whole tenant) a statement asks by itself.
  */
 
 /* What breaking a constraint means to a client. */
@@ -333,10 +373,11 @@ typedef struct tn__endpoint {
     tn_str noun;    /* what it answers, there: "Session"; absent: the
                      * resource, or by the operation */
     tn__kind kind;
-    tn__step step; /* STEP */
+    tn__step step; /* STEP, WRITE */
     const tn__resource *resource;
-    const tn__call *call;  /* ACTION, QUERY */
-    const tn__bound *stmt; /* READ without resource */
+    const tn__call *call;    /* ACTION, QUERY */
+    const tn__bound *stmt;   /* READ without resource */
+    const tn__bound *scoped; /* for a scope of accounts; NULL: the same one */
     const tn__field *input;
     unsigned ninput;
     const tn__field *output;
@@ -352,8 +393,17 @@ typedef struct tn__endpoint {
     unsigned base_domain : 1;    /* and on the base domain only */
     unsigned unkeyed : 1;        /* Idempotency-Key is ignored */
     unsigned changes_access : 1; /* what sessions may do is read anew */
-    unsigned ends_tenant : 1;    /* and the tenant is no longer found */
-    unsigned status;             /* WRITE, STEP: of success; 0: 200 */
+    unsigned of_tenant : 1;   /* those of the tenant {id}, not of one's own */
+    unsigned ends_tenant : 1; /* and the tenant is no longer found */
+    unsigned changes_domains : 1; /* custom domains are looked up anew */
+    unsigned ends_session : 1;    /* {id} is a session, which counts no more */
+    unsigned opens_session : 1;   /* a cookie's, where Tenon-Session says so */
+    unsigned by_key : 1;          /* "authenticated": by an API key as well */
+    unsigned by_person : 1;       /* it gives rights away: not by an API key */
+    unsigned hashes : 1;          /* it takes a job of password hashing */
+    unsigned by_self : 1;         /* nor by who acts as somebody else: what it
+                                   * makes or ends outlasts that */
+    unsigned status;              /* WRITE, STEP: of success; 0: 200 */
     unsigned elsewhere : 1; /* WRITE 201: the new row is another tenant's, so
                              * no Location and no ETag of it hold here */
     size_t body_max;        /* 0: the core's */
@@ -424,16 +474,28 @@ tn_err tn__catalogue_compile(tn_catalogue **out, const tn_reply *reply,
 
 /* ---- the core ---- */
 
+/* A key of access tokens that is published and accepted. */
+typedef struct tn__token_key {
+    unsigned char public_key[32];
+    tn_str kid;    /* RFC 7638 thumbprint */
+    tn_str header; /* encoded JWT header of the tokens that it signs */
+} tn__token_key;
+
+typedef struct tn__issuer tn__issuer; /* identity/issuers.c */
+
 struct tn_core {
     tn_core_conf conf;
-    unsigned char public_key[32];
-    unsigned char private_key[64];
-    unsigned char zone_key[16]; /* of the keys of zone entries */
+    tn__token_key token_keys[TN_SIGNING_KEYS_MAX]; /* the first one signs */
+    unsigned ntoken_keys;
+    unsigned char private_key[64]; /* of the first */
+    unsigned char zone_key[16];    /* of the keys of zone entries */
+    tn__keyring keyring;           /* of what is kept encrypted */
+    tn__issuer *issuers;           /* others whose tokens are accepted */
+    unsigned nissuers;
     tn_str base_domain;
     tn_str cors_origins;
-    tn_str issuer;       /* "https://" base domain */
-    tn_str kid;          /* RFC 7638 thumbprint of the public key */
-    tn_str token_header; /* encoded JWT header of the tokens made here */
+    tn_str issuer;   /* "https://" base domain */
+    tn_str verifier; /* stands for all that tokens are verified by */
     tn_str jwks;
     char *decoy; /* an Argon2id hash that no password has */
     tn_catalogue *catalogue;

@@ -102,6 +102,25 @@ is_hidden(tn_str name)
 }
 
 
+/* What the declaration refused may have come about since, by states that were
+ * declared after it or by SQL. */
+static tn_err
+check_encrypted(tn__compiler *c, const tn__field *field,
+                const tn__resource *resource)
+{
+    if (field->type == TN__TYPE_TEXT && field->default_sql.p == NULL &&
+        !field->filter && !field->sort && !field->nedges && !field->reference &&
+        field->update) {
+        return TN_OK;
+    }
+
+    return tn__compile_field_fault(
+        c, resource->full_name, field->name,
+        TN_STR("is encrypted, so it must be text that the API may write, "
+               "without default, states, filter, sort or reference"));
+}
+
+
 static tn_err
 compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
               unsigned row)
@@ -154,6 +173,7 @@ compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
     field->sort =
         tn__pg_true(CELL(11)) || tn__eq(field->name, TN_STR("created_at"));
     field->pii = tn__pg_true(CELL(14));
+    field->encrypted = tn__pg_true(CELL(16));
     field->out = 1;
 
     writable = !is_system(field->name) && !tn__pg_true(CELL(12));
@@ -178,7 +198,7 @@ compile_field(tn__compiler *c, tn__field *field, const tn__resource *resource,
 
 #undef CELL
 
-    return TN_OK;
+    return field->encrypted ? check_encrypted(c, field, resource) : TN_OK;
 }
 
 
@@ -246,6 +266,8 @@ compile_columns(tn__compiler *c, tn__resource *resource)
                 resource->binary = 0;
             }
 
+            resource->encrypted |= fields[resource->nfields].encrypted;
+
             resource->nfields++;
         }
     }
@@ -260,8 +282,13 @@ require_columns(tn__compiler *c, const tn__resource *resource)
 {
     unsigned i;
     tn_str names[] = {
-        TN_STR("id"),         TN_STR("version"),    TN_STR("created_at"),
-        TN_STR("created_by"), TN_STR("updated_at"), resource->owner,
+        TN_STR("id"),
+        TN_STR("version"),
+        TN_STR("created_at"),
+        TN_STR("created_by"),
+        TN_STR("updated_at"),
+        resource->owner,
+        resource->account.p ? resource->account : TN_STR("id"),
     };
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -294,6 +321,7 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
     *out = resource;
     resource->soft_delete = tn__pg_true(CELL(4));
     resource->require_match = tn__pg_true(CELL(9));
+    resource->shareable = tn__pg_true(CELL(14));
     resource->order = TN_STR("created_at");
 
     err = tn__compile_dup(&resource->app, c, CELL(0));
@@ -320,6 +348,10 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
 
     if (err == TN_OK) {
         err = tn__compile_dup(&resource->search, c, CELL(8));
+    }
+
+    if (err == TN_OK) {
+        err = tn__compile_dup(&resource->account, c, CELL(13));
     }
 
     if (err == TN_OK) {

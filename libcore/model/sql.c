@@ -26,6 +26,13 @@ tn__field_find(const tn__field *fields, unsigned n, tn_str name)
 }
 
 
+int
+tn__field_is_list(const tn__field *field)
+{
+    return field->array && field->nfields == 1 && field->fields[0].name.n == 0;
+}
+
+
 tn_str
 tn__field_sql_type(const tn__field *field)
 {
@@ -111,6 +118,54 @@ tn__resource_columns(tn__buf *sql, const tn__resource *resource, tn_str alias)
         }
         tn__sql_column(sql, alias, resource->fields[i].name);
     }
+}
+
+
+/* ---- whose rows ---- */
+
+void
+tn__sql_within(tn__buf *sql, const tn__resource *resource, tn_str alias,
+               tn__within what, tn_str share)
+{
+    int sight;
+
+    sight = what == TN__WITHIN_SIGHT;
+    tn__buf_char(sql, '(');
+
+    /* who sees the whole tenant may change less */
+    ADD(sql, sight ? TN_STR(":sight::uuid[] is null or ") : TN_STR(""));
+
+    tn__sql_column(sql, alias, resource->owner);
+    ADD(sql, sight ? TN_STR(" = :sight_any::uuid") : TN_STR(" = :own::uuid"));
+
+    if (resource->account.p) {
+        LIT(sql, " or ");
+        tn__sql_column(sql, alias, resource->account);
+        ADD(sql, sight ? TN_STR(" = any(:sight::uuid[]) or (")
+                       : TN_STR(" = any(:reach::uuid[]) or ("));
+        tn__sql_column(sql, alias, resource->owner);
+        LIT(sql, " = :actor::uuid and ");
+        tn__sql_column(sql, alias, resource->account);
+        ADD(sql, sight ? TN_STR(" = any(:sight_own::uuid[]))")
+                       : TN_STR(" = any(:reach_own::uuid[]))"));
+    }
+
+    if (resource->shareable && share.p) {
+        /* who returned to the tenant doesn't bring along what was shared */
+        LIT(sql, " or exists (select from tenon.share s "
+                 "join tenon.member m on m.tenant_id = s.tenant_id "
+                 "and m.user_id = s.user_id and m.created_at <= s.created_at "
+                 "where s.tenant_id = :tenant::uuid and s.resource = ");
+        tn__sql_text(sql, resource->full_name);
+        LIT(sql, " and s.resource_id = ");
+        ADD(sql, alias);
+        LIT(sql, ".id and s.user_id = :actor::uuid and s.deleted_at is null");
+        ADD(sql, tn__eq(share, TN_STR("update"))
+                     ? TN_STR(" and s.access = 'update')")
+                     : TN_STR(")"));
+    }
+
+    tn__buf_char(sql, ')');
 }
 
 
@@ -253,6 +308,12 @@ tn__sql_event(tn__buf *sql, const tn__resource *resource, tn__change change)
             TN_STR("jsonb_build_object('version', :version::bigint)");
     }
 
+    if (resource->account.p) {
+        event.account = resource->account;
+        event.had_account = change != TN__CHANGE_CREATE;
+        event.has_account = change != TN__CHANGE_REMOVE;
+    }
+
     if (err == TN_OK && change != TN__CHANGE_CREATE) {
         err = image(&event.before, resource, TN_STR("old"), sql->mem);
     }
@@ -315,12 +376,18 @@ tn__resource_compile_read(tn__resource *resource, tn_mem *mem)
         LIT(&sql, " and t.deleted_at is null");
     }
 
+    if (resource->within) {
+        LIT(&sql, " and ");
+        tn__sql_within(&sql, resource, TN_STR("t"), TN__WITHIN_SIGHT,
+                       TN_STR("read"));
+    }
+
     return tn__sql_read_end(&resource->read, &sql, resource);
 }
 
 
 /* A row that was deleted has a history as well; for one whose grant is for
- * own rows only as long as the row says whose it was. */
+ * own rows or accounts only as long as the row says whose it was. */
 tn_err
 tn__resource_compile_known(tn__resource *resource, tn_mem *mem)
 {
@@ -329,6 +396,15 @@ tn__resource_compile_known(tn__resource *resource, tn_mem *mem)
     tn__buf_init(&sql, mem, 512);
     LIT(&sql, "select exists (select from ");
     ADD(&sql, resource->relation);
+
+    if (resource->within) {
+        LIT(&sql, " t where t.tenant_id = :tenant::uuid and t.id = :id::uuid "
+                  "and ");
+        tn__sql_within(&sql, resource, TN_STR("t"), TN__WITHIN_REACH, TN_NULL);
+        LIT(&sql, ") as known");
+        return tn__sql_end(&resource->known, &sql, resource);
+    }
+
     LIT(&sql, " t where t.tenant_id = :tenant::uuid and t.id = :id::uuid "
               "and (:own::uuid is null or ");
     tn__sql_column(&sql, TN_STR("t"), resource->owner);

@@ -35,6 +35,15 @@ void tn__sql_kept(tn__buf *sql, const tn__field *fields, unsigned n);
 /* The same columns out of `done`, or as they were kept; then idem_go,
  * idem_fingerprint. */
 void tn__sql_outcome(tn__buf *sql, const tn__field *fields, unsigned n);
+/* Whether the row `alias` is within what the principal may do this to, or see:
+ * (alias."account_id" = any(:reach::uuid[]) or …). For a resource that is
+ * `within`. `share`: the verb that it may be shared for; absent: none. */
+typedef enum tn__within {
+    TN__WITHIN_REACH,
+    TN__WITHIN_SIGHT
+} tn__within;
+void tn__sql_within(tn__buf *sql, const tn__resource *resource, tn_str alias,
+                    tn__within what, tn_str share);
 /* image, logged, bodied: the event of a change (audit/audit.h). */
 tn_err
 tn__sql_event(tn__buf *sql, const tn__resource *resource, tn__change change);

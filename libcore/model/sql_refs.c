@@ -1,6 +1,8 @@
 /*
  * sql_refs.c: references in a write: what a row points at must be there, in
  * this tenant and alive; and a parent must live for any change of its child.
+ * A statement of accounts takes only what the principal may read for there,
+ * and only an account in which it may do what it does.
  */
 
 #include "libcore/model/sql.h"
@@ -12,7 +14,7 @@
 
 /* exists (select from x p where p.tenant_id = … and p."id" = VALUE …) */
 static void
-exists_open(tn__buf *sql, const tn__reference *reference)
+exists_open(tn__buf *sql, const tn__reference *reference, int within)
 {
     LIT(sql, "exists (select from ");
     ADD(sql, reference->relation);
@@ -22,9 +24,27 @@ exists_open(tn__buf *sql, const tn__reference *reference)
         LIT(sql, " and p.deleted_at is null");
     }
 
+    if (within && reference->account.p) {
+        LIT(sql, " and (:");
+        ADD(sql, reference->reach);
+        LIT(sql, "::uuid[] is null or ");
+        tn__sql_column(sql, TN_STR("p"), reference->account);
+        LIT(sql, " = any(:");
+        ADD(sql, reference->reach);
+        LIT(sql, "::uuid[]))");
+    }
+
     LIT(sql, " and ");
     tn__sql_column(sql, TN_STR("p"), reference->column);
     LIT(sql, " = ");
+}
+
+
+static int
+is_account(const tn__resource *resource, const tn__field *field)
+{
+    return resource->within && resource->account.p &&
+           tn__eq(resource->account, field->name);
 }
 
 
@@ -41,20 +61,80 @@ tn__field_checked(const tn__field *field, int update)
 
 /* (x is null or exists (…)) */
 static void
-there(tn__buf *sql, const tn__field *field, tn_str alias)
+there(tn__buf *sql, const tn__field *field, tn_str alias, int within)
 {
     tn__buf_char(sql, '(');
     tn__sql_column(sql, alias, field->name);
     LIT(sql, " is null or ");
-    exists_open(sql, field->reference);
+    exists_open(sql, field->reference, within);
     tn__sql_column(sql, alias, field->name);
     LIT(sql, "))");
 }
 
 
+/* goal."account_id", :f_account_id::uuid */
+static void
+goal(tn__buf *sql, const tn__field *field, tn__change change)
+{
+    if (change == TN__CHANGE_ROLLBACK) {
+        tn__sql_column(sql, TN_STR("goal"), field->name);
+    } else {
+        tn__sql_value(sql, field);
+    }
+}
+
+
+/* The account that the row comes to is one in which the principal may do this;
+ * the one that it stays in may be named. */
+static void
+new_account(tn__buf *sql, const tn__resource *resource, const tn__field *field,
+            unsigned i, tn__change change)
+{
+    int create;
+
+    create = change == TN__CHANGE_CREATE;
+    LIT(sql, "coalesce(");
+
+    if (!create) {
+        if (change == TN__CHANGE_UPDATE) {
+            LIT(sql, "not (");
+            tn__sql_masked(sql, i);
+            LIT(sql, ") or ");
+        }
+
+        goal(sql, field, change);
+        LIT(sql, " is not distinct from ");
+        tn__sql_column(sql, TN_STR("old"), field->name);
+        LIT(sql, " or ");
+    }
+
+    tn__buf_char(sql, '(');
+    goal(sql, field, change);
+    LIT(sql, " = any(:reach::uuid[]) or ");
+
+    if (create) {
+        LIT(sql, ":own::uuid is not null or ");
+    } else {
+        tn__sql_column(sql, TN_STR("old"), resource->owner);
+        LIT(sql, " = :own::uuid or ");
+        tn__sql_column(sql, TN_STR("old"), resource->owner);
+        LIT(sql, " = :actor::uuid and ");
+    }
+
+    goal(sql, field, change);
+    LIT(sql, " = any(:reach_own::uuid[])) and (");
+    goal(sql, field, change);
+    LIT(sql, " is null or ");
+    exists_open(sql, field->reference, 0);
+    goal(sql, field, change);
+    LIT(sql, ")), false)");
+}
+
+
 /* What the change sets the field to is there. */
 static void
-new_value(tn__buf *sql, const tn__field *field, unsigned i, tn__change change)
+new_value(tn__buf *sql, const tn__resource *resource, const tn__field *field,
+          unsigned i, tn__change change)
 {
     if (change == TN__CHANGE_RESTORE ||
         (change != TN__CHANGE_CREATE && !field->update)) {
@@ -62,8 +142,13 @@ new_value(tn__buf *sql, const tn__field *field, unsigned i, tn__change change)
         return;
     }
 
+    if (is_account(resource, field)) {
+        new_account(sql, resource, field, i, change);
+        return;
+    }
+
     if (change == TN__CHANGE_ROLLBACK) {
-        there(sql, field, TN_STR("goal"));
+        there(sql, field, TN_STR("goal"), resource->within);
         return;
     }
 
@@ -72,7 +157,7 @@ new_value(tn__buf *sql, const tn__field *field, unsigned i, tn__change change)
     LIT(sql, ") or ");
     tn__sql_value(sql, field);
     LIT(sql, " is null or ");
-    exists_open(sql, field->reference);
+    exists_open(sql, field->reference, resource->within);
     tn__sql_value(sql, field);
     LIT(sql, "))");
 }
@@ -91,12 +176,12 @@ old_value(tn__buf *sql, const tn__field *field, unsigned i, tn__change change)
         tn__buf_char(sql, '(');
         tn__sql_masked(sql, i);
         LIT(sql, " or ");
-        there(sql, field, TN_STR("old"));
+        there(sql, field, TN_STR("old"), 0);
         tn__buf_char(sql, ')');
         return;
     }
 
-    there(sql, field, TN_STR("old"));
+    there(sql, field, TN_STR("old"), 0);
 }
 
 
@@ -114,7 +199,7 @@ tn__sql_refs(tn__buf *sql, const tn__resource *resource, tn__change change)
         }
 
         ADD(sql, n++ ? TN_STR(", ") : TN_STR(",\nref as (select "));
-        new_value(sql, field, i, change);
+        new_value(sql, resource, field, i, change);
         LIT(sql, " as r");
         tn__buf_int(sql, i);
 
@@ -158,7 +243,7 @@ tn__sql_alive(tn__buf *sql, const tn__resource *resource)
 
         if (field->reference && field->reference->parent) {
             ADD(sql, found++ ? TN_STR(" and ") : TN_STR(",\nref as (select "));
-            there(sql, field, TN_STR("old"));
+            there(sql, field, TN_STR("old"), 0);
         }
     }
 

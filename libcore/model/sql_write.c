@@ -15,6 +15,8 @@
  *   remove    old_version, old_owner, id
  *
  * then idem_go, idem_fingerprint; the columns are null where nothing was done.
+ * A statement of a resource that is `within` finds what the principal may see,
+ * and says the actor for old_owner where they may change it.
  * The order of checks follows: no old row → 404; not one's own → 403; another
  * version → 412; a reference missing → 422; else 409.
  */
@@ -126,6 +128,12 @@ old_cte(tn__buf *sql, const tn__resource *resource, tn__change change)
         LIT(sql, " and t.deleted_at is null");
     }
 
+    if (resource->within) {
+        LIT(sql, " and ");
+        tn__sql_within(sql, resource, TN_STR("t"), TN__WITHIN_SIGHT,
+                       TN_STR("read"));
+    }
+
     LIT(sql, " for no key update of t)");
 }
 
@@ -140,14 +148,30 @@ done_open(tn__buf *sql, const tn__resource *resource)
 }
 
 
+/* What a row may be shared for that permits the change. */
+static tn_str
+share_of(tn__change change)
+{
+    return change == TN__CHANGE_UPDATE ? TN_STR("update") : TN_NULL;
+}
+
+
 /* The conditions every change of a row shares. */
 static void
-where_old(tn__buf *sql, const tn__resource *resource)
+where_old(tn__buf *sql, const tn__resource *resource, tn__change change)
 {
     LIT(sql,
         " where t.tenant_id = :tenant::uuid and t.id = old.id"
         " and (:match::bigint[] is null or old.version = any(:match::bigint[]))"
-        " and (:own::uuid is null or ");
+        " and ");
+
+    if (resource->within) {
+        tn__sql_within(sql, resource, TN_STR("old"), TN__WITHIN_REACH,
+                       share_of(change));
+        return;
+    }
+
+    LIT(sql, "(:own::uuid is null or ");
     tn__sql_column(sql, TN_STR("old"), resource->owner);
     LIT(sql, " = :own::uuid)");
 }
@@ -166,7 +190,16 @@ answer(tn__bound *out, tn__buf *sql, const tn__resource *resource,
     tn__sql_kept(sql, resource->fields, n);
 
     LIT(sql, "\nselect old.version as old_version, ");
-    tn__sql_column(sql, TN_STR("old"), resource->owner);
+
+    if (resource->within) {
+        LIT(sql, "case when ");
+        tn__sql_within(sql, resource, TN_STR("old"), TN__WITHIN_REACH,
+                       share_of(change));
+        LIT(sql, " then :actor::uuid end");
+    } else {
+        tn__sql_column(sql, TN_STR("old"), resource->owner);
+    }
+
     LIT(sql, " as old_owner");
     ADD(sql, told);
 
@@ -242,7 +275,7 @@ compile_update(tn__resource *resource, tn_mem *mem)
     }
 
     ADD(&sql, refs ? TN_STR(" from old, ref") : TN_STR(" from old"));
-    where_old(&sql, resource);
+    where_old(&sql, resource, TN__CHANGE_UPDATE);
     tn__sql_ref_names(&sql, resource, TN__CHANGE_UPDATE, TN_STR(" and "));
 
     for (i = 0; i < resource->nfields; i++) {
@@ -277,7 +310,7 @@ compile_keep(tn__resource *resource, tn_mem *mem)
     LIT(&sql, " from old, ");
     ADD(&sql, resource->relation);
     LIT(&sql, " t");
-    where_old(&sql, resource);
+    where_old(&sql, resource, TN__CHANGE_UPDATE);
     LIT(&sql, ")");
 
     return answer(&resource->keep, &sql, resource, TN__CHANGE_UPDATE, 0,
@@ -313,6 +346,18 @@ edges(tn__buf *sql, const tn__field *field)
 }
 
 
+/* and (b.after ->> 'phone' is null, or not encrypted, or by a key we have) */
+static void
+readable(tn__buf *sql, const tn__field *field)
+{
+    LIT(sql, " and coalesce(b.after ->> ");
+    tn__sql_text(sql, field->name);
+    LIT(sql, " not like 'tn1.%' or split_part(b.after ->> ");
+    tn__sql_text(sql, field->name);
+    LIT(sql, ", '.', 2) = any(:keys::text[]), true)");
+}
+
+
 /* The fields that a body may change go back to what the event of that version
  * says they were; one that was added since stays as it is. */
 static tn_err
@@ -332,7 +377,15 @@ compile_rollback(tn__resource *resource, tn_mem *mem)
               "and e.resource = ");
     tn__sql_text(&sql, resource->full_name);
     LIT(&sql, " and e.version = :version::bigint and e.outcome = 'success' "
-              "and b.after is not null order by e.at desc limit 1),\n"
+              "and b.after is not null");
+
+    for (i = 0; i < resource->nfields; i++) {
+        if (resource->fields[i].encrypted) {
+            readable(&sql, &resource->fields[i]);
+        }
+    }
+
+    LIT(&sql, " order by e.at desc limit 1),\n"
               "goal as (select g.* from old, target, lateral "
               "jsonb_populate_record(old.whole_row, target.after) g)");
 
@@ -352,7 +405,7 @@ compile_rollback(tn__resource *resource, tn_mem *mem)
 
     ADD(&sql,
         refs ? TN_STR(" from old, goal, ref") : TN_STR(" from old, goal"));
-    where_old(&sql, resource);
+    where_old(&sql, resource, TN__CHANGE_ROLLBACK);
     tn__sql_ref_names(&sql, resource, TN__CHANGE_ROLLBACK, TN_STR(" and "));
 
     for (i = 0; i < resource->nfields; i++) {
@@ -378,7 +431,7 @@ compile_restore(tn__resource *resource, tn_mem *mem)
     done_open(&sql, resource);
     ADD(&sql, refs ? TN_STR(", deleted_at = null from old, ref")
                    : TN_STR(", deleted_at = null from old"));
-    where_old(&sql, resource);
+    where_old(&sql, resource, TN__CHANGE_RESTORE);
     LIT(&sql, " and old.was_deleted");
     tn__sql_ref_names(&sql, resource, TN__CHANGE_RESTORE, TN_STR(" and "));
 
@@ -404,7 +457,7 @@ compile_remove(tn__resource *resource, tn_mem *mem)
         LIT(&sql, " t using old");
     }
 
-    where_old(&sql, resource);
+    where_old(&sql, resource, TN__CHANGE_REMOVE);
 
     return finish(&resource->remove, &sql, resource, TN__CHANGE_REMOVE, 0,
                   TN_STR(""));

@@ -1,8 +1,11 @@
 /*
  * after.c: what follows from an answer, before it leaves.
  *
- *   ACCESS   members, roles or the tenant changed: what the node knows of the
- *            tenant's sessions is void, on every worker, from the next request
+ *   ACCESS   members, roles or the tenant changed, or a session ended: what the
+ *            node knows of the tenant's sessions, or of that one, is void, on
+ *            every worker, from the next request; where domains did, what it
+ *            knows of domains
+ *   MORE     so it is in other tenants, a few at a time
  *   COUNT    a member was refused: how often within the last minute?
  *   EVENT    the refusal is written down, if it is worth it (tn__notable)
  *
@@ -17,6 +20,7 @@
 
 enum {
     ACCESS,
+    MORE,
     COUNT,
     EVENT,
     WRITTEN,
@@ -27,7 +31,10 @@ enum {
 static int
 access_changed(const tn_op *op)
 {
-    return op->endpoint && op->endpoint->changes_access && op->settled &&
+    return op->endpoint &&
+           (op->endpoint->changes_access || op->endpoint->ends_session ||
+            op->endpoint->changes_domains) &&
+           op->settled &&
            (op->error == TN_E_OUTCOME_UNKNOWN ||
             (op->error == TN_OK && op->response.status < 300));
 }
@@ -41,7 +48,8 @@ member_refused(const tn_op *op)
         return op->audit_actor.p != NULL;
     }
 
-    return (op->error == TN_E_FORBIDDEN || op->error == TN_E_LAST_OWNER) &&
+    return (op->error == TN_E_FORBIDDEN || op->error == TN_E_LAST_OWNER ||
+            op->error == TN_E_CSRF_REFUSED) &&
            op->settled && op->principal.user.p != NULL;
 }
 
@@ -64,15 +72,45 @@ void_access(tn_op *op)
 {
     unsigned n;
 
-    n = 1;
-    tn__access_changed(op, &op->zone[0], op->tenant.id);
+    n = 0;
+
+    if (op->endpoint->changes_access) {
+        tn__access_changed(op, &op->zone[n++],
+                           op->endpoint->of_tenant ? op->path_id
+                                                   : op->tenant.id);
+    }
 
     if (op->endpoint->ends_tenant) {
-        tn__tenant_gone(op, &op->zone[1]);
-        n = 3;
+        tn__tenant_gone(op, &op->zone[n]);
+        n += 2;
+    }
+
+    if (op->endpoint->ends_session) {
+        tn__session_tombstone(op, &op->zone[n++], op->path_id);
+    }
+
+    if (op->endpoint->ends_tenant || op->endpoint->changes_domains) {
+        tn__domains_changed(op, &op->zone[n++]);
     }
 
     tn__want_zone(op, n);
+}
+
+
+/* A user's password opens them all. */
+static void
+void_more(tn_op *op)
+{
+    unsigned n;
+
+    for (n = 0; n < TN_ZONE_CMDS_MAX && op->also_access.n; n++) {
+        tn__access_changed(op, &op->zone[n], tn__split(&op->also_access, ','));
+    }
+
+    if (n) {
+        op->state = MORE;
+        tn__want_zone(op, n);
+    }
 }
 
 
@@ -147,6 +185,7 @@ write_event(tn_op *op, const tn_input *input)
 
     tn__local(op, TN_STR("action"),
               op->error == TN_E_TENANT_MISMATCH ? TN_STR("auth.tenant_mismatch")
+              : op->error == TN_E_CSRF_REFUSED  ? TN_STR("auth.csrf_refused")
               : op->endpoint->action.p          ? op->endpoint->action
                                                 : op->endpoint->operation);
     tn__local(op, TN_STR("resource"), resource ? resource->full_name : none);
@@ -175,6 +214,12 @@ tn__after(tn_op *op, const tn_input *input)
         case ACCESS:
             if (access_changed(op)) {
                 void_access(op);
+            }
+            break;
+
+        case MORE:
+            if (access_changed(op)) {
+                void_more(op);
             }
             break;
 

@@ -66,6 +66,26 @@ make_decoy(tn_core *core)
 
 
 static tn_err
+take_keys(tn_core *core)
+{
+    tn_err err;
+    unsigned i;
+    const tn_key_ring *ring;
+
+    err = TN_OK;
+    ring = &core->conf.encryption;
+
+    for (i = 0; err == TN_OK && i < ring->n; i++) {
+        err = tn__keyring_add(&core->keyring, ring->keys[i].seed);
+    }
+
+    sodium_memzero(&core->conf.encryption, sizeof(core->conf.encryption));
+
+    return err;
+}
+
+
+static tn_err
 setup(tn_core *core)
 {
     tn_err err;
@@ -79,7 +99,11 @@ setup(tn_core *core)
             1);
 
     mem = tn__arena_mem(core->arena);
-    err = tn__dup(&core->base_domain, core->conf.base_domain, mem);
+    err = take_keys(core);
+
+    if (err == TN_OK) {
+        err = tn__dup(&core->base_domain, core->conf.base_domain, mem);
+    }
 
     if (err == TN_OK && core->conf.cors_origins.p) {
         err = tn__dup(&core->cors_origins, core->conf.cors_origins, mem);
@@ -89,6 +113,10 @@ setup(tn_core *core)
         parts[0] = TN_STR("https://");
         parts[1] = core->base_domain;
         err = tn__cat(&core->issuer, parts, 2, mem);
+    }
+
+    if (err == TN_OK) {
+        err = tn__issuers_setup(core);
     }
 
     if (err == TN_OK) {
@@ -161,8 +189,10 @@ tn_core_free(tn_core *core)
     }
 
     release(core->catalogue);
+    tn__issuers_free(core);
     sodium_memzero(core->private_key, sizeof(core->private_key));
     sodium_memzero(&core->conf, sizeof(core->conf));
+    sodium_memzero(&core->keyring, sizeof(core->keyring));
 
     if (core->arena) {
         tn__arena_free(core->arena);
@@ -173,6 +203,22 @@ tn_core_free(tn_core *core)
     }
 
     free(core);
+}
+
+
+tn_err
+tn_text_seal(tn_str *out, const tn_core *core, const tn_place *place,
+             tn_str text, const unsigned char nonce[TN_NONCE_LEN], tn_mem *mem)
+{
+    return tn__text_seal(out, &core->keyring, place, text, nonce, mem);
+}
+
+
+tn_err
+tn_text_unseal(tn_str *out, const tn_core *core, const tn_place *place,
+               tn_str text, tn_mem *mem)
+{
+    return tn__text_unseal(out, &core->keyring, place, text, mem);
 }
 
 
@@ -190,8 +236,11 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
     tn_err err;
     tn__buf buf;
     const tn__slice slices[] = {
-        tn__service_slice, tn__identity_slice,    tn__audit_slice,
-        tn__members_slice, tn__invitations_slice, tn__tenants_slice,
+        tn__service_slice, tn__identity_slice, tn__sessions_slice,
+        tn__audit_slice,   tn__members_slice,  tn__invitations_slice,
+        tn__tenants_slice, tn__platform_slice, tn__domains_slice,
+        tn__roles_slice,   tn__api_keys_slice, tn__accounts_slice,
+        tn__shares_slice,  tn__signin_slice,
     };
 
     *cat = NULL;
@@ -238,26 +287,50 @@ tn_core_adopt(tn_core *core, tn_catalogue *cat)
 }
 
 
+/* The n-th of those that have a statement for scopes of accounts. */
+static const tn__endpoint *
+scoped_endpoint(const tn_catalogue *cat, unsigned n)
+{
+    unsigned i;
+
+    for (i = 0; i < cat->nendpoints; i++) {
+        if (cat->endpoints[i].scoped && n-- == 0) {
+            return &cat->endpoints[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 int
 tn_catalogue_endpoint(tn_endpoint_info *info, const tn_catalogue *cat,
                       unsigned i)
 {
     const tn__endpoint *e;
+    const tn__bound *bound;
 
     memset(info, 0, sizeof(tn_endpoint_info));
 
-    if (i >= cat->nendpoints) {
-        return 0;
+    if (i < cat->nendpoints) {
+        e = &cat->endpoints[i];
+        bound = e->stmt;
+
+    } else {
+        e = scoped_endpoint(cat, i - cat->nendpoints);
+        if (e == NULL) {
+            return 0;
+        }
+        bound = e->scoped;
+        info->scoped = 1;
     }
 
-    e = &cat->endpoints[i];
     info->operation = e->operation;
     info->method = e->method;
     info->path = e->path;
     info->permission =
         (tn_str){ e->permission_name, strlen(e->permission_name) };
-    info->stmt = e->stmt ? &e->stmt->stmt : NULL;
-
+    info->stmt = bound ? &bound->stmt : NULL;
     info->columns = e->columns;
     info->ncolumns = e->ncolumns;
 

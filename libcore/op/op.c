@@ -54,9 +54,20 @@ tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 
     } else {
         op->facts.operation = op->endpoint->operation;
+        op->facts.hashes = op->endpoint->hashes;
     }
 
     return TN_OK;
+}
+
+
+/* An API key is no person: it neither manages a session or an account nor
+ * gives rights away. */
+static int
+open_to_keys(const tn__endpoint *endpoint)
+{
+    return !endpoint->by_person &&
+           (endpoint->permission != TN__PERM_AUTHENTICATED || endpoint->by_key);
 }
 
 
@@ -71,21 +82,35 @@ authorize(tn_op *op)
     endpoint = op->endpoint;
     role = op->principal.role;
 
-    op->scope = tn__role_scope(role, endpoint->permission);
-    op->also_scope = endpoint->also ? tn__role_scope(role, endpoint->also)
-                                    : TN__SCOPE_TENANT;
+    if (op->principal.api_key.p && !open_to_keys(endpoint)) {
+        tn__fail(op, TN_E_FORBIDDEN,
+                 "An API key can't do this: sign in as a person.");
+        return 0;
+    }
+
+    if (op->principal.impersonator.p &&
+        (endpoint->by_self || endpoint->by_person)) {
+        tn__fail(op, TN_E_FORBIDDEN,
+                 "Who acts as somebody else can't do this: they have to do it "
+                 "themself.");
+        return 0;
+    }
+
+    tn__scope_find(op);
+
+    if (op->phase == TN__PHASE_DONE) {
+        return 0;
+    }
 
     /* the rows of a query are nobody's own */
     if (op->scope == TN__SCOPE_NONE || op->also_scope == TN__SCOPE_NONE ||
         (endpoint->kind == TN__KIND_QUERY && op->scope != TN__SCOPE_TENANT)) {
-        tn__fail(op, TN_E_FORBIDDEN, "Your role doesn't allow this.");
+        tn__fail(op, TN_E_FORBIDDEN,
+                 op->principal.api_key.p
+                     ? "The scopes of this API key, or the role of who made "
+                       "it, don't allow this."
+                     : "Your role doesn't allow this.");
         return 0;
-    }
-
-    /* a change that needs two permissions has the narrower's scope; a nested
-     * list is of the child's scope, in a parent of the parent's */
-    if (endpoint->kind != TN__KIND_NESTED && op->also_scope == TN__SCOPE_OWN) {
-        op->scope = TN__SCOPE_OWN;
     }
 
     /* who may see a row is told "not allowed", who may not "not found" */
@@ -148,7 +173,7 @@ admitted(tn_op *op)
 {
     size_t max;
 
-    if (!authorize(op)) {
+    if (!tn__cookie_admitted(op) || !authorize(op)) {
         return;
     }
 
@@ -280,7 +305,12 @@ answer(tn_op *op, const tn_input *input)
     }
 
     if (op->phase == TN__PHASE_ADMIT) {
-        admitted(op);
+        if (input && input->failed) {
+            tn__fail(op, input->failed, NULL);
+        } else {
+            admitted(op);
+        }
+
         input = NULL;
     } else if (op->phase == TN__PHASE_BODY) {
         body(op, input);

@@ -74,6 +74,23 @@ within(const tn__field *field, int64_t n)
 
 
 static int
+value(tn__buf *buf, const tn__field *field, tn__use use, unsigned place);
+
+
+/* Of an array of values. */
+static int
+element(tn__buf *buf, const tn__field *field, tn__use use, unsigned place)
+{
+    if (field->example.p) {
+        tn__buf_add(buf, field->example);
+        return 1;
+    }
+
+    return value(buf, field, use, place);
+}
+
+
+static int
 value(tn__buf *buf, const tn__field *field, tn__use use, unsigned place)
 {
     switch (field->type) {
@@ -122,7 +139,12 @@ value(tn__buf *buf, const tn__field *field, tn__use use, unsigned place)
 
     tn__buf_add(buf, field->array ? TN_STR("[") : TN_STR(""));
 
-    if (!tn__doc_example(buf, field->fields, field->nfields, use)) {
+    if (!(tn__field_is_list(field)
+              ? element(buf, &field->fields[0], use, place)
+              : tn__doc_example(buf, field->fields, field->nfields,
+                                field->array && use == TN__USE_UPDATE
+                                    ? TN__USE_CREATE
+                                    : use))) {
         return 0;
     }
 

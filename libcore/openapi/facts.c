@@ -169,7 +169,8 @@ of_statement(const tn__endpoint *e)
 
             if (hit.p > e->stmt->stmt.sql.p && hit.p[-1] == '\'' &&
                 hit.n > code.n &&
-                (hit.p[code.n] == '\'' || hit.p[code.n] == ' ')) {
+                (hit.p[code.n] == '\'' || hit.p[code.n] == ' ' ||
+                 hit.p[code.n] == ':')) {
                 found |= (uint64_t) 1 << err;
                 break;
             }
@@ -270,8 +271,13 @@ of_access(const tn__endpoint *e)
         bits |= BIT(UNAUTHENTICATED) | BIT(TOKEN_EXPIRED);
     }
 
-    if (e->permission <= TN__PERM_MAX) {
+    if (e->permission <= TN__PERM_MAX || e->by_self ||
+        (e->permission == TN__PERM_AUTHENTICATED && !e->by_key)) {
         bits |= BIT(FORBIDDEN);
+    }
+
+    if (!is_get(e) && (e->permission != TN__PERM_PUBLIC || e->opens_session)) {
+        bits |= BIT(CSRF_REFUSED);
     }
 
     return bits;

@@ -123,10 +123,13 @@ tn__doc_input_noun(tn__doc *doc, const tn__endpoint *e)
         return TN_STR("Rollback");
     }
 
-    /* what is answered is what was made or changed */
+    /* what is answered is what was made or changed; to do something else with
+     * a row is a request of its own */
     if (e->kind != TN__KIND_STEP && e->call == NULL &&
-        (e->noun.p || e->resource)) {
-        parts[0] = tn__doc_output_noun(doc, e);
+        (e->noun.p || e->resource) &&
+        !(tn__eq(e->method, TN_STR("POST")) &&
+          memchr(e->path.p, '{', e->path.n))) {
+        parts[0] = e->resource ? tn__doc_noun(doc, e->resource) : e->noun;
         parts[1] = tn__eq(e->method, TN_STR("PATCH")) ? TN_STR("Update")
                                                       : TN_STR("Create");
         return tn__doc_cat(doc, parts, 2);
@@ -272,6 +275,24 @@ static const struct {
       TN_STR_C("Who belongs to the organization, in which role.") },
     { TN_STR_C("invitations"), TN_STR_C("invitations"),
       TN_STR_C("How one becomes a member.") },
+    { TN_STR_C("domains"), TN_STR_C("domains"),
+      TN_STR_C("Hosts of the organization's own.") },
+    { TN_STR_C("platform"), TN_STR_C("platform"),
+      TN_STR_C("For the platform's own people: the organizations they run.") },
+    { TN_STR_C("api-keys"), TN_STR_C("api-keys"),
+      TN_STR_C("Keys by which programs ask as the member who made them, as "
+               "far as their scopes go.") },
+    { TN_STR_C("roles"), TN_STR_C("roles"),
+      TN_STR_C("What a member may do: the shipped roles, and the "
+               "organization's own.") },
+    { TN_STR_C("permissions"), TN_STR_C("roles"), TN_STR_C("") },
+    { TN_STR_C("accounts"), TN_STR_C("accounts"),
+      TN_STR_C("Units within the organization, nested, and who holds which "
+               "role in them.") },
+    { TN_STR_C("account-members"), TN_STR_C("accounts"), TN_STR_C("") },
+    { TN_STR_C("shares"), TN_STR_C("shares"),
+      TN_STR_C("Single rows that a member may see or change, whatever their "
+               "roles.") },
     { TN_STR_C("queries"), TN_STR_C("queries"),
       TN_STR_C("What no list of one resource answers.") },
     { TN_STR_C("audit"), TN_STR_C("audit"),

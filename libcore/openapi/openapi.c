@@ -158,14 +158,22 @@ frame(tn__doc *doc)
     tn__doc_raw(doc, doc->root, TN_STR("servers"),
                 (tn_str){ server, sizeof(server) });
     tn__doc_raw(doc, doc->root, TN_STR("security"),
-                TN_STR("[{\"bearer\":[]}]"));
+                TN_STR("[{\"bearer\":[]},{\"cookie\":[]}]"));
     doc->tags = tn__doc_array(doc, doc->root, TN_STR("tags"));
     doc->paths = tn__doc_object(doc, doc->root, TN_STR("paths"));
 
     components = tn__doc_object(doc, doc->root, TN_STR("components"));
     tn__doc_raw(doc, components, TN_STR("securitySchemes"),
                 TN_STR("{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\","
-                       "\"bearerFormat\":\"JWT\"}}"));
+                       "\"bearerFormat\":\"JWT\","
+                       "\"description\":\"The access token of a session (a "
+                       "JWT), or an API key (`tnk_…`), which may do what its "
+                       "scopes say as far as its maker may.\"},"
+                       "\"cookie\":{\"type\":\"apiKey\",\"in\":\"cookie\","
+                       "\"name\":\"" TN__COOKIE "\",\"description\":\"A "
+                       "browser's session (Tenon-Session: cookie). What "
+                       "changes something is refused from pages of other "
+                       "origins.\"}}"));
     doc->parameters = tn__doc_object(doc, components, TN_STR("parameters"));
     doc->schemas = tn__doc_object(doc, components, TN_STR("schemas"));
     tn__doc_object(doc, components, TN_STR("headers"));

@@ -32,6 +32,12 @@ static const struct {
                "\"description\":\"Slug or id of the organization, where the "
                "host names none. All that name one must agree.\","
                "\"schema\":{\"type\":\"string\",\"minLength\":1}}") },
+    { TN_STR_C("TenonSession"),
+      TN_STR_C("{\"name\":\"Tenon-Session\",\"in\":\"header\","
+               "\"description\":\"`cookie`: the session is a cookie of this "
+               "host, and no token is told.\","
+               "\"schema\":{\"type\":\"string\","
+               "\"enum\":[\"token\",\"cookie\"],\"default\":\"token\"}}") },
     { TN_STR_C("IfMatch"),
       TN_STR_C("{\"name\":\"If-Match\",\"in\":\"header\","
                "\"description\":\"The ETag that was read: if the row has "
@@ -353,6 +359,10 @@ tn__doc_parameters(tn__doc *doc, cJSON *node, const tn__endpoint *e)
 
     if (tn__doc_takes_tenant(e)) {
         share(doc, list, TN_STR("TenonTenant"));
+    }
+
+    if (e->opens_session) {
+        share(doc, list, TN_STR("TenonSession"));
     }
 
     if (tn__doc_takes_match(e)) {

@@ -21,7 +21,8 @@ static const struct {
                "\"schema\":{\"type\":\"string\"}}") },
     { TN_STR_C("Vary"),
       TN_STR_C("{\"description\":\"What else it depends on: `Authorization, "
-               "Tenon-Tenant` where it is of an organization, `Origin` where "
+               "Cookie, Tenon-Tenant` where it is of an organization, `Origin` "
+               "where "
                "pages of other origins may ask.\",\"schema\":"
                "{\"type\":\"string\"}}") },
     { TN_STR_C("ETag"),
@@ -33,6 +34,9 @@ static const struct {
     { TN_STR_C("Link"),
       TN_STR_C("{\"description\":\"With rel=\\\"next\\\": the next page.\","
                "\"schema\":{\"type\":\"string\"}}") },
+    { TN_STR_C("Set-Cookie"),
+      TN_STR_C("{\"description\":\"With Tenon-Session: cookie, the session, "
+               "for a browser to keep.\",\"schema\":{\"type\":\"string\"}}") },
     { TN_STR_C("Idempotency-Replayed"),
       TN_STR_C("{\"description\":\"It was done before, under the same key.\","
                "\"schema\":{\"type\":\"string\",\"const\":\"true\"}}") },
@@ -215,6 +219,10 @@ success_headers(tn__doc *doc, cJSON *response, const tn__endpoint *e)
 
     if (tn__doc_is_list(e)) {
         header(doc, list, TN_STR("Link"));
+    }
+
+    if (e->opens_session) {
+        header(doc, list, TN_STR("Set-Cookie"));
     }
 
     if (tn__doc_takes_key(e)) {

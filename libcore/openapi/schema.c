@@ -208,6 +208,34 @@ tn__doc_fields(tn__doc *doc, cJSON *node, const tn__field *fields, unsigned n,
 }
 
 
+/* An element that is sent is whole, also where it changes what is there. */
+static void
+array(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use,
+      int nullable)
+{
+    cJSON *items;
+
+    type(doc, node, TN_STR("array"), nullable);
+
+    if (is_input(use) && field->has_min) {
+        tn__doc_int(doc, node, TN_STR("minItems"), field->min);
+    }
+
+    if (is_input(use) && field->has_max) {
+        tn__doc_int(doc, node, TN_STR("maxItems"), field->max);
+    }
+
+    use = use == TN__USE_UPDATE ? TN__USE_CREATE : use;
+    items = tn__doc_object(doc, node, TN_STR("items"));
+
+    if (tn__field_is_list(field)) {
+        tn__doc_value(doc, items, &field->fields[0], use);
+    } else {
+        tn__doc_fields(doc, items, field->fields, field->nfields, use);
+    }
+}
+
+
 /* What a row shows as JSON is whole, whatever ?fields= says. */
 static void
 object(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use,
@@ -225,9 +253,7 @@ object(tn__doc *doc, cJSON *node, const tn__field *field, tn__use use,
         any(doc, node, use, nullable);
 
     } else if (field->array) {
-        type(doc, node, TN_STR("array"), nullable);
-        tn__doc_fields(doc, tn__doc_object(doc, node, TN_STR("items")),
-                       field->fields, field->nfields, use);
+        array(doc, node, field, use, nullable);
 
     } else {
         type(doc, node, TN_STR("object"), nullable);

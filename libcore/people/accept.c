@@ -15,10 +15,12 @@
  *   LOOK      both are there and one:
  *             looks invitation and person up              CHECK
  *   CHECK     it can be accepted: works on the password   WRITE
- *   WRITE     new, or the password was right: joins       ANSWER
- *             else: counts the failure, as login does     COUNTED
- *   COUNTED   writes it down                              REFUSED
- *   ANSWER    unless somebody was faster
+ *   WRITE     new: joins                                  ANSWER
+ *             else looks at what came of this address,
+ *             or counts, as login does                    JUDGE
+ *   JUDGE     the password was right: joins               ANSWER
+ *             else: writes the failure down               REFUSED
+ *   ANSWER    unless somebody was faster, or it is locked
  *   REFUSED
  */
 
@@ -98,8 +100,8 @@ enum {
     LOOK,
     CHECK,
     WRITE,
+    JUDGE,
     ANSWER,
-    COUNTED,
     REFUSED,
 };
 
@@ -121,12 +123,17 @@ enum {
     FOUND_KEPT,
 };
 
+/* Behind the outputs of invitation_accept. */
+enum {
+    LOCKED = 3,
+};
+
 typedef struct acceptance {
     char tenant_id[TN__UUID_TEXT];
     char invitation_id[TN__UUID_TEXT];
-    int named; /* host or header names a tenant: the first rows are its */
-    int right; /* the token's MAC; else there are no ids */
-    int known; /* the address is a user's already */
+    unsigned named; /* look-ups of what host and header name: the first rows */
+    int right;      /* the token's MAC; else there are no ids */
+    int known;      /* the address is a user's already */
     tn_str user;
     tn_str email;
 } acceptance;
@@ -217,30 +224,6 @@ spent(tn_op *op)
 }
 
 
-/* Whether there is the tenant that the request names; who names none is as
- * good. */
-static int
-named(tn_op *op, const tn_input *input)
-{
-    const acceptance *a;
-    const tn_rows *rows;
-
-    a = op->step_data;
-
-    if (!a->named) {
-        return 1;
-    }
-
-    rows = tn__rows(op, input, 0);
-
-    if (rows && rows->nrows == 0) {
-        tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
-    }
-
-    return rows && rows->nrows;
-}
-
-
 static void
 find(tn_op *op, const tn_input *input)
 {
@@ -249,7 +232,7 @@ find(tn_op *op, const tn_input *input)
 
     a = op->step_data;
 
-    if (!named(op, input)) {
+    if (!tn__named_tenant(op, input, a->named)) {
         return;
     }
 
@@ -258,7 +241,7 @@ find(tn_op *op, const tn_input *input)
         return;
     }
 
-    rows = tn__rows(op, input, a->named ? 1 : 0);
+    rows = tn__rows(op, input, a->named);
 
     if (rows == NULL) {
         return;
@@ -339,7 +322,7 @@ static void
 recognise(tn_op *op, const tn_rows *rows)
 {
     acceptance *a;
-    tn_str hash, decoy;
+    tn_str hash;
 
     a = op->step_data;
     a->known = 1;
@@ -362,8 +345,8 @@ recognise(tn_op *op, const tn_rows *rows)
 
     } else {
         hash = tn__cell(rows, 0, FOUND_HASH);
-        decoy = (tn_str){ op->core->decoy, strlen(op->core->decoy) };
-        tn__want_password(op, op->values[PASSWORD], hash.p ? hash : decoy);
+        tn__want_password(op, op->values[PASSWORD],
+                          hash.p ? hash : tn__decoy(op));
     }
 }
 
@@ -416,37 +399,25 @@ check(tn_op *op, const tn_input *input)
 static void
 worked(tn_op *op, const tn_input *input)
 {
+    tn_str hash;
     const acceptance *a;
 
     a = op->step_data;
 
-    if (input->job && input->job->ok) {
-        write(op, a->known
-                      ? TN_NULL
-                      : (tn_str){ input->job->hash, strlen(input->job->hash) });
+    if (a->known) {
+        tn__attempt_bind(op, a->email);
+        tn__attempt_judge(op, input->job && input->job->ok);
 
-    } else if (a->known) {
-        op->state = COUNTED;
-        tn__bind_attempt(op, a->email);
-        tn__count_failure(op);
-
-    } else {
-        tn__log(op, TN_STR("a password could not be hashed: out of memory"));
-        tn__fail(op, TN_E_BUSY, NULL);
+    } else if (tn__password_hashed(&hash, op, input)) {
+        op->state = ANSWER;
+        write(op, hash);
     }
 }
 
 
-static void
-refuse(tn_op *op, const tn_input *input)
-{
-    if (tn__rows(op, input, 1)) {
-        tn__fail(op, TN_E_INVALID_CREDENTIALS,
-                 "There is an account with this address already, and this is "
-                 "not its password. If the account isn't yours, tell whoever "
-                 "invited you.");
-    }
-}
+static const char wrong[] =
+    "There is an account with this address already, and this is not its "
+    "password. If the account isn't yours, tell whoever invited you.";
 
 
 static void
@@ -469,7 +440,11 @@ finish(tn_op *op, const tn_input *input)
     }
 
     if (tn__cell(rows, 0, 0).p == NULL) {
-        spent(op);
+        if (tn__pg_true(tn__cell(rows, 0, LOCKED))) {
+            tn__fail(op, TN_E_INVALID_CREDENTIALS, wrong);
+        } else {
+            spent(op);
+        }
         return;
     }
 
@@ -498,15 +473,18 @@ tn__step_accept(tn_op *op, const tn_input *input)
         worked(op, input);
         return;
 
-    case COUNTED:
-        tn__write_failure(op, TN_NULL, input->values[0]);
+    case JUDGE:
+        if (tn__attempt_judged(op, input, TN_STR("user.login"), TN_NULL,
+                               REFUSED)) {
+            write(op, TN_NULL);
+        }
         return;
 
-    case REFUSED:
-        refuse(op, input);
+    case ANSWER:
+        finish(op, input);
         return;
 
     default:
-        finish(op, input);
+        tn__attempt_refuse(op, input, wrong);
     }
 }

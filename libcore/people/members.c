@@ -29,9 +29,11 @@ const tn__field tn__member_fields[TN__MEMBER_FIELDS] = {
       .out = 1,
       .update = 1,
       .filter = 1,
-      .set = tn__role_names,
-      .nset = TN__ROLES,
-      .about = TN_STR_C("Nobody gives or takes one above their own") },
+      .several = 1,
+      .pattern = TN__ROLE_PATTERN,
+      .about = TN_STR_C("The name of a role. Nobody gives or takes one that "
+                        "holds more than their own"),
+      .example = TN_STR_C("\"member\"") },
     { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
     { .name = TN_STR_C("created_at"),
       .type = TN__TYPE_TIME,
@@ -53,21 +55,6 @@ static const tn__resource member = {
 };
 
 
-static const tn_str scopes[] = { TN_STR_C("tenant"), TN_STR_C("own") };
-
-static const tn__field grant_fields[] = {
-    { .name = TN_STR_C("permission"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .example = TN_STR_C("\"teamos.task:update\"") },
-    { .name = TN_STR_C("scope"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .set = scopes,
-      .nset = COUNT(scopes),
-      .about = TN_STR_C("tenant: any row; own: what one has made oneself") },
-};
-
 static const tn__field access_fields[] = {
     { .name = TN_STR_C("id"),
       .type = TN__TYPE_UUID,
@@ -86,14 +73,14 @@ static const tn__field access_fields[] = {
       .type = TN__TYPE_TEXT,
       .out = 1,
       .filter = 1,
-      .set = tn__role_names,
-      .nset = TN__ROLES },
+      .several = 1,
+      .example = TN_STR_C("\"member\"") },
     { .name = TN_STR_C("permissions"),
       .type = TN__TYPE_JSON,
       .out = 1,
       .array = 1,
-      .fields = grant_fields,
-      .nfields = COUNT(grant_fields),
+      .fields = tn__grant_fields,
+      .nfields = TN__GRANT_FIELDS,
       .about = TN_STR_C("What the role allows") },
     { .name = TN_STR_C("granted_by"),
       .type = TN__TYPE_UUID,
@@ -154,11 +141,13 @@ static const tn__endpoint endpoints[] = {
       .ninput = TN__MEMBER_FIELDS,
       .output = tn__member_fields,
       .noutput = TN__MEMBER_FIELDS,
+      .by_person = 1,
       .changes_access = 1 },
     { .operation = TN_STR_C("removeMember"),
       .method = TN_STR_C("DELETE"),
       .path = TN_STR_C("/v1/members/{id}"),
       .permission_name = "tenon.member:delete",
+      .by_self = 1,
       .action = TN_STR_C("member.removed"),
       .summary = TN_STR_C("Remove a member, or leave"),
       .kind = TN__KIND_WRITE,

@@ -72,8 +72,7 @@ static const tn__field mine_fields[] = {
     { .name = TN_STR_C("role"),
       .type = TN__TYPE_TEXT,
       .out = 1,
-      .set = tn__role_names,
-      .nset = TN__ROLES },
+      .example = TN_STR_C("\"member\"") },
     { .name = TN_STR_C("created_at"),
       .type = TN__TYPE_TIME,
       .out = 1,
@@ -118,6 +117,7 @@ enum {
     FOUND_EMAIL,
     FOUND_NAME,
     FOUND_SESSION_END,
+    FOUND_LASTS,
 };
 
 typedef struct journey {
@@ -126,6 +126,7 @@ typedef struct journey {
     tn_str email;
     tn_str name;
     tn_str session_end;
+    int64_t lasts; /* seconds until then */
 } journey;
 
 
@@ -155,9 +156,62 @@ prepare(tn_op *op, const tn_rows *rows)
         return NULL;
     }
 
+    if (!tn__int_parse(&j->lasts, tn__cell(rows, 0, FOUND_LASTS))) {
+        tn__fail(op, TN_E_INTERNAL, NULL);
+        return NULL;
+    }
+
     j->from = op->tenant;
 
     return j;
+}
+
+
+/* A cookie is the host's: where the host is one organization's, another's would
+ * be good for nothing there. Who acts as somebody does so in the organization
+ * where that was allowed. */
+static void
+ask(tn_op *op)
+{
+    if (op->principal.impersonator.p) {
+        tn__fail(op, TN_E_FORBIDDEN,
+                 "Who acts as somebody else stays in this organization.");
+        return;
+    }
+
+    if (op->principal.session.p == NULL) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "There is no session of ours behind this token: ask its "
+                 "issuer for one of the other organization.");
+        return;
+    }
+
+    if (tn__cookie_mode(op) && tn__host_names_tenant(op)) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "This host is one organization's, and so is its cookie: log "
+                 "in on the other's host.");
+        return;
+    }
+
+    tn__local(op, TN_STR("tenant_ref"), op->values[0]);
+    tn__batch_begin(op, 1, 0);
+    tn__batch_add(op, &tn__q_switch_find);
+    tn__want_db(op);
+}
+
+
+/* Of the session that asks: a new access token, and no secret that it has not
+ * shown to have. */
+static void
+stay(tn_op *op, const journey *j)
+{
+    if (tn__cookie_mode(op) && !op->principal.cookie) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "This session is one of tokens: log in for a cookie.");
+        return;
+    }
+
+    tn__respond_session(op, j->email, j->name, j->tenant_name);
 }
 
 
@@ -193,7 +247,7 @@ depart(tn_op *op, const tn_input *input)
     }
 
     if (tn__eq(tn__cell(rows, 0, 0), op->tenant.id)) {
-        tn__respond_session(op, j->email, j->name, j->tenant_name);
+        stay(op, j);
         return;
     }
 
@@ -202,7 +256,14 @@ depart(tn_op *op, const tn_input *input)
         return;
     }
 
+    tn__local(op, TN_STR("from_tenant"), j->from.id);
+    tn__local(op, TN_STR("from_session"), op->principal.session);
+
     if (tn__open_session(op)) {
+        if (op->principal.lasts > j->lasts) {
+            op->principal.lasts = j->lasts;
+        }
+
         tn__local(op, TN_STR("session_end"), j->session_end);
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, &tn__q_switch_done);
@@ -246,10 +307,7 @@ switch_tenant(tn_op *op, const tn_input *input)
     switch (op->state++) {
 
     case 0:
-        tn__local(op, TN_STR("tenant_ref"), op->values[0]);
-        tn__batch_begin(op, 1, 0);
-        tn__batch_add(op, &tn__q_switch_find);
-        tn__want_db(op);
+        ask(op);
         return;
 
     case 1:
@@ -261,6 +319,8 @@ switch_tenant(tn_op *op, const tn_input *input)
     }
 }
 
+
+static const tn_err switch_errors[] = { TN_E_STATE_CONFLICT };
 
 static const tn__endpoint endpoints[] = {
     { .operation = TN_STR_C("getTenant"),
@@ -290,6 +350,7 @@ static const tn__endpoint endpoints[] = {
       .method = TN_STR_C("DELETE"),
       .path = TN_STR_C("/v1/tenant"),
       .permission_name = "tenon.tenant:delete",
+      .by_self = 1,
       .action = TN_STR_C("tenant.deleted"),
       .summary = TN_STR_C("Delete the organization and end its sessions"),
       .kind = TN__KIND_WRITE,
@@ -313,7 +374,8 @@ static const tn__endpoint endpoints[] = {
       .conflicts = create_conflicts,
       .nconflicts = COUNT(create_conflicts),
       .status = 201,
-      .elsewhere = 1 },
+      .elsewhere = 1,
+      .by_self = 1 },
     { .operation = TN_STR_C("listMyTenants"),
       .method = TN_STR_C("GET"),
       .path = TN_STR_C("/v1/me/tenants"),
@@ -332,6 +394,9 @@ static const tn__endpoint endpoints[] = {
       .kind = TN__KIND_STEP,
       .step = switch_tenant,
       .unkeyed = 1,
+      .opens_session = 1,
+      .errors = switch_errors,
+      .nerrors = COUNT(switch_errors),
       .input = switch_input,
       .ninput = COUNT(switch_input),
       .output = tn__session_fields,

@@ -19,7 +19,7 @@ begin(tn_op *op)
     tn__local(op, TN_STR("cause"), op->endpoint->action);
     tn__batch_begin(op, 1, 1);
     tn__batch_add(op, &tn__q_cause);
-    tn__batch_add(op, op->endpoint->stmt);
+    tn__batch_add(op, tn__statement(op));
     tn__want_db(op);
 }
 

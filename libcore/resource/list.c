@@ -25,10 +25,13 @@ statement(tn_op *op, const tn__list *list)
 
     shape = &list->shape;
 
-    if (shape->nfilters == 0 && !shape->own && !shape->after &&
-        !shape->search && !shape->ascending &&
+    if (shape->nfilters == 0 && !shape->own &&
+        shape->within == (!list->resource->within     ? 0
+                          : list->resource->shareable ? 2
+                                                      : 1) &&
+        !shape->after && !shape->search && !shape->ascending &&
         tn__eq(shape->sort->name, list->resource->order)) {
-        return op->endpoint->stmt;
+        return tn__statement(op);
     }
 
     bound = tn__zalloc(op->mem, sizeof(tn__bound));
@@ -64,6 +67,13 @@ make_list(tn_op *op)
 
     if (list->shape.history) {
         list->resource = op->catalogue->events;
+
+    } else if (op->scope == TN__SCOPE_ACCOUNT) {
+        list->resource = e->resource->scoped;
+        list->shape.within = e->resource->shareable || op->reach.any.p ||
+                                     op->reach.own.n > TN_STR("{}").n
+                                 ? 2
+                                 : 1;
 
     } else {
         list->shape.own = op->scope == TN__SCOPE_OWN;
@@ -105,8 +115,6 @@ bind_values(tn_op *op, const tn__list *list)
     tn__local(op, TN_STR("after_id"), list->after_id);
     tn__local(op, TN_STR("q"), list->q);
     tn__local(op, TN_STR("history"), op->endpoint->resource->full_name);
-    tn__local(op, TN_STR("own"),
-              op->scope == TN__SCOPE_OWN ? op->principal.user : TN_NULL);
 
     return op->phase != TN__PHASE_DONE;
 }
@@ -132,6 +140,7 @@ begin(tn_op *op)
 {
     tn__list *list;
     const tn__bound *bound;
+    const tn__resource *parent;
 
     list = make_list(op);
 
@@ -159,9 +168,12 @@ begin(tn_op *op)
         (list->resource->long_filters && list->shape.nfilters != 0);
 
     if (list->shape.nested) {
-        tn__batch_add(op, &op->endpoint->resource->parent_resource->read);
+        parent = op->endpoint->resource->parent_resource;
+        tn__batch_add(op, op->also_scope == TN__SCOPE_ACCOUNT
+                              ? &parent->scoped->read
+                              : &parent->read);
     } else if (list->shape.history) {
-        tn__batch_add(op, &op->endpoint->resource->known);
+        tn__batch_add(op, &tn__resource_of(op)->known);
     }
 
     tn__batch_add(op, bound);
@@ -181,7 +193,7 @@ there(tn_op *op, const tn__list *list, const tn_rows *rows)
         return tn__cell(rows, 0, 0).n && tn__cell(rows, 0, 0).p[0] == 't';
     }
 
-    if (rows->nrows == 0 || op->also_scope == TN__SCOPE_TENANT) {
+    if (rows->nrows == 0 || op->also_scope != TN__SCOPE_OWN) {
         return rows->nrows != 0;
     }
 
@@ -254,17 +266,27 @@ link_next(tn_op *op, tn_str cursor)
  * the rest. This bounds the answer; what the database sends is bounded by the
  * columns' declared max. */
 static unsigned
-write_rows(tn__buf *out, const tn_op *op, const tn_rows *rows, unsigned most)
+write_rows(tn__buf *out, tn_op *op, const tn_rows *rows, unsigned most)
 {
     unsigned i;
+    const tn_str *cells;
+    const tn__list *list;
+
+    list = op->step_data;
 
     for (i = 0; i < most && (i == 0 || out->n < PAGE_BYTES); i++) {
         if (i) {
             tn__buf_char(out, ',');
         }
 
+        cells = tn__unseal_row(op, list->resource,
+                               &rows->cells[(size_t) i * rows->ncols]);
+        if (cells == NULL) {
+            return 0;
+        }
+
         tn__write_row(out, op->endpoint->output, op->endpoint->noutput,
-                      op->hidden, &rows->cells[(size_t) i * rows->ncols]);
+                      op->hidden, cells);
     }
 
     return i;
@@ -307,6 +329,10 @@ finish(tn_op *op, const tn_rows *rows)
                        rows->nrows > list->limit ? (unsigned) list->limit
                                                  : rows->nrows);
     tn__buf_lit(&out, "],\"next_cursor\":");
+
+    if (op->phase == TN__PHASE_DONE) {
+        return;
+    }
 
     if (shown < rows->nrows) {
         err = cursor_after(&cursor, op, list,

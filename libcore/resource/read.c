@@ -19,7 +19,25 @@ tn__cell_named(const tn_op *op, const tn_rows *rows, tn_str name)
 }
 
 
-/* Whether a row may be seen by who asks: scope "own" sees only own rows. */
+const tn__resource *
+tn__resource_of(const tn_op *op)
+{
+    return op->scope == TN__SCOPE_ACCOUNT ? op->endpoint->resource->scoped
+                                          : op->endpoint->resource;
+}
+
+
+const tn__bound *
+tn__statement(const tn_op *op)
+{
+    return op->scope == TN__SCOPE_ACCOUNT && op->endpoint->scoped
+               ? op->endpoint->scoped
+               : op->endpoint->stmt;
+}
+
+
+/* Whether a row may be seen by who asks: scope "own" sees only own rows; a
+ * statement of accounts answers no others. */
 static int
 visible(const tn_op *op, const tn_rows *rows)
 {
@@ -27,7 +45,7 @@ visible(const tn_op *op, const tn_rows *rows)
         return 0;
     }
 
-    return op->endpoint->resource == NULL || op->scope == TN__SCOPE_TENANT ||
+    return op->endpoint->resource == NULL || op->scope != TN__SCOPE_OWN ||
            tn__eq(tn__cell_named(op, rows, op->endpoint->resource->owner),
                   op->principal.user);
 }
@@ -49,7 +67,7 @@ tn__step_read(tn_op *op, const tn_input *input)
         }
 
         tn__batch_begin(op, 1, 0);
-        tn__batch_add(op, endpoint->stmt);
+        tn__batch_add(op, tn__statement(op));
         tn__want_db(op);
         return;
     }

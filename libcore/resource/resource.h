@@ -16,7 +16,11 @@ extern const tn__slice tn__audit_slice;
  * columns; absent when there is no such field or row. */
 tn_str tn__cell_named(const tn_op *op, const tn_rows *rows, tn_str name);
 
-/* Binds :match and :own; 0 when the op has failed: no such id, or no If-Match
+/* The endpoint's resource and statement, as the scope of who asks wants them. */
+const tn__resource *tn__resource_of(const tn_op *op);
+const tn__bound *tn__statement(const tn_op *op);
+
+/* Binds :match; 0 when the op has failed: no such id, or no If-Match
  * where one is needed. */
 int tn__bind_conditions(tn_op *op);
 

@@ -7,12 +7,12 @@
 #include "libcore/resource/resource.h"
 
 
-/* "invalid_fields /role not_in_set;/email duplicate": notes the faults. */
+/* "/role not_in_set;/email duplicate is a member's": notes the faults. */
 static void
 field_faults(tn_op *op, tn_str rest)
 {
     unsigned i;
-    tn_str pointer, fault;
+    tn_str pointer, fault, detail;
     static const tn_str codes[] = {
 #define TN_X(name, code, text) TN_STR_C(code),
         TN_FIELD_FAULT_MAP(TN_X)
@@ -20,12 +20,13 @@ field_faults(tn_op *op, tn_str rest)
     };
 
     while (rest.p) {
-        fault = tn__split(&rest, ';');
-        pointer = tn__split(&fault, ' ');
+        detail = tn__split(&rest, ';');
+        pointer = tn__split(&detail, ' ');
+        fault = tn__split(&detail, ' ');
 
         for (i = 0; i < TN_F_COUNT; i++) {
             if (tn__eq(codes[i], fault)) {
-                tn__fault(op, pointer, (tn_fault) i, NULL);
+                tn__fault_str(op, pointer, (tn_fault) i, detail);
             }
         }
     }
@@ -44,9 +45,16 @@ static void
 fail_refused(tn_op *op, tn_str refused)
 {
     unsigned err;
-    tn_str code;
+    tn_str code, detail;
 
     code = tn__split(&refused, ' ');
+    detail = TN_NULL;
+
+    if (code.n && code.p[code.n - 1] == ':') {
+        code.n--;
+        detail = refused;
+        refused = TN_NULL;
+    }
 
     for (err = TN_E_NOMEM + 1; err < TN_E_COUNT; err++) {
         if (tn__eq(tn_err_code((tn_err) err), code)) {
@@ -59,15 +67,22 @@ fail_refused(tn_op *op, tn_str refused)
         err = TN_E_INTERNAL;
     }
 
-    /* the statement says "forbidden" of a row that may be seen, or it would
-     * say "not_found" */
+    /* the statement says "forbidden" of a row that is there; whoever may not
+     * see it learns nothing of that (of accounts it finds what may be seen) */
+    if (err == TN_E_FORBIDDEN && names_row(op->endpoint) &&
+        op->endpoint->resource && !op->read_scope_tenant &&
+        op->scope != TN__SCOPE_ACCOUNT) {
+        tn__fail(op, TN_E_NOT_FOUND, NULL);
+        return;
+    }
+
     if ((err == TN_E_FORBIDDEN || err == TN_E_LAST_OWNER) &&
         names_row(op->endpoint)) {
         op->refused_row = op->path_id;
     }
 
     field_faults(op, refused);
-    tn__fail(op, (tn_err) err, NULL);
+    tn__fail_str(op, (tn_err) err, detail);
 }
 
 
@@ -93,9 +108,41 @@ begin(tn_op *op)
         tn__local(op, e->input[i].name, op->values[i]);
     }
 
+    if (e->step) {
+        e->step(op, NULL);
+    }
+
     tn__batch_begin(op, 1, 1);
     tn__batch_add(op, e->stmt);
     tn__want_db(op);
+}
+
+
+/* The output's cells, with what is shown once in its place. */
+static const tn_str *
+shown(tn_op *op, const tn_rows *rows, int replayed)
+{
+    unsigned i;
+    tn_str *cells;
+    const tn__endpoint *e;
+
+    e = op->endpoint;
+
+    if (replayed || op->once.p == NULL) {
+        return rows->cells + 1;
+    }
+
+    cells = tn__alloc(op->mem, e->noutput * sizeof(tn_str));
+    if (cells == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return NULL;
+    }
+
+    for (i = 0; i < e->noutput; i++) {
+        cells[i] = e->output[i].once ? op->once : rows->cells[1 + i];
+    }
+
+    return cells;
 }
 
 
@@ -119,6 +166,7 @@ tn__step_write(tn_op *op, const tn_input *input)
 {
     int replayed;
     tn_str location;
+    const tn_str *cells;
     const tn_rows *rows;
     const tn__endpoint *e;
 
@@ -163,6 +211,9 @@ tn__step_write(tn_op *op, const tn_input *input)
         return;
     }
 
-    tn__respond_row(op, e->status ? e->status : 200, e->output, e->noutput,
-                    rows->cells + 1, location);
+    cells = shown(op, rows, replayed);
+    if (cells) {
+        tn__respond_row(op, e->status ? e->status : 200, e->output, e->noutput,
+                        cells, location);
+    }
 }

@@ -91,8 +91,6 @@ tn__bind_conditions(tn_op *op)
     }
 
     tn__local(op, TN_STR("match"), versions);
-    tn__local(op, TN_STR("own"),
-              op->scope == TN__SCOPE_OWN ? op->principal.user : TN_NULL);
 
     return 1;
 }
@@ -177,17 +175,22 @@ state_faults(tn_op *op)
 int
 tn__refused_row(tn_op *op, tn_str version, tn_str owner)
 {
+    int seen;
+
     if (version.p == NULL) {
         tn__fail(op, TN_E_NOT_FOUND, NULL);
         return 1;
     }
 
-    if (op->scope == TN__SCOPE_OWN && !tn__eq(owner, op->principal.user)) {
-        op->refused_row = op->read_scope_tenant ? op->path_id : TN_NULL;
-        tn__fail(op, op->read_scope_tenant ? TN_E_FORBIDDEN : TN_E_NOT_FOUND,
-                 op->read_scope_tenant
-                     ? "Your role may do this only to what you created."
-                     : NULL);
+    if (op->scope != TN__SCOPE_TENANT && !tn__eq(owner, op->principal.user)) {
+        /* a scoped statement finds only what may be seen */
+        seen = op->scope == TN__SCOPE_ACCOUNT || op->read_scope_tenant;
+        op->refused_row = seen ? op->path_id : TN_NULL;
+        tn__fail(op, seen ? TN_E_FORBIDDEN : TN_E_NOT_FOUND,
+                 !seen ? NULL
+                 : op->scope == TN__SCOPE_ACCOUNT
+                     ? "Your roles don't allow this to that row."
+                     : "Your role may do this only to what you created.");
         return 1;
     }
 
@@ -232,7 +235,7 @@ static void
 begin_write(tn_op *op)
 {
     tn__batch_begin(op, 1, 1);
-    tn__batch_add(op, op->endpoint->stmt);
+    tn__batch_add(op, tn__statement(op));
     tn__want_db(op);
 }
 
@@ -267,7 +270,10 @@ tn__step_create(tn_op *op, const tn_input *input)
 
     if (op->state++ == 0) {
         op->path_id = tn__new_id(op);
-        begin_write(op);
+
+        if (tn__seal_fields(op)) {
+            begin_write(op);
+        }
         return;
     }
 
@@ -294,6 +300,16 @@ tn__step_create(tn_op *op, const tn_input *input)
 }
 
 
+/* Whether a row is read and told as it is; a scoped statement must say besides
+ * whether it might be changed. */
+static int
+reads_only(const tn_op *op)
+{
+    return op->mask == 0 && op->idem_key.p == NULL &&
+           op->scope != TN__SCOPE_ACCOUNT;
+}
+
+
 static void
 begin_update(tn_op *op)
 {
@@ -302,14 +318,16 @@ begin_update(tn_op *op)
     }
 
     if (op->mask) {
-        begin_write(op);
+        if (tn__seal_fields(op)) {
+            begin_write(op);
+        }
         return;
     }
 
     /* an empty patch changes nothing, and writes no event */
-    tn__batch_begin(op, 1, op->idem_key.p != NULL);
-    tn__batch_add(op, op->idem_key.p ? &op->endpoint->resource->keep
-                                     : &op->endpoint->resource->read);
+    tn__batch_begin(op, 1, !reads_only(op));
+    tn__batch_add(op, reads_only(op) ? &tn__resource_of(op)->read
+                                     : &tn__resource_of(op)->keep);
     tn__want_db(op);
 }
 
@@ -380,7 +398,7 @@ tn__step_update(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (op->mask == 0 && op->idem_key.p == NULL) {
+    if (reads_only(op)) {
         unchanged(op, input);
         return;
     }
@@ -404,6 +422,27 @@ tn__step_update(tn_op *op, const tn_input *input)
 }
 
 
+/* A version whose key is gone is no version to go back to. */
+static int
+bind_keys(tn_op *op)
+{
+    tn_str ids;
+
+    if (!op->endpoint->resource->encrypted) {
+        return 1;
+    }
+
+    if (tn__keyring_ids(&ids, op) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return 0;
+    }
+
+    tn__local(op, TN_STR("keys"), ids);
+
+    return 1;
+}
+
+
 void
 tn__step_rollback(tn_op *op, const tn_input *input)
 {
@@ -411,7 +450,7 @@ tn__step_rollback(tn_op *op, const tn_input *input)
     const tn_rows *rows;
 
     if (op->state++ == 0) {
-        if (tn__bind_conditions(op)) {
+        if (tn__bind_conditions(op) && bind_keys(op)) {
             tn__local(op, TN_STR("version"), op->values[0]);
             begin_write(op);
         }

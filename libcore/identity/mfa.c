@@ -1,0 +1,360 @@
+/*
+ * mfa.c: a second factor comes into force, and goes again.
+ *
+ * To have one asked for takes a session; that it comes into force takes a code,
+ * which shows that the device has the secret. To make new recovery codes takes
+ * a code as well, to be rid of it the password too: a session that was stolen
+ * is not enough. Wrong ones count as failed logins do (attempt.c).
+ */
+
+#include "libcore/identity/identity.h"
+#include "gen/queries.h"
+
+#include <sodium.h>
+
+#define SECRET_TEXT (TN__TOTP_SECRET / 5 * 8) /* as base32 */
+
+static const char wrong[] = "The code or the password is wrong.";
+
+
+/* ---- enrol ---- */
+
+static int
+write_uri(tn_str *out, tn_op *op, tn_str email, tn_str secret)
+{
+    tn__buf buf;
+    tn_str issuer;
+
+    issuer = op->core->base_domain.n ? op->core->base_domain : TN_STR("Tenon");
+
+    /* what apps for codes agree on; they show issuer and address */
+    tn__buf_init(&buf, op->mem, 256);
+    tn__buf_lit(&buf, "otpauth://totp/");
+    tn__buf_uri(&buf, issuer);
+    tn__buf_char(&buf, ':');
+    tn__buf_uri(&buf, email);
+    tn__buf_lit(&buf, "?secret=");
+    tn__buf_add(&buf, secret);
+    tn__buf_lit(&buf, "&issuer=");
+    tn__buf_uri(&buf, issuer);
+    tn__buf_lit(&buf, "&algorithm=SHA1&digits=6&period=30");
+
+    return tn__buf_str(out, &buf) == TN_OK;
+}
+
+
+static void
+begin(tn_op *op)
+{
+    char *text;
+    unsigned char secret[TN__TOTP_SECRET];
+
+    text = tn__alloc(op->mem, SECRET_TEXT);
+
+    if (text == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+
+    } else if (tn__factor_new(op, secret)) {
+        tn__base32(text, secret, sizeof(secret));
+        op->step_data = text;
+
+        tn__batch_begin(op, 1, 1);
+        tn__batch_add(op, &tn__q_totp_enrol);
+        tn__want_db(op);
+    }
+
+    sodium_memzero(secret, sizeof(secret));
+}
+
+
+static void
+enrolled(tn_op *op, const tn_input *input)
+{
+    tn_str cells[2];
+    const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+
+    if (rows == NULL) {
+        return;
+    }
+
+    if (!tn__pg_true(tn__cell(rows, 0, 1))) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "A second factor is in force already; disable it first.");
+        return;
+    }
+
+    cells[0] = (tn_str){ op->step_data, SECRET_TEXT };
+
+    if (!write_uri(&cells[1], op, tn__cell(rows, 0, 0), cells[0])) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput, cells,
+                    TN_NULL);
+}
+
+
+void
+tn__step_enrol(tn_op *op, const tn_input *input)
+{
+    if (op->state++) {
+        enrolled(op, input);
+
+    } else if (tn__in_person(op)) {
+        begin(op);
+    }
+}
+
+
+/* ---- confirm ---- */
+
+static void
+check(tn_op *op, const tn_input *input, tn_str *codes)
+{
+    tn__factor *f;
+
+    f = tn__factor_read(op, input);
+
+    if (f == NULL) {
+        return;
+    }
+
+    if (f->secret.p == NULL || f->confirmed) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 f->confirmed ? "It is in force already."
+                              : "Ask for a second factor first.");
+
+    } else if (tn__factor_right_now(op, f, op->values[0])) {
+        if (tn__recovery_new(op, codes)) {
+            tn__local(op, TN_STR("secret"), f->secret);
+            tn__batch_begin(op, 1, 1);
+            tn__batch_add(op, &tn__q_totp_confirm);
+            tn__session_rotate(op);
+            tn__want_db(op);
+        }
+
+    } else if (op->phase != TN__PHASE_DONE) {
+        tn__fault_field(op, TN_STR("code"), TN_F_REFUSED,
+                        "is not the code of this moment");
+        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+    }
+}
+
+
+static void
+show_codes(tn_op *op, const tn_input *input, const tn_str *codes, tn_err err,
+           const char *detail)
+{
+    const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+
+    if (rows && rows->nrows == 0) {
+        tn__fail(op, err, detail);
+
+    } else if (rows) {
+        tn__session_rotated(op, input, 2);
+        tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput,
+                        codes, TN_NULL);
+    }
+}
+
+
+void
+tn__step_confirm(tn_op *op, const tn_input *input)
+{
+    switch (op->state++) {
+
+    case 0:
+        op->step_data = tn__zalloc(op->mem, sizeof(tn_str));
+
+        if (op->step_data == NULL) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+
+        } else if (tn__in_person(op)) {
+            tn__factor_find(op, op->principal.user);
+        }
+        return;
+
+    case 1:
+        check(op, input, op->step_data);
+        return;
+
+    default:
+        show_codes(op, input, op->step_data, TN_E_STATE_CONFLICT,
+                   "It was confirmed, or asked for anew, meanwhile.");
+    }
+}
+
+
+/* ---- what takes a code that is in force ---- */
+
+enum {
+    FIND,
+    VERIFY, /* disable alone */
+    JUDGE,
+    SETTLE,
+    ANSWER,
+    REFUSED,
+};
+
+typedef struct change {
+    tn__factor *factor;
+    tn_str codes; /* JSON */
+} change;
+
+
+static void
+find(tn_op *op)
+{
+    op->step_data = tn__zalloc(op->mem, sizeof(change));
+
+    if (op->step_data == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+
+    } else if (tn__in_person(op)) {
+        tn__factor_find(op, op->principal.user);
+    }
+}
+
+
+/* 0 when the op has failed. */
+static int
+found(tn_op *op, const tn_input *input)
+{
+    change *c;
+
+    c = op->step_data;
+    c->factor = tn__factor_read(op, input);
+
+    if (c->factor == NULL) {
+        return 0;
+    }
+
+    if (!c->factor->confirmed) {
+        tn__fail(op, TN_E_STATE_CONFLICT, "No second factor is in force.");
+        return 0;
+    }
+
+    tn__attempt_bind(op, c->factor->email);
+
+    return op->phase != TN__PHASE_DONE;
+}
+
+
+static void
+settle(tn_op *op, const tn_input *input, tn_str action, const tn__bound *stmt)
+{
+    if (tn__attempt_judged(op, input, action, op->principal.user, REFUSED)) {
+        tn__local(op, TN_STR("user_id"), op->principal.user);
+        tn__batch_begin(op, 1, 1);
+        tn__batch_add(op, stmt);
+        tn__session_rotate(op);
+        tn__want_db(op);
+    }
+}
+
+
+/* The rows of disable_input (signin_endpoints.c). */
+enum {
+    DISABLE_PASSWORD,
+    DISABLE_CODE,
+};
+
+
+void
+tn__step_disable(tn_op *op, const tn_input *input)
+{
+    int right;
+    change *c;
+    const tn_rows *rows;
+
+    c = op->step_data;
+
+    switch (op->state++) {
+
+    case FIND:
+        find(op);
+        return;
+
+    case VERIFY:
+        if (found(op, input)) {
+            tn__want_password(op, op->values[DISABLE_PASSWORD],
+                              c->factor->hash.p ? c->factor->hash
+                                                : tn__decoy(op));
+        }
+        return;
+
+    case JUDGE:
+        right = tn__factor_right(op, c->factor, op->values[DISABLE_CODE]);
+
+        if (op->phase != TN__PHASE_DONE) {
+            tn__attempt_judge(op, right && input->job && input->job->ok);
+        }
+        return;
+
+    case SETTLE:
+        settle(op, input, TN_STR("user.mfa_disabled"), &tn__q_totp_disable);
+        return;
+
+    case ANSWER:
+        rows = tn__rows(op, input, 1);
+
+        if (rows && rows->nrows == 0) {
+            tn__fail(op, TN_E_INVALID_CREDENTIALS, wrong);
+        } else if (rows) {
+            tn__session_rotated(op, input, 2);
+            tn__respond(op, 204, TN_NULL);
+        }
+        return;
+
+    default:
+        tn__attempt_refuse(op, input, wrong);
+    }
+}
+
+
+void
+tn__step_renew_codes(tn_op *op, const tn_input *input)
+{
+    int right;
+    change *c;
+
+    c = op->step_data;
+
+    switch (op->state++) {
+
+    case FIND:
+        find(op);
+        op->state = JUDGE;
+        return;
+
+    case JUDGE:
+        if (!found(op, input)) {
+            return;
+        }
+
+        right = tn__factor_right_now(op, c->factor, op->values[0]) &&
+                tn__recovery_new(op, &c->codes);
+
+        if (op->phase != TN__PHASE_DONE) {
+            tn__attempt_judge(op, right);
+        }
+        return;
+
+    case SETTLE:
+        settle(op, input, TN_STR("user.recovery_codes_renewed"),
+               &tn__q_recovery_renew);
+        return;
+
+    case ANSWER:
+        show_codes(op, input, &c->codes, TN_E_INVALID_CREDENTIALS, wrong);
+        return;
+
+    default:
+        tn__attempt_refuse(op, input, wrong);
+    }
+}

@@ -1,0 +1,166 @@
+/*
+ * one_time.c: tokens that are sent to an address and work once.
+ *
+ * Like an invitation's (people/accept.c) such a token lies nowhere: it is the
+ * ids of realm and row and a MAC over them and the purpose under the core's
+ * secret. So a forged one is never looked up, one made for something else is
+ * forged, and who reads the database can't use what is in it. That it works
+ * once, and until when, is the row's.
+ */
+
+#include "libcore/identity/zone.h"
+
+#include <sodium.h>
+
+#define ID_LEN    16
+#define MAC_LEN   32
+#define TOKEN_LEN (2 * ID_LEN + MAC_LEN)
+
+/* What may be asked for within that time: for one address, from one. */
+#define WINDOW   900000 /* ms */
+#define MAX_FOR  3
+#define MAX_FROM 30
+
+enum {
+    FOR,
+    FROM,
+};
+
+
+static void
+token_mac(unsigned char mac[MAC_LEN], const tn_core *core, tn_str purpose,
+          const unsigned char ids[2 * ID_LEN])
+{
+    tn_str parts[4];
+
+    parts[0] = TN_STR("one-time");
+    parts[1] = purpose;
+    parts[2] = (tn_str){ (const char *) ids, ID_LEN };
+    parts[3] = (tn_str){ (const char *) ids + ID_LEN, ID_LEN };
+    tn__mac(mac, MAC_LEN, core->conf.secret, parts, 4);
+}
+
+
+tn_err
+tn_one_time_token(char *out, const tn_core *core, tn_str purpose,
+                  tn_str realm_id, tn_str id)
+{
+    unsigned char raw[TOKEN_LEN];
+
+    if (!tn__uuid_parse(raw, realm_id) || !tn__uuid_parse(raw + ID_LEN, id)) {
+        return TN_E_INTERNAL;
+    }
+
+    token_mac(raw + 2 * ID_LEN, core, purpose, raw);
+    out[tn__b64_encode(out, raw, sizeof(raw))] = '\0';
+
+    return TN_OK;
+}
+
+
+/* In the realm of another tenant's it is as good as forged. */
+static int
+is_ours(const tn_op *op, tn_str purpose, tn_str token,
+        unsigned char raw[TOKEN_LEN])
+{
+    size_t n;
+    unsigned char mac[MAC_LEN], realm[ID_LEN];
+
+    if (!tn__b64_decode(raw, TOKEN_LEN, &n, token) || n != TOKEN_LEN) {
+        return 0;
+    }
+
+    token_mac(mac, op->core, purpose, raw);
+
+    return sodium_memcmp(mac, raw + 2 * ID_LEN, MAC_LEN) == 0 &&
+           tn__uuid_parse(realm, op->tenant.realm) &&
+           memcmp(realm, raw, ID_LEN) == 0;
+}
+
+
+int
+tn__one_time_open(tn_op *op, tn_str purpose, tn_str token)
+{
+    char *id;
+    unsigned char raw[TOKEN_LEN];
+
+    if (!is_ours(op, purpose, token, raw)) {
+        tn__one_time_forged(op);
+        return 0;
+    }
+
+    id = tn__alloc(op->mem, TN__UUID_TEXT);
+    if (id == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return 0;
+    }
+
+    tn__uuid_text(id, raw + ID_LEN);
+    tn__local(op, TN_STR("purpose"), purpose);
+    tn__local(op, TN_STR("one_time_id"), (tn_str){ id, TN__UUID_TEXT });
+
+    return 1;
+}
+
+
+void
+tn__one_time_new(tn_op *op, tn_str purpose)
+{
+    tn__local(op, TN_STR("purpose"), purpose);
+    tn__local(op, TN_STR("one_time_id"), tn__new_id(op));
+}
+
+
+void
+tn__one_time_forged(tn_op *op)
+{
+    tn__fault_field(op, TN_STR("token"), TN_F_NOT_FOUND,
+                    "is not a token of this organization's for this");
+    tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+}
+
+
+void
+tn__one_time_spent(tn_op *op)
+{
+    tn__fail(op, TN_E_SECRET_SPENT,
+             "This token was used, replaced by a newer one, or has expired.");
+}
+
+
+void
+tn__one_time_count(tn_op *op, tn_str purpose, tn_str whom)
+{
+    tn__zone_key(&op->zone[FOR], TN_ZONE_COUNT, op, TN_STR("one_time"), purpose,
+                 whom);
+    tn__zone_address(&op->zone[FROM], TN_ZONE_COUNT, op,
+                     TN_STR("one_time_from"));
+    op->zone[FOR].ttl_ms = op->zone[FROM].ttl_ms = WINDOW;
+    tn__want_zone(op, 2);
+}
+
+
+/* A count that was lost allows: to lose one must do no harm. */
+int
+tn__one_time_allowed(const tn_input *input)
+{
+    int64_t n;
+
+    return (!tn__int_parse(&n, input->values[FOR]) || n <= MAX_FOR) &&
+           (!tn__int_parse(&n, input->values[FROM]) || n <= MAX_FROM);
+}
+
+
+int
+tn__in_person(tn_op *op)
+{
+    if (op->principal.api_key.p == NULL &&
+        op->principal.impersonator.p == NULL) {
+        return 1;
+    }
+
+    tn__fail(op, TN_E_FORBIDDEN,
+             "Only the person may do this, signed in themselves.");
+
+    return 0;
+}
