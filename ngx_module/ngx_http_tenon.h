@@ -50,14 +50,21 @@ typedef struct {
     ngx_str_t database; /* NUL-terminated */
     ngx_str_t base_domain;
     ngx_str_t cors_origins; /* with blanks between; not set: none */
-    u_char *signing_key;
+    tn_key_ring *signing;
+    tn_key_ring *encryption;
     u_char *secret;
+    ngx_str_t hsts;          /* "max-age=31536000"; empty: none is sent */
+    ngx_array_t *issuers;    /* of tn_issuer; NULL: none */
+    ngx_uint_t signup_realm; /* 1: the new tenant's own */
 
     ngx_int_t pool_size;
     ngx_int_t queue_size;
     ngx_msec_t queue_timeout;
     ngx_msec_t connect_timeout;
     ngx_msec_t timeout;
+    time_t token_ttl;
+    time_t session_ttl;
+    time_t session_idle;
     ngx_flag_t prepare;
     ngx_int_t hash_jobs;
     ngx_int_t hash_queue;
@@ -115,7 +122,24 @@ char *ngx_http_tenon_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_tenon_base_domain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_tenon_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_tenon_hsts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_tenon_key_ring(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* What a directive's file holds, up to size bytes; none of the modes `refused`
+ * may be set. NGX_ERROR: said why. */
+ssize_t
+ngx_http_tenon_read_file(ngx_conf_t *cf, ngx_str_t *directive, ngx_str_t *name,
+                         mode_t refused, u_char *p, size_t size);
+char *ngx_http_tenon_check_idle(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_tenon_check_ttl(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_tenon_check_time(ngx_conf_t *cf, void *post, void *data);
+
+
+/* ngx_http_tenon_issuer.c */
+
+char *ngx_http_tenon_issuer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* What no single directive can know; said why. */
+ngx_int_t
+ngx_http_tenon_issuers_check(ngx_conf_t *cf, ngx_http_tenon_main_conf_t *tmcf);
 
 
 /* ngx_http_tenon_cors.c */
@@ -189,6 +213,8 @@ ngx_http_tenon_jobs_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle);
 void ngx_http_tenon_jobs_done(ngx_http_tenon_main_conf_t *conf);
 ngx_int_t
 ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job);
+/* There is no room for a job of this request's: it need not begin. */
+ngx_uint_t ngx_http_tenon_jobs_full(ngx_http_tenon_ctx_t *ctx);
 void ngx_http_tenon_job_abandon(ngx_http_tenon_task_t *task);
 
 

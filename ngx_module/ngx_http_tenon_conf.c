@@ -11,11 +11,14 @@ static ngx_int_t ngx_http_tenon_read_key(ngx_conf_t *cf, ngx_str_t *directive,
                                          ngx_str_t *name, u_char *key);
 static ngx_int_t ngx_http_tenon_decode_key(u_char *key, u_char *p, size_t n);
 static void ngx_http_tenon_wipe_key(void *data);
+static void ngx_http_tenon_wipe_ring(void *data);
 
 
 /* 32 bytes in base64url without padding, and room to see that more follow */
 #define NGX_HTTP_TENON_KEY_TEXT 43
 #define NGX_HTTP_TENON_KEY_FILE (NGX_HTTP_TENON_KEY_TEXT + 2)
+/* with a time behind each */
+#define NGX_HTTP_TENON_RING_FILE 1024
 
 
 char *
@@ -257,12 +260,80 @@ ngx_http_tenon_base_domain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_http_tenon_hsts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_tenon_main_conf_t *tmcf = conf;
+
+    u_char *p;
+    time_t age;
+    ngx_str_t *value;
+
+    if (tmcf->hsts.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 3 && ngx_strncmp(value[1].data, "off", 3) == 0) {
+        ngx_str_set(&tmcf->hsts, "");
+        return NGX_CONF_OK;
+    }
+
+    age = ngx_parse_time(&value[1], 1);
+
+    if (age == (time_t) NGX_ERROR) {
+        return "invalid value";
+    }
+
+    p = ngx_pnalloc(cf->pool, sizeof("max-age=") - 1 + NGX_TIME_T_LEN);
+    if (p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    tmcf->hsts.data = p;
+    tmcf->hsts.len = ngx_sprintf(p, "max-age=%T", age) - p;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_tenon_check_time(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_msec_t *value = data;
 
     if (*value == 0) {
         return "invalid value";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_tenon_check_ttl(ngx_conf_t *cf, void *post, void *data)
+{
+    time_t *value = data;
+
+    /* ten years: what goes beyond is a slip */
+
+    if (*value < 1 || *value > 3650 * 24 * 3600) {
+        return "must be between 1 second and 10 years";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_tenon_check_idle(ngx_conf_t *cf, void *post, void *data)
+{
+    time_t *value = data;
+
+    /* that a session is used is written down once a minute */
+
+    if (*value != 0 && (*value < 120 || *value > 3650 * 24 * 3600)) {
+        return "must be 0 or between 2 minutes and 10 years";
     }
 
     return NGX_CONF_OK;
@@ -308,14 +379,105 @@ ngx_http_tenon_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+char *
+ngx_http_tenon_key_ring(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char *p = conf;
+
+    int ok;
+    u_char text[NGX_HTTP_TENON_RING_FILE];
+    tn_str s;
+    ssize_t n;
+    unsigned line;
+    ngx_str_t *value, name;
+    const char *fault;
+    tn_key_ring **ring;
+    ngx_pool_cleanup_t *cln;
+
+    ring = (tn_key_ring **) (p + cmd->offset);
+
+    if (*ring) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    name = value[1];
+
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, sizeof(tn_key_ring));
+    if (cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_tenon_wipe_ring;
+
+    n = ngx_http_tenon_read_file(cf, &cmd->name, &name, S_IROTH | S_IWOTH, text,
+                                 sizeof(text));
+    if (n == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
+    s.p = (char *) text;
+    s.n = n;
+    ok = tn_key_ring_parse(cln->data, &line, &fault, s);
+
+    ngx_explicit_memzero(text, sizeof(text));
+
+    if (!ok) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\": file \"%V\", line %ui: %s", &cmd->name,
+                           &name, (ngx_uint_t) line, fault);
+        return NGX_CONF_ERROR;
+    }
+
+    *ring = cln->data;
+
+    return NGX_CONF_OK;
+}
+
+
 static ngx_int_t
 ngx_http_tenon_read_key(ngx_conf_t *cf, ngx_str_t *directive, ngx_str_t *name,
                         u_char *key)
 {
     u_char text[NGX_HTTP_TENON_KEY_FILE];
     ssize_t n;
-    ngx_fd_t fd;
     ngx_int_t rc;
+
+    n = ngx_http_tenon_read_file(cf, directive, name, S_IROTH | S_IWOTH, text,
+                                 sizeof(text));
+    if (n == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (n == NGX_HTTP_TENON_KEY_TEXT + 1 && text[n - 1] == LF) {
+        n--;
+    }
+
+    rc = ngx_http_tenon_decode_key(key, text, n);
+
+    ngx_explicit_memzero(text, sizeof(text));
+
+    if (rc != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\": file \"%V\" does not hold 32 bytes in "
+                           "base64url without padding",
+                           directive, name);
+    }
+
+    return rc;
+}
+
+
+ssize_t
+ngx_http_tenon_read_file(ngx_conf_t *cf, ngx_str_t *directive, ngx_str_t *name,
+                         mode_t refused, u_char *p, size_t size)
+{
+    ssize_t n;
+    ngx_fd_t fd;
     ngx_file_info_t fi;
 
     /* a FIFO without a writer would block the master */
@@ -330,7 +492,7 @@ ngx_http_tenon_read_key(ngx_conf_t *cf, ngx_str_t *directive, ngx_str_t *name,
         return NGX_ERROR;
     }
 
-    rc = NGX_ERROR;
+    n = NGX_ERROR;
 
     if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
@@ -346,46 +508,32 @@ ngx_http_tenon_read_key(ngx_conf_t *cf, ngx_str_t *directive, ngx_str_t *name,
         goto done;
     }
 
-    if (fi.st_mode & (S_IROTH | S_IWOTH)) {
+    if (fi.st_mode & refused) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\": file \"%V\" is accessible by others, "
-                           "its mode must be 0600 or 0640",
-                           directive, name);
+                           "its mode must be %s",
+                           directive, name,
+                           (refused & S_IROTH) ? "0600 or 0640" : "0644");
         goto done;
     }
 
-    n = ngx_read_fd(fd, text, sizeof(text));
+    n = ngx_read_fd(fd, p, size);
 
     if (n == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
                            "\"%V\": " ngx_read_fd_n " \"%V\" failed", directive,
                            name);
-        goto done;
-    }
-
-    if (n == NGX_HTTP_TENON_KEY_TEXT + 1 && text[n - 1] == LF) {
-        n--;
-    }
-
-    rc = ngx_http_tenon_decode_key(key, text, n);
-
-    if (rc != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\": file \"%V\" does not hold 32 bytes in "
-                           "base64url without padding",
-                           directive, name);
+        n = NGX_ERROR;
     }
 
 done:
-
-    ngx_explicit_memzero(text, sizeof(text));
 
     if (ngx_close_file(fd) == NGX_FILE_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, cf->log, ngx_errno,
                       ngx_close_file_n " \"%V\" failed", name);
     }
 
-    return rc;
+    return n;
 }
 
 
@@ -448,4 +596,11 @@ static void
 ngx_http_tenon_wipe_key(void *data)
 {
     ngx_explicit_memzero(data, TN_KEY_LEN);
+}
+
+
+static void
+ngx_http_tenon_wipe_ring(void *data)
+{
+    ngx_explicit_memzero(data, sizeof(tn_key_ring));
 }

@@ -183,7 +183,14 @@ ngx_http_tenon_drive(ngx_http_tenon_ctx_t *ctx)
                 return NGX_DECLINED;
             }
 
-            ctx->want = tn_op_step(ctx->op, NULL);
+            ngx_memzero(&ctx->input, sizeof(tn_input));
+
+            if (tn_op_facts(ctx->op)->hashes && ngx_http_tenon_jobs_full(ctx)) {
+                ctx->input.failed = TN_E_BUSY;
+            }
+
+            ctx->want =
+                tn_op_step(ctx->op, ctx->input.failed ? &ctx->input : NULL);
             continue;
 
         case TN_WANT_BODY:

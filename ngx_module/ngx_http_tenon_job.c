@@ -125,8 +125,7 @@ ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job)
         return NGX_AGAIN;
     }
 
-    if (jobs->nwaiting >= (ngx_uint_t) ctx->conf->hash_queue ||
-        ngx_http_tenon_jobs_crowd(jobs, ctx->request->connection)) {
+    if (ngx_http_tenon_jobs_full(ctx)) {
         ngx_http_tenon_job_free(task);
         ctx->input.failed = TN_E_BUSY;
         return NGX_OK;
@@ -143,6 +142,18 @@ ngx_http_tenon_job_submit(ngx_http_tenon_ctx_t *ctx, const tn_job *job)
     }
 
     return NGX_AGAIN;
+}
+
+
+ngx_uint_t
+ngx_http_tenon_jobs_full(ngx_http_tenon_ctx_t *ctx)
+{
+    ngx_http_tenon_jobs_t *jobs;
+
+    jobs = ctx->conf->worker->jobs;
+
+    return jobs->nwaiting >= (ngx_uint_t) ctx->conf->hash_queue ||
+           ngx_http_tenon_jobs_crowd(jobs, ctx->request->connection);
 }
 
 

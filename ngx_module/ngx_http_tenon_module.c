@@ -32,7 +32,15 @@ static ngx_conf_num_bounds_t ngx_http_tenon_hash_queue_bounds = {
     ngx_conf_check_num_bounds, 1, 65536
 };
 
+static ngx_conf_enum_t ngx_http_tenon_signup_realms[] = {
+    { ngx_string("shared"), 0 },
+    { ngx_string("own"), 1 },
+    { ngx_null_string, 0 }
+};
+
 static ngx_conf_post_t ngx_http_tenon_time_post = { ngx_http_tenon_check_time };
+static ngx_conf_post_t ngx_http_tenon_ttl_post = { ngx_http_tenon_check_ttl };
+static ngx_conf_post_t ngx_http_tenon_idle_post = { ngx_http_tenon_check_idle };
 
 
 /* clang-format off */
@@ -83,9 +91,23 @@ static ngx_command_t  ngx_http_tenon_commands[] = {
 
     { ngx_string("tenon_signing_key"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_tenon_key,
+      ngx_http_tenon_key_ring,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      offsetof(ngx_http_tenon_main_conf_t, signing_key),
+      offsetof(ngx_http_tenon_main_conf_t, signing),
+      NULL },
+
+    { ngx_string("tenon_encryption_key"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_tenon_key_ring,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, encryption),
+      NULL },
+
+    { ngx_string("tenon_issuer"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_http_tenon_issuer,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("tenon_secret"),
@@ -94,6 +116,19 @@ static ngx_command_t  ngx_http_tenon_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_tenon_main_conf_t, secret),
       NULL },
+
+    { ngx_string("tenon_hsts"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_tenon_hsts,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+    { ngx_string("tenon_signup_realm"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, signup_realm),
+      &ngx_http_tenon_signup_realms },
 
     { ngx_string("tenon_pool_size"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -136,6 +171,27 @@ static ngx_command_t  ngx_http_tenon_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_tenon_main_conf_t, timeout),
       &ngx_http_tenon_time_post },
+
+    { ngx_string("tenon_token_ttl"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, token_ttl),
+      &ngx_http_tenon_ttl_post },
+
+    { ngx_string("tenon_session_ttl"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, session_ttl),
+      &ngx_http_tenon_ttl_post },
+
+    { ngx_string("tenon_session_idle"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tenon_main_conf_t, session_idle),
+      &ngx_http_tenon_idle_post },
 
     { ngx_string("tenon_hash_jobs"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -205,8 +261,11 @@ ngx_http_tenon_create_main_conf(ngx_conf_t *cf)
      *     conf->database = { 0, NULL };
      *     conf->base_domain = { 0, NULL };
      *     conf->cors_origins = { 0, NULL };
-     *     conf->signing_key = NULL;
+     *     conf->signing = NULL;
+     *     conf->encryption = NULL;
      *     conf->secret = NULL;
+     *     conf->hsts = { 0, NULL };
+     *     conf->issuers = NULL;
      *     conf->thread_pool = NULL;
      *     conf->file = NULL;
      *     conf->line = 0;
@@ -214,11 +273,15 @@ ngx_http_tenon_create_main_conf(ngx_conf_t *cf)
      */
 
     conf->request_id = NGX_CONF_UNSET;
+    conf->signup_realm = NGX_CONF_UNSET_UINT;
     conf->pool_size = NGX_CONF_UNSET;
     conf->queue_size = NGX_CONF_UNSET;
     conf->queue_timeout = NGX_CONF_UNSET_MSEC;
     conf->connect_timeout = NGX_CONF_UNSET_MSEC;
     conf->timeout = NGX_CONF_UNSET_MSEC;
+    conf->token_ttl = NGX_CONF_UNSET;
+    conf->session_ttl = NGX_CONF_UNSET;
+    conf->session_idle = NGX_CONF_UNSET;
     conf->prepare = NGX_CONF_UNSET;
     conf->hash_jobs = NGX_CONF_UNSET;
     conf->hash_queue = NGX_CONF_UNSET;
@@ -234,11 +297,15 @@ ngx_http_tenon_init_main_conf(ngx_conf_t *cf, void *conf)
 
     const char *missing;
 
+    ngx_conf_init_uint_value(tmcf->signup_realm, 0);
     ngx_conf_init_value(tmcf->pool_size, 4);
     ngx_conf_init_value(tmcf->queue_size, 512);
     ngx_conf_init_msec_value(tmcf->queue_timeout, 2000);
     ngx_conf_init_msec_value(tmcf->connect_timeout, 3000);
     ngx_conf_init_msec_value(tmcf->timeout, 10000);
+    ngx_conf_init_value(tmcf->token_ttl, 15 * 60);
+    ngx_conf_init_value(tmcf->session_ttl, 30 * 24 * 3600);
+    ngx_conf_init_value(tmcf->session_idle, 0);
     ngx_conf_init_value(tmcf->prepare, 1);
     ngx_conf_init_value(tmcf->hash_jobs, 2);
     ngx_conf_init_value(tmcf->hash_queue, 16);
@@ -247,16 +314,21 @@ ngx_http_tenon_init_main_conf(ngx_conf_t *cf, void *conf)
         return NGX_CONF_OK;
     }
 
-    missing = tmcf->zone == NULL          ? "tenon_zone"
-              : tmcf->database.len == 0   ? "tenon_database"
-              : tmcf->signing_key == NULL ? "tenon_signing_key"
-              : tmcf->secret == NULL      ? "tenon_secret"
-                                          : NULL;
+    missing = tmcf->zone == NULL         ? "tenon_zone"
+              : tmcf->database.len == 0  ? "tenon_database"
+              : tmcf->signing == NULL    ? "tenon_signing_key"
+              : tmcf->secret == NULL     ? "tenon_secret"
+              : tmcf->encryption == NULL ? "tenon_encryption_key"
+                                         : NULL;
 
     if (missing) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"tenon\" requires the \"%s\" directive in %s:%ui",
                       missing, tmcf->file, tmcf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_tenon_issuers_check(cf, tmcf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -343,7 +415,18 @@ ngx_http_tenon_create_core(ngx_http_tenon_main_conf_t *tmcf, ngx_log_t *log)
     conf.base_domain.n = tmcf->base_domain.len;
     conf.cors_origins.p = (char *) tmcf->cors_origins.data;
     conf.cors_origins.n = tmcf->cors_origins.len;
-    ngx_memcpy(conf.signing_seed, tmcf->signing_key, TN_KEY_LEN);
+    conf.signing = *tmcf->signing;
+    conf.encryption = *tmcf->encryption;
+
+    if (tmcf->issuers) {
+        conf.issuers = tmcf->issuers->elts;
+        conf.nissuers = (unsigned) tmcf->issuers->nelts;
+    }
+
+    conf.token_ttl = (uint32_t) tmcf->token_ttl;
+    conf.session_ttl = (uint32_t) tmcf->session_ttl;
+    conf.session_idle = (uint32_t) tmcf->session_idle;
+    conf.signup_own_realm = (int) tmcf->signup_realm;
     ngx_memcpy(conf.secret, tmcf->secret, TN_KEY_LEN);
 
     err = tn_core_new(&core, &conf);

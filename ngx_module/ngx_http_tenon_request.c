@@ -16,6 +16,7 @@ static ngx_int_t
 ngx_http_tenon_output(ngx_http_request_t *r, const tn_response *response);
 static ngx_int_t
 ngx_http_tenon_header_out(ngx_http_request_t *r, const tn_header *header);
+static ngx_int_t ngx_http_tenon_hsts_out(ngx_http_request_t *r);
 static ngx_int_t
 ngx_http_tenon_has_header(ngx_http_request_t *r, const tn_header *header);
 
@@ -63,6 +64,10 @@ ngx_http_tenon_create_op(ngx_http_tenon_ctx_t *ctx)
                         : r->headers_in.content_length_n > 0
                             ? (uint64_t) r->headers_in.content_length_n
                             : 0;
+
+#if (NGX_HTTP_SSL)
+    head->tls = r->connection->ssl != NULL;
+#endif
 
     if (ngx_http_tenon_random(worker->random, head->entropy,
                               sizeof(head->entropy)) != NGX_OK) {
@@ -254,6 +259,10 @@ ngx_http_tenon_output(ngx_http_request_t *r, const tn_response *response)
         }
     }
 
+    if (ngx_http_tenon_hsts_out(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (response->status == NGX_HTTP_NO_CONTENT ||
         response->status == NGX_HTTP_NOT_MODIFIED) {
         r->headers_out.content_length_n = -1;
@@ -327,6 +336,28 @@ ngx_http_tenon_header_out(ngx_http_request_t *r, const tn_header *header)
     } else if (ngx_http_tenon_name_is(header, "WWW-Authenticate")) {
         r->headers_out.www_authenticate = h;
     }
+
+    return NGX_OK;
+}
+
+
+/* Browsers take it over TLS only, and RFC 6797 has it sent nowhere else. */
+static ngx_int_t
+ngx_http_tenon_hsts_out(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_SSL)
+    tn_header header;
+    ngx_http_tenon_main_conf_t *tmcf;
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_tenon_module);
+
+    if (tmcf->hsts.len && r->connection->ssl) {
+        header.name = TN_STR("Strict-Transport-Security");
+        header.value = ngx_http_tenon_str(&tmcf->hsts);
+
+        return ngx_http_tenon_header_out(r, &header);
+    }
+#endif
 
     return NGX_OK;
 }

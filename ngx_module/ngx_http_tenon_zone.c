@@ -107,6 +107,7 @@ ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx, const tn_zone_cmd *cmds,
                         unsigned n)
 {
     u_char *copy;
+    size_t answers;
     unsigned i;
     ngx_int_t found;
     ngx_shm_zone_t *zone;
@@ -121,14 +122,16 @@ ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx, const tn_zone_cmd *cmds,
     ngx_memzero(&ctx->input, sizeof(tn_input));
 
     copy = NULL;
+    answers = 0;
 
     for (i = 0; i < n; i++) {
-        if (ngx_http_tenon_zone_answers(&cmds[i]) && copy == NULL) {
-            copy = ngx_pnalloc(ctx->request->pool,
-                               TN_ZONE_CMDS_MAX * TN_ZONE_VALUE_MAX);
-            if (copy == NULL) {
-                return NGX_ERROR;
-            }
+        answers += ngx_http_tenon_zone_answers(&cmds[i]) ? 1 : 0;
+    }
+
+    if (answers) {
+        copy = ngx_pnalloc(ctx->request->pool, answers * TN_ZONE_VALUE_MAX);
+        if (copy == NULL) {
+            return NGX_ERROR;
         }
     }
 
