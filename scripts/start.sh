@@ -72,8 +72,10 @@ secret() {
 make_secrets() {
     mkdir -p "$var/keys" "$var/tls"
     chmod 700 "$var/keys"
-    [ -s "$var/keys/signing.key" ] || secret "$var/keys/signing.key" 32
+    [ -s "$var/keys/signing.key" ] ||
+        build/bin/tenonctl keys new --file "$var/keys/signing.key" > /dev/null
     [ -s "$var/keys/secret.key" ] || secret "$var/keys/secret.key" 32
+    [ -s "$var/keys/encryption.key" ] || secret "$var/keys/encryption.key" 32
     [ -s "$var/demo-password" ] || secret "$var/demo-password" 12
     if ! openssl x509 -in "$var/tls/cert.pem" -noout -checkend 604800 \
             > /dev/null 2>&1; then
@@ -167,7 +169,11 @@ load_schema() {
     fi
     tenonctl_as "$pg_user" app load "$app" --dir "$stage/schema/apps" \
         --database "$owner_db" "${demo[@]}" < "$var/demo-password"
-    [ ${#demo[@]} = 0 ] || touch "$var/demo-loaded-$app"
+    if [ ${#demo[@]} != 0 ]; then
+        tenonctl_as "$pg_user" admin add root@platform.test --name Root \
+            --password-file - --database "$owner_db" < "$var/demo-password"
+        touch "$var/demo-loaded-$app"
+    fi
     echo "$mark" > "$loaded"
 }
 
@@ -279,6 +285,7 @@ Tenon serves $app:
 
 Demo people (NAME@ORGANIZATION.test), all with the password $password
 $(sed 's/^/  /' <<< "$people")
+  platform  root super admin, of all tenants
 
 Try:
   curl --cacert $var/tls/cert.pem $base/auth/login \\

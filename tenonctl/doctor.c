@@ -279,9 +279,10 @@ check_endpoints(int *failures, const tn_catalogue *cat, PGconn *conn)
 
     for (i = 0; tn_catalogue_endpoint(&info, cat, i); i++) {
         ok = info.stmt == NULL || check_statement(&info, conn, i);
-        line = ctl_format("%.*s %.*s (%.*s)", (int) info.method.n,
+        line = ctl_format("%.*s %.*s (%.*s)%s", (int) info.method.n,
                           info.method.p, (int) info.path.n, info.path.p,
-                          (int) info.permission.n, info.permission.p);
+                          (int) info.permission.n, info.permission.p,
+                          info.scoped ? " in some accounts" : "");
         verdict(failures, line, ok);
         free(line);
     }
@@ -330,7 +331,8 @@ print_statements(const tn_catalogue *cat)
             *p = *p == '\n' ? ' ' : *p;
         }
 
-        printf("%.*s\t%s\n", (int) info.operation.n, info.operation.p, sql);
+        printf("%.*s%s\t%s\n", (int) info.operation.n, info.operation.p,
+               info.scoped ? "_scoped" : "", sql);
         free(sql);
     }
 }

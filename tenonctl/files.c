@@ -205,3 +205,23 @@ ctl_schema_path(const char *name)
 
     return ctl_format("%s/schema/%s", TENON_SHARE, name);
 }
+
+
+char *
+ctl_var_path(const char *name)
+{
+    char *path, *found;
+    const char *var;
+
+    var = getenv("TENON_VAR");
+    path = ctl_format("%s/%s", var && *var ? var : "var", name);
+    found = realpath(path, NULL);
+
+    if (found == NULL) {
+        return path;
+    }
+
+    free(path);
+
+    return found;
+}

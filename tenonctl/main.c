@@ -15,8 +15,13 @@ static const struct {
 } commands[] = {
     { "migrate", ctl_migrate, "bring the database schema up to date" },
     { "app", ctl_app, "load, unload and list apps" },
+    { "admin", ctl_admin, "make and list the platform's own people" },
     { "purge", ctl_purge, "remove what has run out; once a day" },
-    { "outbox", ctl_outbox, "print the tokens of pending invitations" },
+    { "domain", ctl_domain, "list, verify and release domains of tenants" },
+    { "outbox", ctl_outbox, "print the tokens that would be mailed" },
+    { "keys", ctl_keys, "make, list and rotate the keys of access tokens" },
+    { "encryption", ctl_encryption, "rotate the keys of what is encrypted" },
+    { "user", ctl_user, "link users to identity providers outside" },
     { "doctor", ctl_doctor, "check a live database against this version" },
 };
 
@@ -31,7 +36,7 @@ usage(FILE *out)
     fputs("usage: tenonctl COMMAND [OPTION]...\n\ncommands:\n", out);
 
     for (i = 0; i < NCOMMANDS; i++) {
-        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].purpose);
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].purpose);
     }
 
     fputs("\n`tenonctl COMMAND --help` tells more. The database is named by\n"

@@ -1,7 +1,8 @@
 /*
- * outbox.c: the tokens of pending invitations, for as long as nothing mails
- * them. A tool for development: a token lies nowhere, but who has the key file
- * and the database can make every one of them, and so can this.
+ * outbox.c: the tokens that are on their way to somebody, for as long as nothing
+ * mails them: of pending invitations, of addresses to be verified, of passwords
+ * to be reset. A tool for development: a token lies nowhere, but who has the key
+ * file and the database can make every one of them, and so can this.
  */
 
 #include "tenonctl.h"
@@ -25,9 +26,10 @@ typedef struct outbox {
 static const char help[] =
     "usage: tenonctl outbox [OPTION]...\n"
     "\n"
-    "Prints what would be mailed: of each invitation that can be accepted the\n"
-    "tenant, address, role, end and token, a line each. For development; run\n"
-    "it as tenon_owner.\n"
+    "Prints what would be mailed: of each token that can still be used the\n"
+    "tenant, purpose (verify, reset, invitation), address, role, end and "
+    "token,\n"
+    "a line each. For development; run it as tenon_owner.\n"
     "\n"
     "  --tenant SLUG        of this tenant alone\n"
     "  --json               as one JSON array\n"
@@ -39,27 +41,6 @@ static const char help[] =
     "Without $TENON_VAR it is ./var, where `make run` keeps things.\n";
 
 
-/* A path below the folder of `make run`; free() it. */
-static char *
-in_var(const char *name)
-{
-    char *path, *found;
-    const char *var;
-
-    var = getenv("TENON_VAR");
-    path = ctl_format("%s/%s", var && *var ? var : "var", name);
-    found = realpath(path, NULL);
-
-    if (found == NULL) {
-        return path;
-    }
-
-    free(path);
-
-    return found;
-}
-
-
 /* A core is what makes tokens; nothing else of it is used. */
 static int
 make_core(outbox *out)
@@ -69,8 +50,8 @@ make_core(outbox *out)
     char *path, *text;
     tn_core_conf conf;
 
-    path =
-        out->secret ? ctl_format("%s", out->secret) : in_var("keys/secret.key");
+    path = out->secret ? ctl_format("%s", out->secret)
+                       : ctl_var_path("keys/secret.key");
     rc = ctl_file_read(&text, &size, path);
 
     if (rc != 0) {
@@ -100,23 +81,71 @@ make_core(outbox *out)
 }
 
 
+/* What a row holds. */
+enum {
+    PURPOSE,
+    ID,
+    EMAIL,
+    EMAIL_JSON,
+    ROLE, /* null: the purpose knows none */
+    END,
+    REALM,
+};
+
+
 static void
 show(outbox *out, const char *slug, const char *token, const PGresult *res,
      int row)
 {
+    int has_role;
+    const char *quote, *role;
+
+    has_role = !PQgetisnull(res, row, ROLE);
+    role = PQgetvalue(res, row, ROLE);
+    quote = has_role ? "\"" : "";
+
     if (out->json) {
-        printf("%s\n {\"tenant\":\"%s\",\"id\":\"%s\",\"email\":%s,"
-               "\"role\":\"%s\",\"expires_at\":\"%s\",\"token\":\"%s\"}",
-               out->shown ? "," : "", slug, PQgetvalue(res, row, 0),
-               PQgetvalue(res, row, 2), PQgetvalue(res, row, 3),
-               PQgetvalue(res, row, 4), token);
+        printf("%s\n {\"tenant\":\"%s\",\"purpose\":\"%s\",\"id\":\"%s\","
+               "\"email\":%s,\"role\":%s%s%s,\"expires_at\":\"%s\","
+               "\"token\":\"%s\"}",
+               out->shown ? "," : "", slug, PQgetvalue(res, row, PURPOSE),
+               PQgetvalue(res, row, ID), PQgetvalue(res, row, EMAIL_JSON),
+               quote, has_role ? role : "null", quote,
+               PQgetvalue(res, row, END), token);
     } else {
-        printf("%-16s  %-32s  %-6s  %s  %s\n", slug, PQgetvalue(res, row, 1),
-               PQgetvalue(res, row, 3), PQgetvalue(res, row, 4), token);
+        printf("%-16s  %-10s  %-32s  %-6s  %s  %s\n", slug,
+               PQgetvalue(res, row, PURPOSE), PQgetvalue(res, row, EMAIL),
+               has_role ? role : "-", PQgetvalue(res, row, END), token);
     }
 
     out->shown++;
 }
+
+
+static tn_err
+make_token(char token[TN_ONE_TIME_TOKEN_SIZE], const outbox *out,
+           const char *tenant, const PGresult *res, int row)
+{
+    const char *purpose, *id, *realm;
+
+    purpose = PQgetvalue(res, row, PURPOSE);
+    id = PQgetvalue(res, row, ID);
+    realm = PQgetvalue(res, row, REALM);
+
+    if (strcmp(purpose, "invitation") == 0) {
+        return tn_invitation_token(token, out->core,
+                                   (tn_str){ tenant, strlen(tenant) },
+                                   (tn_str){ id, strlen(id) });
+    }
+
+    return tn_one_time_token(
+        token, out->core, (tn_str){ purpose, strlen(purpose) },
+        (tn_str){ realm, strlen(realm) }, (tn_str){ id, strlen(id) });
+}
+
+
+_Static_assert(TN_ONE_TIME_TOKEN_SIZE == TN_INVITATION_TOKEN_SIZE,
+               "one buffer for either");
 
 
 /* Row security shows one tenant at a time, to its owner too. */
@@ -125,34 +154,44 @@ show_tenant(outbox *out, PGconn *conn, const char *id, const char *slug)
 {
     int i;
     PGresult *res;
-    const char *value, *params[1];
-    char token[TN_INVITATION_TOKEN_SIZE];
+    const char *params[1];
+    char token[TN_ONE_TIME_TOKEN_SIZE];
 
     params[0] = id;
 
     if (ctl_query(NULL, conn, slug,
-                  "select set_config('tenon.tenant', $1,"
-                  " false)",
+                  "select set_config('tenon.tenant', $1, false)", 1,
+                  params) != 0 ||
+        ctl_query(NULL, conn, slug,
+                  "select set_config('tenon.realm', realm_id::text, false)"
+                  "  from tenon.tenant where tenant_id = $1::uuid",
                   1, params) != 0 ||
         ctl_query(&res, conn, slug,
-                  "select id, email, to_json(email), role,"
+                  "select purpose, id, email, to_json(email), role,"
                   " to_char(expires_at at time zone 'UTC',"
-                  " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-                  "  from tenon.invitation"
-                  " where tenant_id = $1::uuid and status = 'pending'"
-                  "   and deleted_at is null and expires_at > now()"
-                  " order by created_at, id",
+                  " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), realm_id"
+                  "  from (select 0 as place, purpose, id, email,"
+                  "               null::text as role, expires_at, created_at,"
+                  "               realm_id"
+                  "          from tenon.one_time"
+                  "         where tenant_id = $1::uuid and used_at is null"
+                  "           and user_id is not null"
+                  "        union all"
+                  "        select 1, 'invitation', id, email, role,"
+                  "               expires_at, created_at, realm_id"
+                  "          from tenon.invitation"
+                  "         where tenant_id = $1::uuid and status = 'pending'"
+                  "           and deleted_at is null) pending"
+                  " where expires_at > now()"
+                  " order by place, created_at, id",
                   1, params) != 0) {
         return -1;
     }
 
     for (i = 0; i < PQntuples(res); i++) {
-        value = PQgetvalue(res, i, 0);
-
-        if (tn_invitation_token(token, out->core, (tn_str){ id, strlen(id) },
-                                (tn_str){ value, strlen(value) }) != TN_OK) {
+        if (make_token(token, out, id, res, i) != TN_OK) {
             PQclear(res);
-            return ctl_error("%s: %s is no UUID", slug, value);
+            return ctl_error("%s: row %d has an id that is no UUID", slug, i);
         }
 
         show(out, slug, token, res, i);
@@ -223,7 +262,7 @@ run(outbox *out)
         return rc;
     }
 
-    host = in_var("run");
+    host = ctl_var_path("run");
     fallback = host[0] == '/' ? ctl_format("host=%s port=5432 dbname=tenon "
                                            "user=tenon_owner",
                                            host)

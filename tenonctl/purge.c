@@ -12,10 +12,10 @@
 static const char help[] =
     "usage: tenonctl purge [--database CONNINFO]\n"
     "\n"
-    "Removes outcomes kept under Idempotency-Keys after a day, failed "
-    "sign-ins\n"
-    "and ended sessions after thirty. Run it once a day, as tenon_worker; it\n"
-    "may be stopped and run again at any time.\n"
+    "Removes outcomes kept under Idempotency-Keys after a day; failed "
+    "sign-ins,\n"
+    "one-time tokens and ended sessions after thirty. Run it once a day, as\n"
+    "tenon_worker; it may be stopped and run again at any time.\n"
     "\n"
     "  --database CONNINFO  libpq's form (\"dbname=tenon "
     "user=tenon_worker\")\n";

@@ -11,6 +11,7 @@
 
 #include <libpq-fe.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <tenon/core.h>
 
 #define CTL_OK     0 /* exit codes */
@@ -96,6 +97,9 @@ int ctl_file_read(char **text, size_t *size, const char *path);
  * where it was installed. free() it. */
 char *ctl_schema_path(const char *name);
 
+/* A path below the folder of `make run`; free() it. */
+char *ctl_var_path(const char *name);
+
 char *ctl_format(const char *format, ...)
     __attribute__((format(printf, 1, 2))); /* free() it; never NULL */
 
@@ -103,13 +107,61 @@ char *ctl_format(const char *format, ...)
 int ctl_app_name(const char **name, int argc, char **argv);
 
 
+/* ---- passwords (password.c) ---- */
+
+/* Hashes the first line of a file, "-" for stdin, with the parameters of a
+ * core's defaults: so that the first sign-in needs no rehash. */
+int ctl_hash_password(char out[128], const char *path);
+
+
+/* ---- files of keys (ring.c) ---- */
+
+typedef struct ctl_ring_file {
+    char *path;
+    int fd; /* locked */
+    struct stat stat;
+    tn_key_ring ring;
+} ctl_ring_file;
+
+/* Opens, locks and reads it, whatever links lead there. ctl_ring_close() it, if
+ * that failed, too. */
+int ctl_ring_open(ctl_ring_file *file, const char *name);
+void ctl_ring_close(ctl_ring_file *file);
+/* Whole or not at all. `old` NULL: there must be no such file yet. */
+int ctl_ring_write(const char *path, const tn_key_ring *ring,
+                   const struct stat *old);
+/* A new one, there since `now`. */
+void ctl_ring_key(tn_signing_key *key, int64_t now);
+
+/* Seconds since 1970 as RFC 3339; 0 is "-". */
+#define CTL_TIME_TEXT 32
+const char *ctl_time_text(char out[CTL_TIME_TEXT], int64_t since);
+
+
+/* ---- DNS (dns.c) ---- */
+
+typedef struct ctl_dns ctl_dns;
+
+/* The system's resolver, or the one at "ADDRESS:PORT". ctl_dns_close() it. */
+int ctl_dns_open(ctl_dns **dns, const char *resolver);
+void ctl_dns_close(ctl_dns *dns);
+
+/* NULL when the name has a TXT record of this text; else why not: static. */
+const char *ctl_dns_has_text(ctl_dns *dns, const char *name, const char *text);
+
+
 /* ---- commands ---- */
 
 int ctl_migrate(int argc, char **argv);
 int ctl_app(int argc, char **argv);
 int ctl_app_load(int argc, char **argv); /* app load */
+int ctl_admin(int argc, char **argv);
 int ctl_purge(int argc, char **argv);
 int ctl_outbox(int argc, char **argv);
+int ctl_keys(int argc, char **argv);
+int ctl_encryption(int argc, char **argv);
+int ctl_user(int argc, char **argv);
+int ctl_domain(int argc, char **argv);
 int ctl_doctor(int argc, char **argv);
 
 #endif
