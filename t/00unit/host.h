@@ -53,6 +53,7 @@ host_head(host *h, const host_request *r)
     h->request.headers = h->headers;
     h->request.address = TN_STR("192.0.2.1");
     h->request.now = h->now;
+    h->request.tls = h->tls != 0;
     h->request.body_length = r->body_length ? r->body_length
                              : r->body      ? strlen(r->body)
                                             : 0;
@@ -82,6 +83,14 @@ host_head(host *h, const host_request *r)
 
     if (r->header[0]) {
         host_header(h, r->header[0], r->header[1]);
+    }
+
+    if (h->more[0]) {
+        host_header(h, h->more[0], h->more[1]);
+    }
+
+    if (h->more[2]) {
+        host_header(h, h->more[2], h->more[3]);
     }
 }
 
@@ -144,8 +153,9 @@ host_send(host *h, const host_request *r, const host_reply *replies,
     }
 
     for (want = tn_op_step(h->op, NULL); want->kind != TN_WANT_NONE;
-         want =
-             tn_op_step(h->op, want->kind == TN_WANT_ADMIT ? NULL : &input)) {
+         want = tn_op_step(h->op, want->kind == TN_WANT_ADMIT && !input.failed
+                                      ? NULL
+                                      : &input)) {
 
         memset(&input, 0, sizeof(input));
         letter = '?';
@@ -162,6 +172,8 @@ host_send(host *h, const host_request *r, const host_reply *replies,
             break;
         case TN_WANT_ADMIT:
             letter = 'A';
+            input.failed =
+                r->no_room && tn_op_facts(h->op)->hashes ? TN_E_BUSY : TN_OK;
             break;
         case TN_WANT_BODY:
             letter = 'B';

@@ -52,6 +52,39 @@ host_cells(host *h, tn_rows *out, const host_rows *rows)
 }
 
 
+static inline int
+host_is(tn_str s, const char *want)
+{
+    return want && s.p && s.n == strlen(want) && memcmp(s.p, want, s.n) == 0;
+}
+
+
+/* find_subject: by an identity, else by a verified address. */
+static inline void
+host_find_subject(host *h, const tn_query *query, tn_rows *out)
+{
+    const host_subject *s;
+    const char *cells[7] = { NULL };
+
+    for (s = h->subjects; s->issuer; s++) {
+        if (host_is(query->params[0], s->issuer) &&
+            host_is(query->params[1], s->subject) &&
+            host_is(query->params[2], s->tenant) &&
+            (s->id || host_is(query->params[3], s->email))) {
+            cells[0] = ACME;
+            cells[1] = REALM;
+            cells[2] = cells[3] = "acme";
+            cells[4] = "active";
+            cells[5] = s->user;
+            cells[6] = s->id;
+            break;
+        }
+    }
+
+    host_cells(h, out, &(host_rows){ 7, cells[0] ? 7 : 0, cells });
+}
+
+
 /* What the definer functions of the directory answer. */
 static inline void
 host_lookup(host *h, const tn_query *query, tn_rows *out)
@@ -62,17 +95,39 @@ host_lookup(host *h, const tn_query *query, tn_rows *out)
     static const char *const tenants[][2] = { { ACME, "acme" },
                                               { UMBRELLA, "umbrella" },
                                               { SLEEPY, "sleepy" } };
-    const char *cells[7] = { NULL };
+    int key = host_has(query->stmt->sql, "find_api_key("), cookie;
+    unsigned columns = key ? 13 : 11;
+    const char *cells[13] = { NULL };
 
     id = slug = NULL;
 
-    if (host_has(query->stmt->sql, "find_session(")) {
+    if (host_has(query->stmt->sql, "find_subject(")) {
+        host_find_subject(h, query, out);
+        return;
+    }
+
+    cookie = host_has(query->stmt->sql, "find_cookie(");
+
+    if (key || cookie || host_has(query->stmt->sql, "find_session(") ||
+        host_has(query->stmt->sql, "find_identity(")) {
         for (s = h->sessions; s->id; s++) {
-            if (memcmp(query->params[0].p, s->tenant, 36) == 0 &&
+            if ((s->scopes != NULL) == key &&
+                (s->hash == NULL ||
+                 tn__eq(query->params[2], unit_str(s->hash))) &&
+                (!cookie ||
+                 tn__eq(query->params[2],
+                        unit_str(s->generation ? s->generation : "0"))) &&
+                memcmp(query->params[0].p, s->tenant, 36) == 0 &&
                 memcmp(query->params[1].p, s->id, 36) == 0) {
                 id = s->tenant;
                 cells[5] = s->user;
                 cells[6] = s->role;
+                cells[7] = s->roles;
+                cells[8] = s->accounts;
+                cells[9] = s->generation ? s->generation : "0";
+                cells[10] = s->impersonator;
+                cells[11] = s->scopes;
+                cells[12] = s->ttl_ms;
             }
         }
     }
@@ -86,7 +141,10 @@ host_lookup(host *h, const tn_query *query, tn_rows *out)
                   memcmp(query->params[0].p, slug, strlen(slug)) == 0) ||
                      (host_has(query->stmt->sql, "find_tenant_by_id(") &&
                       strncasecmp(query->params[0].p, tenants[i][0], 36) ==
-                          0)) {
+                          0) ||
+                     (host_has(query->stmt->sql, "find_tenant_by_domain(") &&
+                      h->domains[i] &&
+                      tn__eq(query->params[0], unit_str(h->domains[i])))) {
             cells[0] = tenants[i][0];
             cells[1] = REALM;
             cells[2] = cells[3] = slug;
@@ -95,9 +153,9 @@ host_lookup(host *h, const tn_query *query, tn_rows *out)
     }
 
     host_cells(h, out,
-               &(host_rows){ cells[5] ? 7 : 5,
+               &(host_rows){ cells[5] ? columns : 5,
                              cells[0] == NULL ? 0
-                             : cells[5]       ? 7
+                             : cells[5]       ? columns
                                               : 5,
                              cells });
 }
@@ -293,6 +351,12 @@ host_context(const tn_batch *batch, const tn_facts *facts)
      * h.refused tells to which */
     if (batch->queries[batch->n - 1].stmt == &tn__q_refused.stmt) {
         assert_true(tn__eq(first->params[3], facts->request_id));
+        return;
+    }
+
+    /* an identity is linked before its user is anybody to the host */
+    if (batch->queries[batch->n - 1].stmt == &tn__q_link_identity.stmt) {
+        assert_int_equal(first->params[2].n, 36);
         return;
     }
 

@@ -84,6 +84,7 @@ typedef struct host_request {
     void (*meanwhile)(struct host *h);
     int too_large;  /* the host finds the body over body_max */
     int no_permit;  /* no thread for a job */
+    int no_room;    /* and nowhere to wait for one */
     size_t fail_at; /* this call for memory fails */
     uint64_t body_length;
 } host_request;
@@ -100,7 +101,24 @@ typedef struct host_session {
     const char *tenant;
     const char *user;
     const char *role;
+    const char *roles;    /* as find_session tells them */
+    const char *accounts; /* the same */
+    const char *impersonator;
+    const char *generation; /* of its secret; "0" */
+    const char *scopes;     /* of an API key; NULL: it is a session */
+    const char *ttl_ms;     /* the same */
+    const char *hash;       /* of its secret; NULL: any */
 } host_session;
+
+/* Whom an issuer means: linked already (id), or to be linked (email). */
+typedef struct host_subject {
+    const char *issuer;
+    const char *subject;
+    const char *tenant; /* acme, as the token names it */
+    const char *user;
+    const char *id;
+    const char *email;
+} host_subject;
 
 /* The event of a request that was refused. */
 typedef struct host_refused {
@@ -123,7 +141,9 @@ typedef struct host {
     unsigned nzone;
     int lossy;                /* the zone keeps nothing */
     host_session sessions[6]; /* ends at an id that is NULL */
+    host_subject subjects[4]; /* ends at an issuer that is NULL */
     int sleepy_active;
+    const char *domains[3]; /* verified ones of acme, umbrella, sleepy */
 
     /* tokens of acme's people, and of umbrella's eve */
     char owner[1024];
@@ -150,10 +170,18 @@ typedef struct host {
     host_refused refused;
     tn_db_outcome unlogged;
     uint64_t requests;
+    int tls;             /* requests come over TLS */
+    const char *more[4]; /* two headers more, of all that follow */
 } host;
 
 
 static const unsigned char host_seed[TN_KEY_LEN] = { 7, 7, 7 };
+
+/* The first encrypts, the second is of before. */
+static const tn_signing_key host_encryption_keys[] = {
+    { .seed = { 0xe1 } },
+    { .seed = { 0xe2 } },
+};
 
 
 /* ---- tokens, made by hand: RFC 7515, 7638, 8037 ---- */
@@ -231,7 +259,11 @@ host_conf(tn_core_conf *conf)
     tn_core_conf_init(conf);
     conf->base_domain = TN_STR("tenon.localhost");
     memset(conf->secret, 0x5e, TN_KEY_LEN);
-    memcpy(conf->signing_seed, host_seed, TN_KEY_LEN);
+    memcpy(conf->signing.keys[0].seed, host_seed, TN_KEY_LEN);
+    conf->signing.n = 1;
+    memcpy(conf->encryption.keys, host_encryption_keys,
+           sizeof(host_encryption_keys));
+    conf->encryption.n = 2;
     conf->hash_ops = crypto_pwhash_OPSLIMIT_MIN;
     conf->hash_memory = crypto_pwhash_MEMLIMIT_MIN;
     conf->body_max = 4096;
@@ -251,10 +283,18 @@ host_init_cors(host *h, const char *origins)
     h->now = HOST_START;
     unit_arena_init(&h->arena, 0);
 
-    h->sessions[0] = (host_session){ SESSION("a1"), ACME, OWNER, "owner" };
-    h->sessions[1] = (host_session){ SESSION("a2"), ACME, MEMBER, "member" };
-    h->sessions[2] = (host_session){ SESSION("a3"), ACME, GUEST, "guest" };
-    h->sessions[3] = (host_session){ SESSION("b1"), UMBRELLA, EVE, "owner" };
+    h->sessions[0] = (host_session){
+        .id = SESSION("a1"), .tenant = ACME, .user = OWNER, .role = "owner"
+    };
+    h->sessions[1] = (host_session){
+        .id = SESSION("a2"), .tenant = ACME, .user = MEMBER, .role = "member"
+    };
+    h->sessions[2] = (host_session){
+        .id = SESSION("a3"), .tenant = ACME, .user = GUEST, .role = "guest"
+    };
+    h->sessions[3] = (host_session){
+        .id = SESSION("b1"), .tenant = UMBRELLA, .user = EVE, .role = "owner"
+    };
     host_token(h->owner, sizeof(h->owner), h, &h->sessions[0]);
     host_token(h->member, sizeof(h->member), h, &h->sessions[1]);
     host_token(h->guest, sizeof(h->guest), h, &h->sessions[2]);

@@ -32,9 +32,11 @@ enum {
     TEAMOS_READS
 };
 
-#define TEAMOS_SCHEMA   "4"
-#define TEAMOS_ROWS_MAX 128
-#define TEAMOS_COLS_MAX 16
+#define TEAMOS_TEXT(n)   #n
+#define TEAMOS_NUMBER(n) TEAMOS_TEXT(n)
+#define TEAMOS_SCHEMA    TEAMOS_NUMBER(TN_SCHEMA_VERSION)
+#define TEAMOS_ROWS_MAX  128
+#define TEAMOS_COLS_MAX  17
 
 typedef const char *teamos_row[TEAMOS_COLS_MAX];
 
@@ -82,6 +84,33 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "9", "tenon.invitation:read" },
         { "10", "tenon.invitation:create" },
         { "11", "tenon.invitation:delete" },
+        { "300", "tenon.account:read" },
+        { "301", "tenon.account:create" },
+        { "302", "tenon.account:update" },
+        { "303", "tenon.account:delete" },
+        { "304", "tenon.account_member:read" },
+        { "305", "tenon.account_member:create" },
+        { "306", "tenon.account_member:update" },
+        { "307", "tenon.account_member:delete" },
+        { "308", "tenon.share:read" },
+        { "309", "tenon.share:create" },
+        { "310", "tenon.share:delete" },
+        { "12", "tenon.role:read" },
+        { "13", "tenon.role:create" },
+        { "14", "tenon.role:update" },
+        { "15", "tenon.role:delete" },
+        { "16", "tenon.tenant:transfer" },
+        { "17", "tenon.api_key:read" },
+        { "18", "tenon.api_key:create" },
+        { "19", "tenon.api_key:update" },
+        { "20", "tenon.api_key:delete" },
+        { "21", "tenon.platform:read" },
+        { "22", "tenon.platform:create" },
+        { "23", "tenon.platform:update" },
+        { "24", "tenon.platform:impersonate" },
+        { "25", "tenon.domain:read" },
+        { "26", "tenon.domain:create" },
+        { "27", "tenon.domain:delete" },
         { "70", "teamos.project:read" },
         { "71", "teamos.project:create" },
         { "72", "teamos.project:update" },
@@ -111,7 +140,25 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "owner", "5", "tenant" }, { "owner", "6", "tenant" },
         { "owner", "7", "tenant" }, { "owner", "8", "tenant" },
         { "owner", "9", "tenant" }, { "owner", "10", "tenant" },
-        { "owner", "11", "tenant" },
+        { "owner", "300", "tenant" }, { "owner", "301", "tenant" },
+        { "owner", "302", "tenant" }, { "owner", "303", "tenant" },
+        { "owner", "304", "tenant" }, { "owner", "305", "tenant" },
+        { "owner", "306", "tenant" }, { "owner", "307", "tenant" },
+        { "owner", "308", "tenant" }, { "owner", "309", "tenant" },
+        { "owner", "310", "tenant" },
+        { "admin", "300", "tenant" }, { "admin", "301", "tenant" },
+        { "admin", "302", "tenant" }, { "admin", "303", "tenant" },
+        { "admin", "304", "tenant" }, { "admin", "305", "tenant" },
+        { "admin", "306", "tenant" }, { "admin", "307", "tenant" },
+        { "admin", "308", "tenant" }, { "admin", "309", "tenant" },
+        { "admin", "310", "tenant" },
+        { "owner", "11", "tenant" }, { "owner", "12", "tenant" },
+        { "owner", "13", "tenant" }, { "owner", "14", "tenant" },
+        { "owner", "15", "tenant" }, { "owner", "16", "tenant" },
+        { "owner", "17", "tenant" }, { "owner", "18", "tenant" },
+        { "owner", "19", "tenant" }, { "owner", "20", "tenant" },
+        { "owner", "25", "tenant" }, { "owner", "26", "tenant" },
+        { "owner", "27", "tenant" },
         { "owner", "70", "tenant" }, { "owner", "71", "tenant" },
         { "owner", "72", "tenant" }, { "owner", "73", "tenant" },
         { "owner", "74", "tenant" }, { "owner", "75", "tenant" },
@@ -128,7 +175,9 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "admin", "5", "tenant" }, { "admin", "6", "tenant" },
         { "admin", "7", "tenant" }, { "admin", "8", "tenant" },
         { "admin", "9", "tenant" }, { "admin", "10", "tenant" },
-        { "admin", "11", "tenant" },
+        { "admin", "11", "tenant" }, { "admin", "12", "tenant" },
+        { "admin", "14", "own" },
+        { "admin", "25", "tenant" },
         { "admin", "70", "tenant" }, { "admin", "71", "tenant" },
         { "admin", "72", "tenant" }, { "admin", "73", "tenant" },
         { "admin", "74", "tenant" }, { "admin", "75", "tenant" },
@@ -136,7 +185,7 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "admin", "132", "tenant" }, { "admin", "133", "tenant" },
         { "admin", "134", "tenant" }, { "admin", "1024", "tenant" },
         { "member", "1", "tenant" }, { "member", "5", "tenant" },
-        { "member", "8", "own" },
+        { "member", "8", "own" }, { "member", "14", "tenant" },
         { "member", "70", "tenant" }, { "member", "71", "tenant" },
         { "member", "72", "own" }, { "member", "73", "own" },
         { "member", "74", "tenant" }, { "member", "75", "own" },
@@ -147,14 +196,14 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "guest", "70", "own" }, { "guest", "72", "own" },
         { "guest", "73", "own" }, { "guest", "74", "own" },
         { "guest", "75", "own" } } },
-    [TEAMOS_RESOURCES] = { 10, {
+    [TEAMOS_RESOURCES] = { 15, {
         { "teamos", "note", "notes", "teamos.note", "f", "created_by", NULL,
           NULL, NULL, "t" },
         { "teamos", "project", "projects", "teamos.project", "t",
           "created_by", NULL, NULL, NULL, "f" },
         { "teamos", "task", "tasks", "teamos.task", "t", "created_by",
           "project", "project_id", "teamos.task_search", "f" } } },
-    [TEAMOS_FIELDS] = { 16, {
+    [TEAMOS_FIELDS] = { 17, {
         SYSTEM("note"),
         { "teamos", "note", "text", "text", "t", NULL, "1", "200" },
         SYSTEM("project"),

@@ -52,6 +52,43 @@ test_numbers_out_of_range(void **state)
 }
 
 
+/* In no scope does one hold more than both. */
+static void
+test_narrow(void **state)
+{
+    unsigned a, b;
+    tn__role x, y, both;
+    static const tn__scope scopes[] = { TN__SCOPE_NONE, TN__SCOPE_OWN,
+                                        TN__SCOPE_TENANT };
+
+    (void) state;
+
+    for (a = 0; a < 3; a++) {
+        for (b = 0; b < 3; b++) {
+            memset(&x, 0, sizeof(x));
+            memset(&y, 0, sizeof(y));
+            memset(&both, 0, sizeof(both));
+
+            if (a) {
+                tn__role_grant(&x, TN__PERM_MAX, scopes[a]);
+            }
+
+            if (b) {
+                tn__role_grant(&y, TN__PERM_MAX, scopes[b]);
+            }
+
+            tn__role_grant(&x, 1, TN__SCOPE_TENANT);
+            tn__role_grant(&y, 2, TN__SCOPE_TENANT);
+            tn__role_narrow(&both, &x, &y);
+            assert_int_equal(tn__role_scope(&both, TN__PERM_MAX),
+                             scopes[a < b ? a : b]);
+            assert_int_equal(tn__role_scope(&both, 1), TN__SCOPE_NONE);
+            assert_int_equal(tn__role_scope(&both, 2), TN__SCOPE_NONE);
+        }
+    }
+}
+
+
 static void
 test_widest_scope_wins(void **state)
 {
@@ -79,5 +116,6 @@ test_no_role(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_every_number_is_its_own),
           cmocka_unit_test(test_numbers_out_of_range),
+          cmocka_unit_test(test_narrow),
           cmocka_unit_test(test_widest_scope_wins),
           cmocka_unit_test(test_no_role))

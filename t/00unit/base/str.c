@@ -333,6 +333,12 @@ test_b64_is_strict(void **state)
 
     assert_false(tn__b64_decode(out, sizeof(out), &n, TN_NULL));
     assert_false(tn__b64_decode(out, sizeof(out), &n, TN_STR("AA\0\0")));
+
+    for (i = 0x80; i <= 0xff; i++) {
+        const char text[4] = { 'A', (char) i, 'A', 'A' };
+
+        assert_false(tn__b64_decode(out, sizeof(out), &n, (tn_str){ text, 4 }));
+    }
 }
 
 

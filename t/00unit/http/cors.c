@@ -232,7 +232,7 @@ test_every_answer(void **state)
          { ROWS(12, TASK_CELLS(TASK, "n", "todo", "3", OWNER)) });
     host_assert(&h, 200, NULL);
     assert_allowed(&h, APP);
-    assert_true(has_header(&h, "Vary", "Authorization, Tenon-Tenant"));
+    assert_true(has_header(&h, "Vary", "Authorization, Cookie, Tenon-Tenant"));
     SEND(&h,
          R(.path = "/v1/tasks/" TASK, .token = h.owner, .origin = APP,
            .if_none_match = "\"3\""),

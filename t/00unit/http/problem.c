@@ -16,20 +16,20 @@ test_statuses(void **state)
         const char *code;
         unsigned nheaders;
     } cases[] = {
-        { 400, "malformed_request", 3 },
-        { 401, "unauthenticated", 3 },
-        { 403, "forbidden", 3 },
-        { 404, "not_found", 3 },
-        { 405, "method_not_allowed", 3 },
-        { 408, "malformed_request", 3 },
-        { 413, "too_large", 3 },
-        { 414, "malformed_request", 3 },
-        { 415, "unsupported_media_type", 3 },
-        { 429, "rate_limited", 4 },
-        { 500, "internal", 3 },
-        { 502, "unavailable", 4 },
-        { 503, "unavailable", 4 },
-        { 504, "unavailable", 4 },
+        { 400, "malformed_request", 7 },
+        { 401, "unauthenticated", 7 },
+        { 403, "forbidden", 7 },
+        { 404, "not_found", 7 },
+        { 405, "method_not_allowed", 7 },
+        { 408, "malformed_request", 7 },
+        { 413, "too_large", 7 },
+        { 414, "malformed_request", 7 },
+        { 415, "unsupported_media_type", 7 },
+        { 429, "rate_limited", 8 },
+        { 500, "internal", 7 },
+        { 502, "unavailable", 8 },
+        { 503, "unavailable", 8 },
+        { 504, "unavailable", 8 },
     };
     char part[128];
 

@@ -4,6 +4,7 @@
  */
 
 #include "t/00unit/host.h"
+#include "libcore/identity/zone.h"
 
 #define LOGIN(...)                                                       \
     R(.method = "POST", .path = "/v1/auth/login",                        \
@@ -52,44 +53,47 @@ test_login(void **state)
     host_init(&h);
     hash_of(hash, "secret");
     SEND(&h, LOGIN(.tenant = NULL),
-         { ROWS(6, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
-                "Acme") },
+         { ROWS(8, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
+                "Acme", "f", "f") },
          { ROWS(1, "") });
     host_assert(&h, 200,
                 "\"token_type\":\"Bearer\",\"expires_in\":900,"
-                "\"refresh_token\":null");
+                "\"refresh_token\":\"tnr_");
     host_assert(&h, 200,
                 "\"user\":{\"id\":\"" MEMBER "\",\"email\":"
                 "\"ann@example.org\",\"name\":\"Ann \\\"A\\\"\"},\"tenant\":"
-                "{\"id\":\"" ACME "\",\"name\":\"Acme\",\"slug\":\"acme\"}}");
-    assert_string_equal(h.trace, "ZdZABDCW");
+                "{\"id\":\"" ACME
+                "\",\"name\":\"Acme\",\"slug\":\"acme\"},\"mfa_token\":null}");
+    assert_string_equal(h.trace, "ZdZABDCZW");
     unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
 
     /* no session was opened: the membership ended meanwhile */
     SEND(&h, LOGIN(.tenant = NULL),
-         { ROWS(6, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
-                "Acme") },
+         { ROWS(8, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
+                "Acme", "f", "f") },
          { NO_ROWS(1) });
     host_problem(&h, 401, "invalid_credentials");
     assert_null(tn_op_facts(h.op)->user_id.p);
     SEND(&h, LOGIN(.tenant = NULL),
-         { ROWS(6, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
-                "Acme") },
+         { ROWS(8, MEMBER, "ann@example.org", "Ann \"A\"", hash, "member",
+                "Acme", "f", "f") },
          { ROWS(1, "") });
 
     /* the password is nowhere in the answer */
     assert_null(strstr(h.body, "secret"));
     assert_null(strstr(h.body, "argon2"));
 
-    session = host_bound(&h, "select $3::uuid, ");
+    session = host_bound(&h, "select $6::uuid, ");
     assert_int_equal(session.n, 36);
     snprintf(sid, sizeof(sid), "%.36s", session.p);
     member_of(&h, "access_token", token);
 
     /* the token is good for that very session */
-    h.sessions[4] = (host_session){ sid, ACME, MEMBER, "member" };
+    h.sessions[4] = (host_session){
+        .id = sid, .tenant = ACME, .user = MEMBER, .role = "member"
+    };
     SEND(&h, R(.path = "/v1/me", .token = token),
-         { ROWS(6, MEMBER, "m", "M", "member", "{}", "1") });
+         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
     host_assert(&h, 200, NULL);
     h.sessions[4].id = NULL;
     host_free(&h);
@@ -112,7 +116,7 @@ test_failures_are_one(void **state)
 
     /* the tenant is known, so that only the person differs */
     SEND(&h, R(.path = "/v1/me", .token = h.member),
-         { ROWS(6, MEMBER, "m", "M", "member", "{}", "1") });
+         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
 
     for (i = 0; i < 4; i++) {
         char attempts[32];
@@ -124,7 +128,8 @@ test_failures_are_one(void **state)
         const char *role = i == 1 || i == 3 ? "member" : NULL;
 
         SEND(&h, LOGIN(.request_id = "same"),
-             { ROWS(6, id, "a", "A", kept, role, "Acme") }, { ROWS(1, "") });
+             { ROWS(8, id, "a", "A", kept, role, "Acme", "f", "f") },
+             { ROWS(1, "") });
         host_problem(&h, 401, "invalid_credentials");
         assert_true(host_has(h.sql, "'failure'"));
 
@@ -166,8 +171,8 @@ test_events_are_bounded(void **state)
         const char *kept = i % 2 ? hash : NULL;
 
         SEND(&h, LOGIN(.tenant = NULL),
-             { ROWS(6, kept ? MEMBER : NULL, "a", "A", kept,
-                    kept ? "member" : NULL, "Acme") },
+             { ROWS(8, kept ? MEMBER : NULL, "a", "A", kept,
+                    kept ? "member" : NULL, "Acme", "f", "f") },
              { NO_ROWS(1) });
         host_problem(&h, 401, "invalid_credentials");
         snprintf(want, sizeof(want), "{\"attempts\":%u}", i);
@@ -178,22 +183,159 @@ test_events_are_bounded(void **state)
 
     /* another tenant has a count of its own */
     SEND(&h, LOGIN(.host = "umbrella.tenon.localhost"),
-         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Umbrella") },
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Umbrella", "f", "f") },
          { ROWS(1, "") });
     unit_assert_str(host_bound(&h, METADATA), "{\"attempts\":1}");
 
     /* and a minute is a window */
     h.now += 61 * 1000000;
     SEND(&h, LOGIN(.tenant = NULL),
-         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") }, { ROWS(1, "") });
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+         { ROWS(1, "") });
     unit_assert_str(host_bound(&h, METADATA), "{\"attempts\":1}");
 
     /* what the zone can't count is written down */
     h.lossy = 1;
     SEND(&h, LOGIN(.tenant = NULL),
-         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") }, { ROWS(1, "") });
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+         { ROWS(1, "") });
     unit_assert_str(host_bound(&h, METADATA), "{\"attempts\":1}");
     host_free(&h);
+}
+
+
+/* A right password during a lock, or from an address that has guessed too much,
+ * takes the way of a wrong one: the hash, the counts, the statement. */
+static void
+test_locked(void **state)
+{
+    host h;
+    unsigned i;
+    char hash[128], trace[64], body[4096];
+    tn_str sql;
+
+    (void) state;
+    host_init(&h);
+    hash_of(hash, "secret");
+
+    SEND(&h, R(.path = "/v1/me", .token = h.member),
+         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+    SEND(&h, LOGIN(.request_id = "same"),
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+         { ROWS(2, "", NULL) });
+    memcpy(trace, h.trace, sizeof(trace));
+    memcpy(body, h.body, sizeof(body));
+    sql = h.sql;
+
+    SEND(&h, LOGIN(.request_id = "same"),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "t") },
+         { ROWS(2, "", NULL) });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_string_equal(h.trace, trace);
+    assert_string_equal(h.body, body);
+    assert_ptr_equal(h.sql.p, sql.p);
+
+    for (i = 2; i < 200; i++) {
+        SEND(&h, LOGIN(.request_id = "same"),
+             { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+             { ROWS(2, "", NULL) });
+    }
+
+    /* the node counts behind the hash, and once more: no more than that */
+    SEND(&h, LOGIN(.request_id = "same"),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") },
+         { ROWS(2, "", NULL) });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_string_equal(h.trace, "ZABDCZZW");
+    assert_string_equal(h.body, body);
+    assert_ptr_equal(h.sql.p, sql.p);
+
+    /* a quarter of an hour later it is a new beginning */
+    h.now += 901 * 1000000LL;
+    SEND(&h, LOGIN(.request_id = "same"),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") },
+         { ROWS(1, "") });
+    host_assert(&h, 200, NULL);
+    host_free(&h);
+}
+
+
+/* A hash of other parameters than the core's is replaced by the statement that
+ * opens the session, and only if it is still the one that was checked. */
+static void
+test_renewed(void **state)
+{
+    host h;
+    char hash[128], text[128];
+    tn_str renewed;
+
+    (void) state;
+    host_init(&h);
+    assert_int_equal(crypto_pwhash_str_alg(hash, "secret", 6,
+                                           crypto_pwhash_OPSLIMIT_MIN + 1,
+                                           crypto_pwhash_MEMLIMIT_MIN,
+                                           crypto_pwhash_ALG_ARGON2ID13),
+                     0);
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") },
+         { ROWS(1, "") });
+    host_assert(&h, 200, NULL);
+    unit_assert_str(host_bound(&h, "is not distinct from "), hash);
+    renewed = host_bound(&h, "set password_hash = ");
+    assert_in_range(renewed.n, 1, sizeof(text) - 1);
+    snprintf(text, sizeof(text), "%.*s", (int) renewed.n, renewed.p);
+    assert_int_equal(crypto_pwhash_str_needs_rehash(text,
+                                                    crypto_pwhash_OPSLIMIT_MIN,
+                                                    crypto_pwhash_MEMLIMIT_MIN),
+                     0);
+    assert_int_equal(crypto_pwhash_str_verify(text, "secret", 6), 0);
+
+    /* of today's: left alone */
+    hash_of(hash, "secret");
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") },
+         { ROWS(1, "") });
+    unit_assert_str(host_bound(&h, "set password_hash = "), NULL);
+    host_free(&h);
+}
+
+
+/* Addresses of one house are one. */
+static void
+test_address(void **state)
+{
+    unsigned i;
+    tn_op op;
+    tn_core core;
+    tn_request request;
+    tn_zone_cmd cmd[2];
+    static const struct {
+        const char *a, *b;
+        int same;
+    } pairs[] = {
+        { "192.0.2.1", "192.0.2.1", 1 },
+        { "192.0.2.1", "192.0.2.2", 0 },
+        { "2001:db8::1", "2001:db8::ffff:1", 1 },
+        { "2001:db8::1", "2001:db8:0:1::1", 0 },
+        { "unix:", "unix:", 1 },
+        { "unix:", "192.0.2.1", 0 },
+    };
+
+    (void) state;
+    memset(&op, 0, sizeof(op));
+    memset(&core, 0, sizeof(core));
+    memset(&request, 0, sizeof(request));
+    op.core = &core;
+    op.request = &request;
+
+    for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        request.address = unit_str(pairs[i].a);
+        tn__zone_address(&cmd[0], TN_ZONE_GET, &op, TN_STR("x"));
+        request.address = unit_str(pairs[i].b);
+        tn__zone_address(&cmd[1], TN_ZONE_GET, &op, TN_STR("x"));
+        assert_int_equal(memcmp(cmd[0].key, cmd[1].key, TN_ZONE_KEY_LEN) == 0,
+                         pairs[i].same);
+    }
 }
 
 
@@ -208,7 +350,8 @@ test_attempt_key(void **state)
     (void) state;
     host_init(&h);
     SEND(&h, LOGIN(.tenant = NULL),
-         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") }, { ROWS(1, "") });
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+         { ROWS(1, "") });
     assert_int_equal(host_bound(&h, "values ($1::uuid, ").n, 66);
     memcpy(key, host_bound(&h, "values ($1::uuid, ").p, 66);
     key[66] = '\0';
@@ -216,13 +359,15 @@ test_attempt_key(void **state)
     SEND(&h,
          R(.method = "POST", .path = "/v1/auth/login",
            .body = "{\"email\":\"ANN@example.ORG\",\"password\":\"x\"}"),
-         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") }, { ROWS(1, "") });
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+         { ROWS(1, "") });
     unit_assert_str(host_bound(&h, "values ($1::uuid, "), key);
 
     SEND(&h,
          R(.method = "POST", .path = "/v1/auth/login",
            .body = "{\"email\":\"bob@example.org\",\"password\":\"x\"}"),
-         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") }, { ROWS(1, "") });
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+         { ROWS(1, "") });
     assert_memory_not_equal(host_bound(&h, "values ($1::uuid, ").p, key, 66);
     host_free(&h);
 }
@@ -254,9 +399,17 @@ test_refused_early(void **state)
 
     /* a bad Authorization header is none of login's business */
     SEND(&h, LOGIN(.token = "junk", .no_permit = 1),
-         { ROWS(6, NULL, NULL, NULL, NULL, NULL, "Acme") });
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") });
     host_problem(&h, 503, "busy");
     unit_assert_str(host_response_header(&h, "Retry-After"), "1");
+
+    /* where none will be had, nothing is looked up for it */
+    SEND0(&h, LOGIN(.no_room = 1));
+    host_problem(&h, 503, "busy");
+    assert_string_equal(h.trace, "ZA");
+    SEND(&h, R(.path = "/v1/me", .token = h.member, .no_room = 1),
+         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+    host_assert(&h, 200, NULL);
     host_free(&h);
 }
 
@@ -287,7 +440,7 @@ test_logout(void **state)
 
     /* other sessions live on */
     SEND(&h, R(.path = "/v1/me", .token = h.owner),
-         { ROWS(6, OWNER, "m", "M", "owner", "{}", "1") });
+         { ROWS(9, OWNER, "m", "M", "owner", "{}", "t", "f", NULL, "1") });
     host_assert(&h, 200, NULL);
 
     /* a logout that failed kills nothing */
@@ -295,7 +448,7 @@ test_logout(void **state)
          { .outcome = TN_DB_DOWN });
     host_problem(&h, 503, "unavailable");
     SEND(&h, R(.path = "/v1/me", .token = h.owner),
-         { ROWS(6, OWNER, "m", "M", "owner", "{}", "1") });
+         { ROWS(9, OWNER, "m", "M", "owner", "{}", "t", "f", NULL, "1") });
     host_assert(&h, 200, NULL);
     host_free(&h);
 }
@@ -303,5 +456,6 @@ test_logout(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_login), cmocka_unit_test(test_failures_are_one),
           cmocka_unit_test(test_events_are_bounded),
-          cmocka_unit_test(test_attempt_key),
+          cmocka_unit_test(test_locked), cmocka_unit_test(test_renewed),
+          cmocka_unit_test(test_address), cmocka_unit_test(test_attempt_key),
           cmocka_unit_test(test_refused_early), cmocka_unit_test(test_logout))

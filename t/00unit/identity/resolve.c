@@ -110,6 +110,222 @@ test_refused(void **state)
 }
 
 
+/*
+ * Every pair of what can name a tenant: a subdomain or a domain of its own, a
+ * header, a token; each agreeing and disagreeing. A bad header beside a good
+ * host disagrees; a host that is nobody's names nothing.
+ */
+static void
+test_pairs(void **state)
+{
+    unsigned i, k, m, round;
+    host h;
+    static const struct {
+        const char *host;
+        const char *tenant; /* whom it names; NULL: nobody */
+        unsigned status;    /* refused by itself */
+        const char *code;
+    } hosts[] = {
+        { "tenon.localhost", NULL, 0, NULL },
+        { "elsewhere.example", NULL, 0, NULL },
+        { "192.0.2.7", NULL, 0, NULL },
+        { "[2001:db8::1]", NULL, 0, NULL },
+        { "localhost", NULL, 0, NULL },
+        { ACME_HOST, ACME, 0, NULL },
+        { "umbrella.tenon.localhost", UMBRELLA, 0, NULL },
+        { "nobody.tenon.localhost", NULL, 404, "tenant_unknown" },
+        { "sleepy.tenon.localhost", SLEEPY, 403, "tenant_inactive" },
+        { "app.acme.example", ACME, 0, NULL },
+        { "xn--bcher-kva.example", UMBRELLA, 0, NULL },
+        { "sleepy.example", SLEEPY, 403, "tenant_inactive" },
+    };
+    static const struct {
+        const char *header;
+        const char *tenant;
+        const char *code; /* where no host names a tenant */
+    } headers[] = {
+        { NULL, NULL, NULL },
+        { "acme", ACME, NULL },
+        { ACME, ACME, NULL },
+        { "umbrella", UMBRELLA, NULL },
+        { UMBRELLA, UMBRELLA, NULL },
+        { "nobody", NULL, "tenant_unknown" },
+        { "sleepy", SLEEPY, "tenant_inactive" },
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        for (k = 0; k < sizeof(headers) / sizeof(headers[0]); k++) {
+            for (m = 0; m < 3; m++) {
+                unsigned status;
+                const char *code, *named, *token;
+
+                named = hosts[i].tenant ? hosts[i].tenant : headers[k].tenant;
+                token = m == 0 ? NULL : m == 1 ? ACME : UMBRELLA;
+                status = 200;
+                code = NULL;
+
+                if (hosts[i].code) {
+                    status = hosts[i].status;
+                    code = hosts[i].code;
+                } else if (hosts[i].tenant && headers[k].header &&
+                           (headers[k].tenant == NULL ||
+                            strcmp(hosts[i].tenant, headers[k].tenant))) {
+                    status = 403;
+                    code = "tenant_mismatch";
+                } else if (hosts[i].tenant == NULL && headers[k].code) {
+                    code = headers[k].code;
+                    status = strcmp(code, "tenant_unknown") ? 403 : 404;
+                } else if (token == NULL) {
+                    status = 401;
+                    code = "unauthenticated";
+                } else if (named && strcmp(named, token)) {
+                    status = 403;
+                    code = "tenant_mismatch";
+                }
+
+                host_init(&h);
+                h.domains[0] = "app.acme.example";
+                h.domains[1] = "xn--bcher-kva.example";
+                h.domains[2] = "sleepy.example";
+
+                /* from the database, then from the zone */
+                for (round = 0; round < 2; round++) {
+                    host_request r = { PATH, .host = hosts[i].host,
+                                       .tenant = headers[k].header,
+                                       .token = m == 0   ? NULL
+                                                : m == 1 ? h.member
+                                                         : h.eve };
+                    host_reply row = ROW;
+
+                    host_send(&h, &r, &row, code == NULL);
+
+                    if (h.response->status != status ||
+                        (code && strstr(h.body, code) == NULL)) {
+                        fail_msg("%s, %s, token %u, round %u: %u %s, not "
+                                 "%u %s",
+                                 hosts[i].host,
+                                 headers[k].header ? headers[k].header : "-", m,
+                                 round, h.response->status, h.body, status,
+                                 code ? code : "");
+                    }
+
+                    if (code == NULL) {
+                        unit_assert_str(tn_op_facts(h.op)->tenant_id, token);
+                        unit_assert_str(host_bound(&h, "t.tenant_id = "),
+                                        token);
+                    }
+
+                    /* at home, and there alone */
+                    if (code && strcmp(code, "tenant_mismatch") == 0 && m) {
+                        unit_assert_str(h.refused.tenant, token);
+                    }
+
+                    assert_true(round == 0 || strchr(h.trace, 'd') == NULL);
+                }
+
+                host_free(&h);
+            }
+        }
+    }
+}
+
+
+/* A domain that was deleted here is nobody's at once, also for who had asked
+ * just before; on another node, and one that was verified, within seconds. */
+static void
+test_domain_changes(void **state)
+{
+    host h;
+    tn_zone_cmd cmd;
+    tn_want want;
+    tn_input input;
+
+#define ASK SEND0(&h, R(PATH, .host = "app.acme.example"))
+
+    (void) state;
+    host_init(&h);
+    h.domains[0] = "app.acme.example";
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, "acme");
+    assert_string_equal(h.trace, "ZdZ");
+    ASK;
+    assert_string_equal(h.trace, "Z");
+
+    /* deleted by SQL */
+    h.domains[0] = NULL;
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, "acme");
+    h.now += 5 * 1000000;
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, NULL);
+
+    /* verified: not before it is asked for again */
+    h.domains[0] = "app.acme.example";
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, NULL);
+    h.now += 1000000;
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, "acme");
+
+    /* deleted by the API */
+    h.domains[0] = NULL;
+    tn__domains_changed(h.op, &cmd);
+    memset(&want, 0, sizeof(want));
+    memset(&input, 0, sizeof(input));
+    want.zone.cmds = &cmd;
+    want.zone.n = 1;
+    host_zone(&h, &want, &input);
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, NULL);
+    assert_string_equal(h.trace, "ZdZ");
+    ASK;
+    assert_string_equal(h.trace, "Z");
+
+    /* a zone that keeps nothing costs look-ups, no more */
+    h.domains[0] = "app.acme.example";
+    h.lossy = 1;
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, "acme");
+    ASK;
+    unit_assert_str(tn_op_facts(h.op)->tenant, "acme");
+    assert_string_equal(h.trace, "Zd");
+    host_free(&h);
+#undef ASK
+}
+
+
+static void
+test_domain_memory(void **state)
+{
+    host h;
+    size_t n;
+
+    (void) state;
+
+    for (n = 1;; n++) {
+        host_init(&h);
+        h.domains[0] = "app.acme.example";
+        SEND(&h,
+             R(PATH, .host = "app.acme.example", .token = h.member,
+               .fail_at = n),
+             ROW);
+
+        if (h.response->status == 200) {
+            host_free(&h);
+            break;
+        }
+
+        host_assert(&h, 500, NULL);
+        host_free(&h);
+        assert_true(n < 200);
+    }
+
+    assert_true(n > 10);
+}
+
+
 /* A slug may look like an id; it must not stand in for it in the zone. */
 static void
 test_slug_is_no_id(void **state)
@@ -266,7 +482,7 @@ test_role(void **state)
     SEND0(&h, R(PATH, .token = h.member));
     host_problem(&h, 403, "forbidden");
     SEND(&h, R(.path = "/v1/me", .token = h.member),
-         { ROWS(6, MEMBER, "m", "M", "stranger", "{}", "1") });
+         { ROWS(9, MEMBER, "m", "M", "stranger", "{}", "t", "f", NULL, "1") });
     host_assert(&h, 200, NULL);
     host_free(&h);
 }
@@ -298,6 +514,8 @@ test_database_fails_the_lookup(void **state)
 
 
 UNIT_MAIN(cmocka_unit_test(test_named_by), cmocka_unit_test(test_refused),
+          cmocka_unit_test(test_pairs), cmocka_unit_test(test_domain_changes),
+          cmocka_unit_test(test_domain_memory),
           cmocka_unit_test(test_slug_is_no_id),
           cmocka_unit_test(test_not_signed_in),
           cmocka_unit_test(test_warm_request),

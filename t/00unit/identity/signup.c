@@ -7,6 +7,7 @@
 #define BODY                                                       \
     "{\"email\":\"Ann@Example.org\",\"password\":\"long enough\"," \
     "\"name\":\"Ann\",\"organization\":{\"name\":\"New\",\"slug\":\"new\"}}"
+#define SHARED_REALM "00000000-0000-7000-8000-000000000001"
 #define SIGNUP(...)                                              \
     R(.method = "POST", .path = "/v1/auth/signup", .body = BODY, \
       .host = "tenon.localhost", __VA_ARGS__)
@@ -30,13 +31,43 @@ test_signup(void **state)
     unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
 
     /* the address in lower case, the password as a hash that fits it */
-    unit_assert_str(host_bound(&h, "values ($1::uuid, $2::uuid, "),
+    unit_assert_str(host_bound(&h, "values ($1::uuid, $4::uuid, "),
                     "ann@example.org");
-    kept = host_bound(&h, "$4::text, ");
+    kept = host_bound(&h, "$6::text, ");
     assert_true(kept.n < sizeof(hash));
     memcpy(hash, kept.p, kept.n);
     hash[kept.n] = '\0';
     assert_int_equal(crypto_pwhash_str_verify(hash, "long enough", 11), 0);
+
+    /* of the shared realm, which is there already */
+    unit_assert_str(h.context_params[1], SHARED_REALM);
+    unit_assert_str(host_bound(&h, "'own' where "), "f");
+    host_free(&h);
+}
+
+
+/* Where organizations have users of their own, each begins with a realm. */
+static void
+test_own_realm(void **state)
+{
+    host h;
+    char realm[37];
+
+    (void) state;
+    host_init(&h);
+    h.core->conf.signup_own_realm = 1;
+    SEND(&h, SIGNUP(.token = NULL),
+         { ROWS(2, "{\"id\":\"u\"}", "{\"id\":\"t\"}") });
+    host_assert(&h, 201, NULL);
+    unit_assert_str(host_bound(&h, "'own' where "), "t");
+    assert_int_equal(h.context_params[1].n, 36);
+    snprintf(realm, sizeof(realm), "%.36s", h.context_params[1].p);
+    assert_string_not_equal(realm, SHARED_REALM);
+    unit_assert_str(host_bound(&h, "kind) select "), realm);
+
+    SEND(&h, SIGNUP(.token = NULL),
+         { ROWS(2, "{\"id\":\"u\"}", "{\"id\":\"t\"}") });
+    assert_memory_not_equal(h.context_params[1].p, realm, 36);
     host_free(&h);
 }
 
@@ -120,5 +151,6 @@ test_refused_early(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_signup), cmocka_unit_test(test_conflicts),
+UNIT_MAIN(cmocka_unit_test(test_signup), cmocka_unit_test(test_own_realm),
+          cmocka_unit_test(test_conflicts),
           cmocka_unit_test(test_refused_early))

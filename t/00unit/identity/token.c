@@ -28,7 +28,7 @@ static void
 assert_taken(host *h, const char *token)
 {
     SEND(h, R(.path = "/v1/me", .token = token),
-         { ROWS(6, MEMBER, "m", "M", "member", "{}", "1") });
+         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
     host_assert(h, 200, NULL);
 }
 
@@ -195,7 +195,7 @@ test_other_key(void **state)
     (void) state;
     host_init(&h);
     host_conf(&conf);
-    conf.signing_seed[0] ^= 1;
+    conf.signing.keys[0].seed[0] ^= 1;
     core = h.core;
     assert_int_equal(tn_core_new(&h.core, &conf), TN_OK);
     tn_core_free(core);

@@ -51,6 +51,16 @@ test_refusals(void **state)
     FIELD("assignee_id")[11] = "t";
     assert_refused(&h, "teamos.task.assignee_id", "make the column not null");
 
+    FIELD("priority")[16] = "t";
+    assert_refused(&h, "teamos.task.priority", "is encrypted, so it must be");
+
+    FIELD("status")[16] = "t";
+    assert_refused(&h, "teamos.task.status", "is encrypted, so it must be");
+
+    FIELD("assignee_id")[16] = "t";
+    assert_refused(&h, "teamos.task.assignee_id",
+                   "is encrypted, so it must be");
+
     teamos_find(&h.rows, TEAMOS_PERMISSIONS, NULL, "teamos.task:update",
                 NULL)[1] = "teamos.task:change";
     assert_refused(&h, "updateTask", "\"teamos.task:update\"");

@@ -59,7 +59,8 @@ static const char *const project_cells[] = {
     OWNER,   "2026-01-01 00:00:00+00"
 };
 static const char *const known[] = { "t" };
-static const char *const me_cells[] = { OWNER, "m", "M", "owner", "{}", "1" };
+static const char *const me_cells[] = { OWNER, "m", "M",  "owner", "{}",
+                                        "t",   "f", NULL, "1" };
 static const char *const tenant_cells[] = { ACME,   "Acme",
                                             "acme", "active",
                                             "2",    "2026-01-01 00:00:00+00",
@@ -84,11 +85,11 @@ static const char *const event_cells[] = { TASK,
 static const char *const pair[] = { "{}", "{}" };
 static const char *const schema[] = { TEAMOS_SCHEMA };
 static const char *const two[] = { "2" };
-static const char *const found_none[6] = {
-    NULL, NULL, NULL, NULL, NULL, "Acme"
-};
+static const char *const found_none[8] = { NULL, NULL,   NULL, NULL,
+                                           NULL, "Acme", "f",  "f" };
 static char hash[128];
-static const char *found_member[6] = { OWNER, "a", "A", hash, "owner", "Acme" };
+static const char *found_member[8] = { OWNER,   "a",    "A", hash,
+                                       "owner", "Acme", "f", "f" };
 
 static const char *const started[] = {
     "3",  OWNER, "t", "todo", "t", TASK_CELLS(TASK, "a", "todo", "4", OWNER),
@@ -198,7 +199,7 @@ static const scenario scenarios[] = {
       { TABLE(5, removed) },
       1,
       204 },
-    { { .path = "/v1/me" }, { TABLE(6, me_cells) }, 1, 200 },
+    { { .path = "/v1/me" }, { TABLE(9, me_cells) }, 1, 200 },
     { { .path = "/v1/tenant" }, { TABLE(8, tenant_cells) }, 1, 200 },
     { { .method = "POST", .path = "/v1/auth/logout" },
       { { .rows = { { 1, 0, NULL } } } },
@@ -207,13 +208,13 @@ static const scenario scenarios[] = {
     { { .method = "POST",
         .path = "/v1/auth/login",
         .body = "{\"email\":\"a@b\",\"password\":\"x\"}" },
-      { TABLE(6, found_none), TABLE(1, two) },
+      { TABLE(8, found_none), TABLE(1, two) },
       2,
       401 },
     { { .method = "POST",
         .path = "/v1/auth/login",
         .body = "{\"email\":\"a@b\",\"password\":\"x\"}" },
-      { TABLE(6, found_member), TABLE(1, two) },
+      { TABLE(8, found_member), TABLE(1, two) },
       2,
       200 },
     { { .method = "POST",

@@ -24,6 +24,7 @@ test_frame(void **state)
 {
     host h;
     unit_arena arena;
+    const cJSON *tag;
 
     (void) state;
     host_init(&h);
@@ -34,7 +35,7 @@ test_frame(void **state)
     says(&arena, "info title", "\"Tenon: teamos\"");
     says(&arena, "info version", "\"" TN_VERSION "\"");
     says(&arena, "servers", "[{\"url\":\"/api\"}]");
-    says(&arena, "security", "[{\"bearer\":[]}]");
+    says(&arena, "security", "[{\"bearer\":[]},{\"cookie\":[]}]");
     says(&arena, "paths /live servers", "[{\"url\":\"/\"}]");
     assert_null(at("paths /v1/tasks servers"));
     says(&arena, "paths /v1/auth/login post security", "[]");
@@ -47,6 +48,13 @@ test_frame(void **state)
                            "(`method_not_allowed`) with `Allow`, `OPTIONS` "
                            "answers 204 with `Allow`, and `HEAD` as `GET` "
                            "does, without the body."));
+
+    cJSON_ArrayForEach(tag, at("tags"))
+    {
+        if (!cJSON_HasObjectItem(tag, "description")) {
+            fail_msg("the tag %s has no description", tag->child->valuestring);
+        }
+    }
 
     unit_arena_free(&arena);
     host_free(&h);

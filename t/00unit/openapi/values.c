@@ -20,15 +20,24 @@ test_sets(void **state)
     load(&h, &arena);
 
 #define SCHEMA   "components schemas "
-#define ROLES    "[\"owner\",\"admin\",\"member\"]"
 #define STATUSES "[\"active\",\"suspended\"]"
-    says(&arena, SCHEMA "Me properties role enum", ROLES);
-    says(&arena, SCHEMA "Member properties role enum", ROLES);
-    says(&arena, SCHEMA "Membership properties role enum", ROLES);
+    /* a role may be the tenant's own */
+    assert_null(at(SCHEMA "Me properties role enum"));
+    assert_null(at(SCHEMA "Member properties role enum"));
+    assert_null(at(SCHEMA "Membership properties role enum"));
+    assert_null(at(SCHEMA "InvitationCreate properties role enum"));
+    says(&arena, SCHEMA "Member properties role examples", "[\"member\"]");
+    says(&arena, SCHEMA "InvitationCreate properties role pattern",
+         "\"^[a-z][a-z0-9_]{1,62}$\"");
+    says(&arena, SCHEMA "Role properties level enum",
+         "[\"tenant\",\"account\",\"platform\"]");
+    says(&arena, SCHEMA "RoleCreate properties level enum",
+         "[\"tenant\",\"account\",\"platform\"]");
+    says(&arena, SCHEMA "RoleCreate properties level default", "\"tenant\"");
     says(&arena, SCHEMA "Membership properties status enum", STATUSES);
     says(&arena, SCHEMA "Tenant properties status enum", STATUSES);
     says(&arena, SCHEMA "Event properties actor properties type enum",
-         "[\"user\",\"anonymous\",\"system\"]");
+         "[\"user\",\"api_key\",\"anonymous\",\"system\"]");
     says(&arena,
          SCHEMA "Access properties permissions items properties scope enum",
          "[\"tenant\",\"own\"]");
@@ -38,7 +47,6 @@ test_sets(void **state)
     assert_null(parameter("paths /v1/me/tenants get parameters", "role"));
     assert_null(parameter("paths /v1/audit/access get parameters", "scope"));
 #undef STATUSES
-#undef ROLES
 #undef SCHEMA
 
     SEND0(&h, R(.path = "/v1/me/tenants", .query = "status=active,suspended",

@@ -22,12 +22,12 @@
 #define STRANGER FOUND("t", NULL, NULL, NULL, NULL)
 #define JOINED                                                                 \
     {                                                                          \
-        ROWS(5, USER_JSON, "{\"slug\":\"acme\"}", "{\"role\":\"admin\"}", "t", \
-             NULL)                                                             \
+        ROWS(6, USER_JSON, "{\"slug\":\"acme\"}", "{\"role\":\"admin\"}", "f", \
+             "t", NULL)                                                        \
     }
-#define TOO_LATE                             \
-    {                                        \
-        ROWS(5, NULL, NULL, NULL, "t", NULL) \
+#define TOO_LATE                                  \
+    {                                             \
+        ROWS(6, NULL, NULL, NULL, "f", "t", NULL) \
     }
 
 
@@ -262,6 +262,31 @@ test_refused_before_hashing(void **state)
     SEND0(&h, ACCEPT(.host = "tenon.localhost", .tenant = "umbrella",
                      .body = body_of(&h, NEW)));
     host_problem(&h, 403, "tenant_mismatch");
+
+    /* another's own domain, whatever the header says; and one's own */
+    h.domains[0] = "app.acme.example";
+    h.domains[1] = "umbrella.example";
+    SEND0(&h, ACCEPT(.host = "umbrella.example", .body = body_of(&h, NEW)));
+    host_problem(&h, 403, "tenant_mismatch");
+    SEND0(&h, ACCEPT(.host = "umbrella.example", .tenant = "acme",
+                     .body = body_of(&h, NEW)));
+    host_problem(&h, 403, "tenant_mismatch");
+    SEND0(&h, ACCEPT(.host = "app.acme.example", .tenant = "umbrella",
+                     .body = body_of(&h, NEW)));
+    host_problem(&h, 403, "tenant_mismatch");
+    SEND0(&h, ACCEPT(.host = "elsewhere.example", .tenant = "nowhere",
+                     .body = body_of(&h, NEW)));
+    host_problem(&h, 404, "tenant_unknown");
+    SEND(&h,
+         ACCEPT(.host = "app.acme.example", .tenant = "acme",
+                .body = body_of(&h, NEW)),
+         FOUND("f", NULL, NULL, NULL, NULL));
+    host_problem(&h, 410, "secret_spent");
+    SEND(&h,
+         ACCEPT(.host = "elsewhere.example", .tenant = ACME,
+                .body = body_of(&h, NEW)),
+         FOUND("f", NULL, NULL, NULL, NULL));
+    host_problem(&h, 410, "secret_spent");
     host_free(&h);
 }
 
@@ -294,7 +319,7 @@ test_known(void **state)
     SEND(&h, ACCEPT(.body = body_of(&h, ",\"password\":\"correct horse\"")),
          FOUND("t", MEMBER, "active", hash, NULL), JOINED);
     host_assert(&h, 200, NULL);
-    assert_string_equal(h.trace, "ABdDCW");
+    assert_string_equal(h.trace, "ABdDCZW");
     unit_assert_str(host_bound(&h, "from live where "), NULL);
     unit_assert_str(tn_op_facts(h.op)->user_id, MEMBER);
 
@@ -305,7 +330,8 @@ test_known(void **state)
 
     /* counted and written down as login does */
     assert_string_equal(h.trace, "ABdDCZW");
-    assert_true(host_has(h.sql, "'user.login', 'tenon.user'"));
+    unit_assert_str(host_bound(&h, "tenon.log_event( $4::uuid, "),
+                    "user.login");
     assert_int_equal(host_bound(&h, "values ($1::uuid, ").n, 66);
     unit_assert_str(host_bound(&h, "'tenon.user', "), NULL);
     assert_null(tn_op_facts(h.op)->user_id.p);

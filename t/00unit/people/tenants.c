@@ -14,8 +14,8 @@
 
 #define FOUND(status)                                            \
     {                                                            \
-        ROWS(8, UMBRELLA, REALM, "umbrella", "Umbrella", status, \
-             "ann@example.org", "Ann", END)                      \
+        ROWS(9, UMBRELLA, REALM, "umbrella", "Umbrella", status, \
+             "ann@example.org", "Ann", END, "86400")             \
     }
 
 
@@ -30,17 +30,24 @@ test_switch(void **state)
     host_assert(&h, 200, "{\"access_token\":\"");
     host_assert(&h, 200,
                 "\"token_type\":\"Bearer\",\"expires_in\":900,"
-                "\"refresh_token\":null,\"user\":{\"id\":\"" MEMBER
-                "\",\"email\":\"ann@example.org\",\"name\":\"Ann\"},"
-                "\"tenant\":{\"id\":\"" UMBRELLA
-                "\",\"name\":\"Umbrella\",\"slug\":\"umbrella\"}}");
+                "\"refresh_token\":\"tnr_");
+    host_assert(
+        &h, 200,
+        "\"user\":{\"id\":\"" MEMBER
+        "\",\"email\":\"ann@example.org\",\"name\":\"Ann\"},"
+        "\"tenant\":{\"id\":\"" UMBRELLA
+        "\",\"name\":\"Umbrella\",\"slug\":\"umbrella\"},\"mfa_token\":null}");
     unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
 
     /* the session is the other tenant's, of a new id */
     unit_assert_str(h.context_params[0], UMBRELLA);
-    assert_int_equal(host_bound(&h, "select $1::uuid, ").n, 36);
+    assert_int_equal(host_bound(&h, "select $5::uuid, ").n, 36);
     assert_true(
-        memcmp(host_bound(&h, "select $1::uuid, ").p, SESSION("a2"), 36) != 0);
+        memcmp(host_bound(&h, "select $5::uuid, ").p, SESSION("a2"), 36) != 0);
+
+    /* and is opened by the one that asks, while that holds */
+    unit_assert_str(host_bound(&h, "find_session("), ACME);
+    unit_assert_str(host_bound(&h, "find_session($3::uuid, "), SESSION("a2"));
     unit_assert_str(host_bound(&h, "::double precision), "), END);
     unit_assert_str(tn_op_facts(h.op)->tenant, "umbrella");
     host_free(&h);
@@ -58,17 +65,18 @@ test_here(void **state)
     (void) state;
     host_init(&h);
     SEND(&h, SWITCH(.token = h.member),
-         { ROWS(8, ACME, REALM, "acme", "Acme", "active", "ann@example.org",
-                "Ann", END) });
+         { ROWS(9, ACME, REALM, "acme", "Acme", "active", "ann@example.org",
+                "Ann", END, "86400") });
+    host_assert(&h, 200, "\"refresh_token\":null");
     host_assert(&h, 200, "\"slug\":\"acme\"");
     assert_null(strchr(h.trace, 'W'));
 
     from = strstr(h.body, "eyJ");
     assert_non_null(from);
     snprintf(token, sizeof(token), "%.*s", (int) strcspn(from, "\""), from);
-    SEND(
-        &h, R(.path = "/v1/me", .token = token),
-        { ROWS(6, MEMBER, "ann@example.org", "Ann", "member", "{}", "1.1.1") });
+    SEND(&h, R(.path = "/v1/me", .token = token),
+         { ROWS(9, MEMBER, "ann@example.org", "Ann", "member", "{}", "t", "f",
+                NULL, "3") });
     host_assert(&h, 200, NULL);
     unit_assert_str(tn_op_facts(h.op)->user_id, MEMBER);
     host_free(&h);
@@ -84,13 +92,13 @@ test_refused(void **state)
     host_init(&h);
 
     SEND(&h, SWITCH(.token = h.member),
-         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "ann@example.org", "Ann",
-                END) });
+         { ROWS(9, NULL, NULL, NULL, NULL, NULL, "ann@example.org", "Ann", END,
+                "86400") });
     host_problem(&h, 422, "invalid_fields");
     host_assert(&h, 422, "\"/tenant\",\"code\":\"not_found\"");
 
     /* the session was ended where this node doesn't hear of it */
-    SEND(&h, SWITCH(.token = h.member), { NO_ROWS(8) });
+    SEND(&h, SWITCH(.token = h.member), { NO_ROWS(9) });
     host_problem(&h, 401, "unauthenticated");
 
     SEND(&h, SWITCH(.token = h.member), FOUND("suspended"));

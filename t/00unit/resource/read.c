@@ -248,13 +248,15 @@ test_me_and_tenant(void **state)
     (void) state;
     host_init(&h);
     SEND(&h, R(.path = "/v1/me", .token = h.member),
-         { ROWS(6, MEMBER, "m@example.org", "M", "member",
-                "{\"id\":\"" ACME "\"}", "5") });
+         { ROWS(9, MEMBER, "m@example.org", "M", "member",
+                "{\"id\":\"" ACME "\"}", "t", "f", NULL, "5") });
     host_assert(&h, 200, NULL);
     assert_string_equal(h.body,
                         "{\"id\":\"" MEMBER "\",\"email\":\"m@example.org\","
                         "\"name\":\"M\",\"role\":\"member\",\"tenant\":"
-                        "{\"id\":\"" ACME "\"}}");
+                        "{\"id\":\"" ACME "\"},\"email_verified\":true,"
+                        "\"mfa_enabled\":false,"
+                        "\"api_key\":null}");
     unit_assert_str(host_response_header(&h, "ETag"), "\"5\"");
     unit_assert_str(host_bound(&h, "m.user_id = "), MEMBER);
 

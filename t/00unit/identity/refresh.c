@@ -1,0 +1,155 @@
+/*
+ * A refresh token is looked at before anything is asked of the database; what
+ * the database says of it decides; and where it was a copy, the session is dead
+ * on this node before the answer leaves.
+ */
+
+#include "libcore/identity/identity.h"
+#include "t/00unit/host.h"
+
+#define REFRESH(...) \
+    R(.method = "POST", .path = "/v1/auth/refresh", __VA_ARGS__)
+
+/* What rotating and reading its state answer. */
+#define STATE(good, generation)                                            \
+    {                                                                      \
+        .rows = {                                                          \
+            { 1, CELLS("") },                                              \
+            { 6, CELLS(good, generation, "3600", "a@b.c", "Ann", "Acme") } \
+        }                                                                  \
+    }
+
+
+static const char *
+body_of(host *h, int64_t generation, char out[160])
+{
+    tn_str text;
+
+    SEND(h, R(.path = "/v1/me", .token = h->member),
+         { ROWS(7, MEMBER, "m", "M", "member", "{}", NULL, "1") });
+    h->op->principal.generation = generation;
+    assert_int_equal(tn__secret_make(&text, h->op, TN__SECRET_REFRESH), TN_OK);
+    snprintf(out, 160, "{\"refresh_token\":\"%.*s\"}", (int) text.n, text.p);
+
+    return out;
+}
+
+
+static void
+test_refresh(void **state)
+{
+    host h;
+    char body[160], next[160], token[100];
+
+    (void) state;
+    host_init(&h);
+    body_of(&h, 0, body);
+    body_of(&h, 1, next);
+
+    SEND(&h, REFRESH(.body = body), STATE("t", "1"));
+    host_assert(&h, 200, "\"token_type\":\"Bearer\"");
+    assert_string_equal(h.trace, "ABdW");
+    snprintf(token, sizeof(token), "%.74s", strstr(next, "tnr_"));
+    host_assert(&h, 200, token);
+    unit_assert_str(tn_op_facts(h.op)->user_id, MEMBER);
+    unit_assert_str(host_context_bound(&h, "'tenon.actor', coalesce("), MEMBER);
+    unit_assert_str(host_bound(&h, "s.generation = "), "0");
+
+    /* on no organization's host it is its own */
+    SEND(&h, REFRESH(.host = "tenon.localhost", .body = body), STATE("t", "1"));
+    host_assert(&h, 200, "\"slug\":\"acme\"");
+    host_free(&h);
+}
+
+
+static void
+test_copy(void **state)
+{
+    host h;
+    char body[160];
+
+    (void) state;
+    host_init(&h);
+    body_of(&h, 0, body);
+    SEND(&h, REFRESH(.body = body), STATE("f", "2"));
+    host_problem(&h, 401, "unauthenticated");
+    assert_string_equal(h.trace, "ABdWZ");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+
+    /* dead here, though the directory knew it a moment ago */
+    SEND0(&h, R(.path = "/v1/me", .token = h.member));
+    host_problem(&h, 401, "unauthenticated");
+    assert_string_equal(h.trace, "ZZ");
+    host_free(&h);
+}
+
+
+static void
+test_refused(void **state)
+{
+    host h;
+    char body[160];
+
+    (void) state;
+    host_init(&h);
+    body_of(&h, 0, body);
+
+    SEND0(&h, REFRESH(.body = "{\"refresh_token\":\"tnr_AAAA\"}"));
+    host_problem(&h, 401, "unauthenticated");
+    assert_string_equal(h.trace, "AB");
+
+    SEND0(&h, REFRESH(.host = "nobody.tenon.localhost", .body = body));
+    host_problem(&h, 404, "tenant_unknown");
+
+    SEND0(&h, REFRESH(.host = "umbrella.tenon.localhost", .body = body));
+    host_problem(&h, 403, "tenant_mismatch");
+    unit_assert_str(h.refused.tenant, ACME);
+    unit_assert_str(h.refused.actor, MEMBER);
+    unit_assert_str(h.refused.action, "auth.tenant_mismatch");
+
+    /* it ended between the two looks */
+    SEND(&h, REFRESH(.body = body),
+         { .rows = { { 1, 0, NULL }, { 6, 0, NULL } } });
+    host_problem(&h, 401, "unauthenticated");
+
+    SEND(&h, REFRESH(.body = body), { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+
+    h.sessions[1].impersonator = OWNER;
+    SEND0(&h, REFRESH(.body = body));
+    host_problem(&h, 401, "unauthenticated");
+    h.sessions[1].impersonator = NULL;
+
+    h.sessions[1].tenant = SLEEPY;
+    SEND0(&h, REFRESH(.body = body));
+    host_problem(&h, 401, "unauthenticated");
+    host_free(&h);
+}
+
+
+static void
+test_memory(void **state)
+{
+    host h;
+    size_t n;
+    char body[160];
+
+    (void) state;
+    host_init(&h);
+    body_of(&h, 0, body);
+
+    for (n = 1; n < 1000; n++) {
+        SEND(&h, REFRESH(.body = body, .fail_at = n), STATE("t", "1"));
+        if (h.response->status == 200) {
+            break;
+        }
+        assert_int_equal(h.response->status, 500);
+    }
+
+    assert_in_range(n, 10, 999);
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_refresh), cmocka_unit_test(test_copy),
+          cmocka_unit_test(test_refused), cmocka_unit_test(test_memory))
