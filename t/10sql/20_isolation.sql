@@ -161,7 +161,7 @@ select is(run('tenon_api', acme(),
 -- Feed -----------------------------------------------------------------------
 
 select is(run('tenon_feed', '',
-              'select count(distinct tenant_id) from tenon.event'), '2',
+              'select count(distinct tenant_id) from tenon.event'), '3',
           'the feed reads events of all tenants');
 
 

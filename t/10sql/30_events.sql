@@ -300,6 +300,7 @@ select is(
 \set user_id '''01900000-000c-7000-8000-000000000201'''
 \set member_id '''01900000-000c-7000-8000-000000000301'''
 \set event_id '''01900000-000c-7000-8000-00000000e001'''
+\set one_time_id '''01900000-000c-7000-8000-00000000f001'''
 \set member_event_id '''01900000-000c-7000-8000-00000000e002'''
 \set salt '''\\x00'''
 \set member_salt '''\\x01'''
@@ -308,6 +309,7 @@ select is(
 \set password_hash '''not-a-hash'''
 \set organization_name '''Initech'''
 \set organization_slug '''initech'''
+\set own_realm '''f'''
 
 set local tenon.tenant = :tenant;
 set local role tenon_api;

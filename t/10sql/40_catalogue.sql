@@ -214,7 +214,8 @@ select item('name text not null, kind text collate "C", n int, doc jsonb, '
  'table shop.item: column state starts as ''b''::text, its states as a | %'),
 
 ($$select tenon.allow('king', 'item', '{read}')$$,
- 'there is no role ''king'' | Roles are: owner, admin, member.'),
+ 'there is no role ''king'' | Roles are: owner, admin, member, guest, account_owner, account_user, '
+ 'moderator, super_admin, tenant_admin.'),
 
 ($$select tenon.allow('member', 'item', '{peek}')$$,
  'resource shop.item has no verb ''peek'' | Verbs are read, create, update, '

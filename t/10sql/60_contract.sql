@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(46);
+select plan(47);
 
 \set acme   '''01900000-000a-7000-8000-000000000001'''
 \set globex '''01900000-000b-7000-8000-000000000001'''
@@ -175,7 +175,7 @@ select is(tap.access('(permissions -> 0)::text'),
 select is(tap.access('(select string_agg(p ->> ''permission'', '' '')
                          from json_array_elements(permissions) p
                         where p ->> ''scope'' = ''own''
-                          and p ->> ''permission'' like ''tenon.%'')',
+                          and p ->> ''permission'' like ''tenon.member%'')',
                      'carol@acme.test'),
           'tenon.member:delete', 'a member may leave');
 select is(tap.access('count(*)', 'bob@acme.test', globex()), '0',
@@ -184,20 +184,74 @@ select is(tap.access('count(*)', 'bob@acme.test', globex()), '0',
 select set_eq(
     $$ select g.role || ' ' || p.name || ' ' || g.scope
          from tenon."grant" g join tenon.permission p on p.number = permission
-        where g.app = 'tenon' $$,
+        where g.app = 'tenon'
+          and p.name !~ '^tenon\.(account|account_member|share):' $$,
     $$ select r || ' tenon.' || p || ' tenant'
-         from unnest(array['owner', 'admin', 'member']) r,
+         from unnest(array['owner', 'tenant_admin', 'admin', 'member',
+                           'moderator', 'guest']) r,
               unnest(array['tenant:read', 'tenant:update', 'tenant:delete',
+                           'tenant:transfer', 'member:read', 'member:create',
+                           'member:update', 'member:delete',
+                           'audit_event:read', 'invitation:read',
+                           'invitation:create', 'invitation:delete',
+                           'role:read', 'role:create', 'role:update',
+                           'role:delete']) p
+        where r = 'owner'
+           or r = 'tenant_admin'
+          and p not in ('tenant:delete', 'tenant:transfer')
+           or r = 'admin'
+          and (p in ('tenant:read', 'audit_event:read', 'role:read')
+               or p like 'member:%' or p like 'invitation:%')
+           or r in ('member', 'moderator')
+          and p in ('tenant:read', 'member:read', 'role:read')
+           or r = 'guest' and p = 'tenant:read'
+       union all
+       select r || ' tenon.api_key:' || p || ' tenant'
+         from unnest(array['owner', 'admin', 'tenant_admin',
+                           'super_admin']) r,
+              unnest(array['read', 'create', 'update', 'delete']) p
+       union all
+       select r || ' tenon.domain:' || verb || ' tenant'
+         from unnest(array['owner', 'super_admin', 'tenant_admin',
+                           'admin']) r,
+              unnest(array['read', 'create', 'delete']) verb
+        where r <> 'admin' or verb = 'read'
+       union all
+       select 'super_admin tenon.' || p || ' tenant'
+         from unnest(array['tenant:read', 'tenant:update',
                            'member:read', 'member:create', 'member:update',
                            'member:delete', 'audit_event:read',
                            'invitation:read', 'invitation:create',
-                           'invitation:delete']) p
-        where r = 'owner'
-           or r = 'admin'  and p not in ('tenant:update', 'tenant:delete')
-           or r = 'member' and p in ('tenant:read', 'member:read')
+                           'invitation:delete', 'role:read', 'role:create',
+                           'role:update', 'role:delete', 'platform:read',
+                           'platform:create', 'platform:update',
+                           'platform:impersonate']) p
        union all
-       values ('member tenon.member:delete own') $$,
+       values ('member tenon.member:delete own'),
+              ('moderator tenon.member:delete own') $$,
     'roles may do on the platform what is written here, a second time');
+
+select set_eq(
+    $$ select g.role || ' ' || p.name || ' ' || g.scope
+         from tenon."grant" g join tenon.permission p on p.number = permission
+        where g.app = 'tenon'
+          and p.name ~ '^tenon\.(account|account_member|share):' $$,
+    $$ select r || ' tenon.' || p || ' tenant'
+         from unnest(array['owner', 'super_admin', 'tenant_admin', 'admin',
+                           'account_owner']) r,
+              unnest(array['account:read', 'account:create', 'account:update',
+                           'account:delete', 'account_member:read',
+                           'account_member:create', 'account_member:update',
+                           'account_member:delete', 'share:read',
+                           'share:create', 'share:delete']) p
+       union all
+       values ('account_user tenon.account:read tenant'),
+              ('account_user tenon.account_member:read tenant')
+       union all
+       select r || ' tenon.share:' || verb || ' own'
+         from unnest(array['member', 'moderator', 'guest']) r,
+              unnest(array['read', 'delete']) verb $$,
+    'and in accounts, and of shares');
 
 
 -- A further tenant -----------------------------------------------------------

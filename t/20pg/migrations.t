@@ -151,12 +151,20 @@ sub all_of {
                                                  '-c', $sql);
 }
 
-my ($rows, $objects) = (all_of($everything), all_of($made));
-cmp_ok +(() = $rows =~ /\n/g), '>', 100, 'there is something to keep';
+my $objects = all_of($made);
+all_of("create table public.was as $everything");
+cmp_ok all_of('select count(*) from public.was'), '>', 100,
+    'there is something to keep';
 
 ($status, $out) = migrate('lived', "$schema/migrations");
 is $status, 0, 'from schema 3 to the newest' or diag $out;
-is all_of($everything), $rows, 'every row is as it was';
+# A newer schema may have columns and rows besides.
+is all_of("with now as materialized ($everything)
+           select what, row from public.was
+            where not exists (select from now
+                               where now.what = was.what
+                                 and now.row @> was.row)"), '',
+    'every row is as it was';
 is all_of($made), $objects, 'and so is what the app declared';
 
 my $task = '01900000-000a-7000-8000-000000000501';
