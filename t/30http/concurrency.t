@@ -95,8 +95,8 @@ subtest 'pipelined requests are answered in order' => sub {
     is_deeply [map { $_->{status} } @r], [200, 200, 200, 404, 200, 200],
         'statuses';
     is_deeply [map { join ',', sort keys %{ $_->json } } @r[0, 2, 5]],
-        ['email,id,name,role,tenant', 'data,next_cursor',
-         'email,id,name,role,tenant'], 'bodies';
+        ['api_key,email,email_verified,id,mfa_enabled,name,role,tenant', 'data,next_cursor',
+         'api_key,email,email_verified,id,mfa_enabled,name,role,tenant'], 'bodies';
 
     # Each body is at once a request: read as one, it would make a task.
     my $inner = $s->bytes(POST => 'tasks', as => 'alice', json => {

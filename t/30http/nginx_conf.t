@@ -25,6 +25,7 @@ my $conf = "$dir/nginx.conf";
 
 write_file("$dir/good.key", 'A' x 43 . "\n", 0600);
 write_file("$dir/bare.key", 'A' x 43, 0640);
+write_file("$dir/two.key", 'A' x 43 . "\n" . 'C' x 42 . "A\n", 0600);
 write_file("$dir/open.key", 'A' x 43 . "\n", 0644);
 write_file("$dir/short.key", 'A' x 42 . "\n", 0600);
 write_file("$dir/long.key", 'A' x 44 . "\n", 0600);
@@ -40,8 +41,9 @@ my %need = (
     database => 'tenon_database "host=/nowhere dbname=tenon";',
     signing  => "tenon_signing_key $dir/good.key;",
     secret   => "tenon_secret $dir/bare.key;",
+    encryption => "tenon_encryption_key $dir/two.key;",
 );
-my $all = join ' ', @need{qw(zone database signing secret)};
+my $all = join ' ', @need{qw(zone database signing secret encryption)};
 
 
 # ---- what is fine ----
@@ -52,7 +54,8 @@ accepted('all directives', "$all
     tenon_base_domain Tenon.Localhost; tenon_pool_size 100;
     tenon_cors_origins https://app.example.com http://localhost:5173;
     tenon_queue_size 1; tenon_queue_timeout 500ms; tenon_connect_timeout 1s;
-    tenon_timeout 1m; tenon_hash_jobs 64; tenon_hash_queue 1;",
+    tenon_timeout 1m; tenon_hash_jobs 64; tenon_hash_queue 1; tenon_hsts 365d;
+    tenon_token_ttl 1s; tenon_session_ttl 3650d; tenon_session_idle 2m;",
     'location /api/ { tenon; } location = /p { internal; tenon_problem; }');
 accepted('a prefix for a regular expression', $all,
     'location ~ ^/v[12]/ { tenon prefix=/; }');
@@ -66,7 +69,7 @@ accepted('a block of "if" in the location', $all,
 
 # ---- missing companions: at the line of the directive that needs them ----
 
-for my $name (qw(zone database signing secret)) {
+for my $name (qw(zone database signing secret encryption)) {
     my %rest = %need;
     delete $rest{$name};
     my ($directive) = split / /, $need{$name};
@@ -117,6 +120,8 @@ my %value = (
     tenon_cors_origins    => '*',
     tenon_signing_key     => "$dir/good.key",
     tenon_secret          => "$dir/good.key",
+    tenon_encryption_key  => "$dir/good.key",
+    tenon_hsts            => 'off',
     tenon_pool_size       => '4',
     tenon_queue_size      => '512',
     tenon_queue_timeout   => '2s',
@@ -124,6 +129,9 @@ my %value = (
     tenon_timeout         => '10s',
     tenon_hash_jobs       => '2',
     tenon_hash_queue      => '16',
+    tenon_token_ttl       => '15m',
+    tenon_session_ttl     => '30d',
+    tenon_session_idle    => '0',
 );
 
 for my $name (sort keys %value) {
@@ -155,6 +163,10 @@ for my $domain ('""', '.example.com', 'example.com.', 'a..b', 'a_b', 'a/b') {
     refused("base domain $domain", "tenon_base_domain $domain;", '',
         qr/invalid domain name/);
 }
+
+accepted("users $_", "tenon_signup_realm $_;") for 'shared', 'own';
+refused('users of nobody', 'tenon_signup_realm none;', '',
+    qr/invalid value "none"/);
 
 accepted("origin $_", "tenon_cors_origins $_;")
     for 'http://localhost', 'http://localhost:443', 'https://a.example:80',
@@ -198,6 +210,14 @@ for my $name (sort keys %bounds) {
     refused("$name many", "$name many;", '', qr/invalid number/);
 }
 
+for my $name (qw(tenon_token_ttl tenon_session_ttl tenon_session_idle)) {
+    refused("$name $_", "$name $_;", '', qr/"$name" directive invalid value/)
+        for qw(x soon -1);
+    my $zero = $name =~ /idle/ ? '119s' : '0';
+    refused("$name $_", "$name $_;", '', qr/"$name" directive must be /)
+        for $zero, '3651d';
+}
+
 for my $name (qw(tenon_queue_timeout tenon_connect_timeout tenon_timeout)) {
     for my $time ('0', 'soon', '-1') {
         refused("$name $time", "$name $time;", '',
@@ -205,10 +225,21 @@ for my $name (qw(tenon_queue_timeout tenon_connect_timeout tenon_timeout)) {
     }
 }
 
+for my $time ('soon', '-1', '1ms') {
+    refused("tenon_hsts $time", "tenon_hsts $time;", '',
+        qr/"tenon_hsts" directive invalid value/);
+}
+
 
 # ---- key files ----
 
-for my $name (qw(tenon_signing_key tenon_secret)) {
+my %fault = (
+    tenon_signing_key => qr/, line \d: a key is 32 bytes in base64url/,
+    tenon_encryption_key => qr/, line \d: a key is 32 bytes in base64url/,
+    tenon_secret      => qr/ does not hold 32 bytes/,
+);
+
+for my $name (qw(tenon_signing_key tenon_encryption_key tenon_secret)) {
     refused("$name: no file", "$name $dir/none.key;", '',
         qr/"$name": open\(\) "\Q$dir\E\/none\.key" failed \(2: No such/);
     refused("$name: a folder", "$name $dir/folder.key;", '',
@@ -217,10 +248,82 @@ for my $name (qw(tenon_signing_key tenon_secret)) {
         qr/"$name": file "\Q$dir\E\/open\.key" is accessible by others/);
     for my $file (qw(short long lines bits plus empty)) {
         refused("$name: $file", "$name $dir/$file.key;", '',
-            qr/"$name": file "\Q$dir\E\/$file\.key" does not hold 32 bytes/);
+            qr/"$name": file "\Q$dir\E\/$file\.key"$fault{$name}/);
     }
     # relative names start from the folder of nginx.conf
     accepted("$name: a relative name", "$name good.key;");
+}
+
+# a ring of them
+write_file("$dir/ring.key", join('', map { "$_\n" } 'A' x 43,
+    'B' . 'A' x 42 . ' 2026-11-21T10:00:00Z', 'C' . 'A' x 42), 0600);
+write_file("$dir/twice.key", join('', ('A' x 43 . "\n") x 2), 0600);
+write_file("$dir/undated.key", 'A' x 43 . " yesterday\n", 0600);
+write_file("$dir/many.key", join('', map { "${_}A" . 'A' x 41 . "\n" }
+    'A' .. 'I'), 0600);
+accepted('tenon_signing_key: three keys', "tenon_signing_key $dir/ring.key;");
+refused('tenon_secret: three keys', "tenon_secret $dir/ring.key;", '',
+    qr/does not hold 32 bytes/);
+refused('tenon_signing_key: a key twice', "tenon_signing_key $dir/twice.key;",
+    '', qr/"\Q$dir\E\/twice\.key", line 2: this key is there already/);
+refused('tenon_signing_key: no time', "tenon_signing_key $dir/undated.key;",
+    '', qr/line 1: behind a key and one blank stands a time/);
+refused('tenon_signing_key: nine keys', "tenon_signing_key $dir/many.key;",
+    '', qr/line 9: there are too many keys/);
+
+
+# ---- issuers ----
+
+my $key = '{"kty":"OKP","crv":"Ed25519",'
+        . '"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}';
+write_file("$dir/jwks.json", "{\"keys\":[$key]}\n", 0644);
+write_file("$dir/free.json", "{\"keys\":[$key]}\n", 0666);
+write_file("$dir/text.json", "keys\n", 0644);
+write_file("$dir/none.json", '{"keys":[]}', 0644);
+write_file("$dir/secret.json",
+    "{\"keys\":[$key,{\"kty\":\"oct\",\"k\":\"AAAA\"}]}", 0644);
+write_file("$dir/huge.json", ' ' x 300_000, 0644);
+my $issuer = "tenon_issuer https://id.example.com jwks=$dir/jwks.json";
+
+accepted('an issuer', "$all $issuer tenant=acme audience=tenon;",
+    'location /api/ { tenon; }');
+accepted('two issuers with everything', "$all tenon_base_domain example.com;
+    $issuer tenant_claim=org user_claim=oid audience=a;
+    tenon_issuer https://b jwks=jwks.json tenant_claim=org;",
+    'location /api/ { tenon; }');
+refused('an issuer twice', "$issuer tenant=a; $issuer tenant=b;", '',
+    qr/duplicate issuer "https:\/\/id\.example\.com"/);
+refused('an issuer without keys', 'tenon_issuer a tenant=b;', '',
+    qr/invalid number of arguments|requires the "jwks" parameter/);
+refused('an issuer with two other things', 'tenon_issuer a tenant=b user_claim=c;',
+    '', qr/"tenon_issuer" requires the "jwks" parameter/);
+refused('an issuer in server', '', "$issuer tenant=a;",
+    qr/"tenon_issuer" directive is not allowed here/);
+refused('an issuer without a tenant', "$issuer audience=a;", '',
+    qr/requires either the "tenant" or the "tenant_claim" parameter/);
+refused('an issuer with two', "$issuer tenant=a tenant_claim=b;", '',
+    qr/requires either the "tenant" or the "tenant_claim" parameter/);
+refused('a tenant that can be none', "$issuer tenant=A/B;", '',
+    qr/a tenant is named by its slug or its id/);
+refused('an issuer\'s parameter twice', "$issuer tenant=a tenant=b;", '',
+    qr/invalid parameter "tenant=b"/);
+refused('an empty one', "$issuer tenant=a audience=;", '',
+    qr/invalid parameter "audience="/);
+refused('an unknown one', "$issuer tenant=a alg=none;", '',
+    qr/invalid parameter "alg=none"/);
+refused('no audience and no domain', "$all $issuer tenant=a;",
+    'location /api/ { tenon; }',
+    qr/issuer "https:\/\/id\.example\.com" requires the "audience"/);
+
+for my $case ([nowhere => qr/open\(\) .* failed/],
+              [free    => qr/is accessible by others, its mode must be 0644/],
+              [text    => qr/file "\S+": /],
+              [none    => qr/there is no key for RS256, ES256 or EdDSA/],
+              [secret  => qr/secret\.json", key 2: a symmetric key/],
+              [huge    => qr/is too large/]) {
+    my ($file, $why) = @$case;
+    refused("keys: $file", "tenon_issuer a jwks=$dir/$file.json tenant=b;", '',
+        $why);
 }
 
 my $told = run_test($all, 'location /api/ { tenon; }', '-T');

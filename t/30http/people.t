@@ -173,10 +173,19 @@ subtest 'an invitation' => sub {
     problem_is invite('alice', 'CAROL@acme.test', 'member'), 409, 'duplicate',
         'one to a member', '/email' => 'duplicate';
     problem_is $s->request(POST => 'invitations', as => 'alice', json => {
-        email => 'no address', role => 'king', status => 'accepted' }),
+        email => 'no address', role => 'The King', status => 'accepted' }),
         422, 'invalid_fields', 'all that is wrong with one at once',
-        '/email' => 'bad_format', '/role' => 'not_in_set',
+        '/email' => 'bad_format', '/role' => 'bad_format',
         '/status' => 'read_only';
+    for my $role (qw(king account_user super_admin)) {
+        problem_is invite('alice', 'king@people.test', $role), 422,
+            'invalid_fields', "a role that nobody has here: $role",
+            '/role' => 'not_in_set';
+        problem_is $s->request(PATCH => "members/$member{carol}",
+                               as => 'alice', json => { role => $role }),
+            422, 'invalid_fields', "for a member: $role",
+            '/role' => 'not_in_set';
+    }
     problem_is $s->request(POST => 'invitations', as => 'alice', json => {}),
         422, 'invalid_fields', 'an empty one',
         '/email' => 'required', '/role' => 'required';
@@ -408,7 +417,8 @@ subtest 'someone of another tenant joins, and goes to and fro' => sub {
     $r = $switch->('acme');
     status_is $r, 200, 'auth/tenant';
     is_deeply [sort keys %{ $r->json }],
-        [qw(access_token expires_in refresh_token tenant token_type user)],
+        [qw(access_token expires_in mfa_token refresh_token tenant
+            token_type user)],
         'answers as login does';
     is $r->json->{tenant}{slug}, 'acme', 'with the other tenant';
     is $r->header('Cache-Control'), 'no-store', 'is never cached';
@@ -832,7 +842,7 @@ subtest 'the outbox' => sub {
     invite('alice', 'last@people.test', 'member');
     my $lines = $s->shell('build/bin/tenonctl outbox --tenant acme');
     my ($line) = grep { /last\@people/ } split /\n/, $lines;
-    like $line, qr/^acme +last\@people\.test +member +[0-9TZ:-]+ +\S{86}$/,
+    like $line, qr/^acme +invitation +last\@people\.test +member +[0-9TZ:-]+ +\S{86}$/,
         'has a line for each';
     like $s->shell('build/bin/tenonctl outbox --tenant none 2>&1 || true'),
         qr/there is no tenant "none"/, 'knows whom there is not';

@@ -119,11 +119,12 @@ subtest 'login' => sub {
     status_is $r, 200, 'the right one';
     my $answer = $r->json;
     is_deeply [sort keys %$answer],
-        [qw(access_token expires_in refresh_token tenant token_type user)],
+        [qw(access_token expires_in mfa_token refresh_token tenant token_type
+            user)],
         'members';
     is $answer->{token_type}, 'Bearer', 'token_type';
     cmp_ok $answer->{expires_in}, '>', 0, 'expires_in';
-    is $answer->{refresh_token}, undef, 'no refresh token yet';
+    like $answer->{refresh_token}, qr/\Atnr_/, 'and a refresh token';
     is $answer->{tenant}{slug}, 'initech', 'tenant';
     is $r->header('Cache-Control'), 'no-store', 'is never cached';
     $token = $answer->{access_token};
@@ -134,12 +135,13 @@ subtest 'login' => sub {
 
 subtest 'me and tenant' => sub {
     my $r = erin(GET => 'me');
-    status_is $r, 200, 'me';
-    is_deeply [sort keys %{ $r->json }], [qw(email id name role tenant)],
+    is_deeply [sort keys %{ $r->json }],
+        [qw(api_key email email_verified id mfa_enabled name role
+            tenant)],
         'members of me';
     is $r->json->{role}, 'owner', 'who signs up is the owner';
     is $r->json->{tenant}{slug}, 'initech', 'of this organization';
-    like $r->header('ETag'), qr/\A"\d+\.\d+\.\d+"\z/, 'me has an ETag';
+    like $r->header('ETag'), qr/\A"\d+"\z/, 'me has an ETag';
 
     $r = erin(GET => 'tenant');
     status_is $r, 200, 'tenant';

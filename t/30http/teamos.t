@@ -24,7 +24,8 @@ my $password = 'correct horse battery';
 
 # The members of each answer, exactly.
 my %shape = (
-    me         => [qw(email id name role tenant)],
+    me         => [qw(api_key email email_verified id mfa_enabled name role
+                      tenant)],
     member     => [qw(created_at email id name role user_id version)],
     invitation => [qw(created_at email expires_at id invited_by role status
                       version)],
@@ -36,8 +37,8 @@ my %shape = (
                       project_id status title updated_at version)],
     comment    => [qw(content created_at created_by id task_id updated_at
                       version)],
-    login      => [qw(access_token expires_in refresh_token tenant token_type
-                      user)],
+    login      => [qw(access_token expires_in mfa_token refresh_token tenant
+                      token_type user)],
     membership => [qw(created_at id name role slug status)],
     access     => [qw(created_at email granted_at granted_by id name
                       permissions role user_id)],
@@ -107,7 +108,7 @@ subtest 'T1 sign-up, login, sessions' => sub {
     status_is $r, 200, 'POST auth/login';
     shape_is $r->json, 'login', 'its members';
     is $r->json->{token_type}, 'Bearer', 'a bearer token';
-    is $r->json->{refresh_token}, undef, 'no refresh token yet';
+    like $r->json->{refresh_token}, qr/\Atnr_/, 'with a refresh token';
     like $r->json->{expires_in}, qr/\A[1-9]\d*\z/, 'expires_in';
     is $r->header('Cache-Control'), 'no-store', 'kept nowhere';
 
