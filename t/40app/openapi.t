@@ -13,10 +13,7 @@ use strict;
 use warnings;
 
 use Cwd ();
-use Digest::SHA ();
-use Fcntl qw(LOCK_EX);
 use File::Copy ();
-use File::Path ();
 use File::Temp ();
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
@@ -27,6 +24,7 @@ use Time::HiRes qw(sleep time);
 
 use Test::More;
 use TenonCheck;
+use TenonNpm ();
 use TenonServer ();
 
 my $root = Cwd::realpath("$FindBin::Bin/../..");
@@ -39,8 +37,9 @@ $ENV{REDOCLY_SUPPRESS_UPDATE_NOTICE} = 'true';
 $ENV{NO_UPDATE_NOTIFIER} = 1;
 $ENV{NO_COLOR} = 1;
 
-my $tools = tools();
-my $s = TenonServer->new;
+my $tools = TenonNpm::install($source, 'client');
+# TeamOS, and Mono for rows that belong to accounts.
+my $s = TenonServer->new(apps => ['teamos', 'mono']);
 my $work = File::Temp->newdir('run-XXXXXX', DIR => $tools);
 my $proxy;
 
@@ -134,48 +133,6 @@ done_testing;
 
 
 # ---- the tools ----
-
-# The folder that has them; installs what this lock file names, once.
-sub tools {
-    my $pinned = Digest::SHA::sha1_hex(
-        map { slurp("$source/$_") } qw(package.json package-lock.json));
-    my $all = "$root/build/client";
-    my $place = "$all/" . substr $pinned, 0, 12;
-
-    for my $program (qw(node npm)) {
-        absent("$program is not installed")
-            if !grep { -x "$_/$program" } split /:/, $ENV{PATH};
-    }
-    File::Path::make_path($all);
-    open my $lock, '>', "$all/lock" or die "$all/lock: $!\n";
-    flock $lock, LOCK_EX or die "$all/lock: $!\n";
-    return $place if -e "$place/installed";
-
-    # What other lock files named is of no use now.
-    File::Path::remove_tree(grep { -d } glob "$all/*");
-    File::Path::make_path($place);
-    File::Copy::copy("$source/$_", $place) or die "$_: $!\n"
-        for qw(package.json package-lock.json);
-
-    my $quick = $ENV{CI} ? '' : '--fetch-retries=0';
-    my $out = `cd '$place' && npm ci --ignore-scripts --no-audit --no-fund \\
-               $quick < /dev/null 2>&1`;
-    if ($? != 0) {
-        absent('no registry in reach', $out)
-            if $out =~ /\b(?:ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|
-                             ECONNREFUSED|ECONNRESET|EHOSTUNREACH)\b/x;
-        stop("npm ci failed:\n$out");
-    }
-    spew("$place/installed", '');
-    return $place;
-}
-
-sub absent {
-    my ($why, $out) = @_;
-    stop("the client tools are needed in CI: $why\n" . ($out // ''))
-        if $ENV{CI};
-    plan skip_all => "the client tools are not there: $why";
-}
 
 # Runs a program of the tools, or one of ours, in the work folder.
 sub node {

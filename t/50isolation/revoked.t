@@ -70,6 +70,42 @@ subtest 'a role' => sub {
         'and bob is an admin as before';
 };
 
+# A role of the tenant's own loses a permission, and gets it back; and one whose
+# role is such a one is given another.
+subtest 'a permission' => sub {
+    my %body = (name => 'auditor', title => 'Auditor', permissions => [
+        { permission => 'tenon.audit_event:read' },
+        { permission => 'tenon.member:read' }]);
+    my $r = $s->request(POST => 'roles', as => 'alice', json => \%body);
+    status_is $r, 201, 'a role is made';
+    my $role = $r->json->{id};
+    my $member = $s->hire('audrey', 'acme', 'member');
+    my @log = (GET => 'audit/events?limit=1', as => 'audrey');
+    my @seen;
+    everywhere(@log);
+    $r = by_turns(0, PATCH => "members/$member->{id}", as => 'alice',
+                  json => { role => 'auditor' });
+    status_is $r, 200, 'and given';
+    is everywhere(@log), all_say(200), 'it holds at once';
+    for my $round (1 .. $rounds) {
+        for my $case ([1, 403], [0, 200]) {
+            my ($from, $status) = @$case;
+            $r = by_turns($round, PATCH => "roles/$role", as => 'alice',
+                          json => { permissions => [
+                              @{ $body{permissions} }[$from .. 1]] });
+            push @seen, "$round: $r->{status} $r->{body}"
+                if $r->{status} != 200;
+            my $got = everywhere(@log);
+            push @seen, "$round, from $from: $got" if $got ne all_say($status);
+        }
+    }
+    is_deeply \@seen, [], "is lost and won at once, $rounds times";
+    is everywhere(GET => 'members?limit=1', as => 'audrey'), all_say(200),
+        'what it holds besides stays';
+    is everywhere(GET => 'audit/events?limit=1', as => 'bob'), all_say(200),
+        'and bob is an admin as before';
+};
+
 subtest 'a membership' => sub {
     my @seen;
     for my $round (1 .. $rounds) {

@@ -363,6 +363,40 @@ subtest 'login knows nobody of elsewhere' => sub {
     is $dave->visible, $nobody->visible, 'as one who is not there';
 };
 
+# A session is one person's, whoever else is a member.
+subtest 'sessions of elsewhere' => sub {
+    my ($own, $other) = $w->sides;
+    for my $who (grep { defined } @{ $own->{people} }) {
+        $s->login($who);
+        my ($old) = map { $_->{id} } grep { !$_->{current} }
+            @{ ask($who, $own, GET => 'me/sessions')->json->{data} };
+        my $foreign = ask($other->{owner}, $other, GET => 'me/sessions?limit=1')
+            ->json->{data}[0]{id};
+        my $before = $w->digest($other);
+        try_place "$who: DELETE /v1/me/sessions/{id}", sub {
+            ask($who, $own, DELETE => "me/sessions/$_[0]");
+        },
+            own => $old, foreign => $foreign, random => $random,
+            malformed => $malformed;
+        is_deeply $w->digest($other), $before, 'and nothing there has changed';
+    }
+};
+
+# A refresh token that is put together of two is a forgery.
+subtest 'refresh tokens of elsewhere' => sub {
+    my ($own, $other) = map {
+        $s->login($_->{owner})->json->{refresh_token}
+    } $w->sides;
+    my $refresh = sub {
+        return $s->request(POST => 'auth/refresh', at => 'acme',
+                           json => { refresh_token => $_[0] });
+    };
+    problem_is $refresh->($other), 403, 'tenant_mismatch', "globex's at acme's";
+    problem_is $refresh->(substr($own, 0, 25) . substr $other, 25), 401,
+        'unauthenticated', 'one that is put together of both';
+    status_is $refresh->($own), 200, "acme's own is good";
+};
+
 # A token names its organization, and is worth nothing at another's host.
 subtest 'invitations to elsewhere' => sub {
     my ($own, $other) = $w->sides;
@@ -392,6 +426,19 @@ subtest 'invitations to elsewhere' => sub {
             "a token put together of both at $where->[1]",
             '/token' => 'not_found';
     }
+    is_deeply $w->digest($other), $before, 'nothing of globex has changed';
+};
+
+subtest 'nobody of elsewhere becomes an owner' => sub {
+    my ($own, $other) = $w->sides;
+    my $before = $w->digest($other);
+    my ($foreign, $none) = map {
+        ask($own->{owner}, $own, POST => 'tenant/transfer',
+            json => { member_id => $_ })
+    } $w->value($other, 'tenon.member.id'), $random;
+    problem_is $foreign, 422, 'invalid_fields', 'a member of globex',
+        '/member_id' => 'not_found';
+    is $foreign->visible, $none->visible, 'as one who is not there';
     is_deeply $w->digest($other), $before, 'nothing of globex has changed';
 };
 

@@ -12,6 +12,7 @@ package TenonProxy;
 #     $p->arm($text, batch => 1, side => 'got', at => 17, how => 'cut');
 #     $p->met;                           # has it come to that?
 #     $p->fired;                         # the same, and disarms
+#     $p->release;                       # cuts what stalls
 #     $p->slowly(1);                     # all goes by single bytes, until 0;
 #                                        #   what is long, by few at first
 #     $p->opened;                        # connections so far
@@ -98,6 +99,7 @@ sub watch  { return $_[0]->_ask(watch => $_[1]) }
 sub seen   { return @{ $_[0]->_ask('seen') } }
 sub fired  { return $_[0]->_ask('fired') }
 sub met    { return $_[0]->_ask('met') }
+sub release { return $_[0]->_ask('release') }
 sub slowly { return $_[0]->_ask(slowly => $_[1]) }
 sub opened { return $_[0]->_ask('opened') }
 
@@ -130,7 +132,7 @@ sub DESTROY {
 # bytes that wait to be written; in => { front, back }: of a message, or a
 # batch, that isn't whole; batches: those not answered, oldest first; end: how,
 # once all is written }.
-my (%by, $armed, $watched, @seen, $fired, $slowly, $opened);
+my (%by, $armed, $wanted, $watched, @seen, $fired, $slowly, $opened);
 
 sub serve {
     my ($listener, $control, $target) = @_;
@@ -151,7 +153,7 @@ sub serve {
                 open_line(scalar $listener->accept, $target, $read);
             }
             elsif ($socket == $control) {
-                answer($control) or return;
+                answer($control, $read) or return;
             }
             elsif (my $c = $by{$socket}) {
                 take($c, $socket == $c->{front} ? 'front' : 'back');
@@ -167,7 +169,7 @@ sub serve {
 }
 
 sub answer {
-    my ($control) = @_;
+    my ($control, $read) = @_;
     my $line = readline $control;
     return 0 if !defined $line;
     my ($what, $arg) = @{ $json->decode($line) };
@@ -180,13 +182,21 @@ sub answer {
         $result = [map { { sent => $_->{sent}, got => $_->{got} } } @seen];
     }
     elsif ($what eq 'arm') {
-        ($armed, $fired) = ($arg, 0);
+        ($armed, $wanted, $fired) = ($arg, $arg, 0);
     }
     elsif ($what eq 'fired') {
-        ($result, $armed) = ($fired, undef);
+        ($result, $armed, $wanted) = ($fired, undef, undef);
     }
     elsif ($what eq 'met') {
         $result = $fired;
+    }
+    elsif ($what eq 'release') {
+        my @stalled = grep { $_->{stalled} } values %by;
+        for my $c (@stalled) {
+            $c->{end} = 'cut';
+            @{ $c->{out} }{qw(front back)} = ('', '');
+            finish($c, $read);
+        }
     }
     elsif ($what eq 'slowly') {
         $slowly = $arg;
@@ -351,6 +361,14 @@ sub finish {
     my ($c, $read) = @_;
     return if $c->{closed} || grep { length } values %{ $c->{out} };
     $c->{closed} = 1;
+
+    # One that ended before it came to its fault leaves it to the next.
+    if ($wanted && !$fired &&
+        grep { $_->{fault} && $_->{fault} == $wanted } @{ $c->{batches} })
+    {
+        $wanted->{batch} = 0;
+        $armed = $wanted;
+    }
     setsockopt $c->{front}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0
         if $c->{end} eq 'reset';
     for my $socket (@$c{qw(front back)}) {

@@ -25,6 +25,7 @@ package TenonServer;
 #     $s->unload('clinic');
 #     $s->alarms;                           # lines that no log should have
 #     $s->mailed('erin@initech.test');      # the last secret sent there
+#     $s->mailed('erin@initech.test', 'reset');
 #     $s->endpoints;                        # rows of openapi.json: method, path
 #     $s->hire('erin', 'acme', 'admin');    # a member more, of whom `as` knows
 #     $s->found('initech');                 # an organization more, of nobody
@@ -52,12 +53,21 @@ use TenonClient ();
 my ($root) = __FILE__ =~ m{\A(.*?)/?t/lib/TenonServer\.pm\z};
 $root = '.' unless length $root;
 
-my %demo = (alice => 'acme', bob => 'acme', carol => 'acme',
-            dave => 'globex',
-            nora => 'lakeside', omar => 'lakeside', petra => 'lakeside',
-            quinn => 'lakeside', rosa => 'hilltop',
-            uma => 'harbor', vic => 'harbor', wanda => 'harbor',
-            yan => 'harbor', zoe => 'summit');
+# The demo people of each app, and where they belong; root is there always.
+my %demo = (
+    teamos => {
+        alice => 'acme', bob => 'acme', carol => 'acme', dave => 'globex' },
+    clinic => {
+        nora => 'lakeside', omar => 'lakeside', petra => 'lakeside',
+        quinn => 'lakeside', rosa => 'hilltop' },
+    asyncstand => {
+        uma => 'harbor', vic => 'harbor', wanda => 'harbor',
+        yan => 'harbor', zoe => 'summit' },
+    mono => {
+        ada => 'northlight', ben => 'northlight', cem => 'northlight',
+        dina => 'northlight', eve => 'northlight',
+        finn => 'southlight', gus => 'southlight' },
+);
 
 # Every server there is, for END.
 my %live;
@@ -91,7 +101,7 @@ sub new {
             TENON_NGINX_CONF => "$dir/nginx.conf",
         },
         token     => {},
-        tenant_of => {%demo},
+        tenant_of => { root => 'platform', %{ $demo{$app} || {} } },
     }, $class;
 
     $live{$self} = $self;
@@ -303,6 +313,8 @@ sub load {
             < "$var/demo-password" 2>&1',
         $app, $o{dir} // '', $o{demo} ? 1 : '');
     $self->adopted;
+    %{ $self->{tenant_of} } = (%{ $demo{$app} || {} },
+                               %{ $self->{tenant_of} }) if $o{demo};
     return $out;
 }
 
@@ -333,10 +345,12 @@ sub alarms {
         split /\n/, _slurp($self->error_log);
 }
 
-# The secret that was last mailed to an address, asked for as start.sh says.
+# The secret that was last mailed to an address, asked for as start.sh says: an
+# invitation's, or for another purpose ("verify", "reset").
 sub mailed {
-    my ($self, $address) = @_;
-    my @mail = grep { $_->{email} eq $address } @{ JSON::PP::decode_json(
+    my ($self, $address, $purpose) = @_;
+    $purpose //= 'invitation';
+    my @mail = grep { $_->{email} eq $address && $_->{purpose} eq $purpose } @{ JSON::PP::decode_json(
         $self->shell('TENON_VAR=$var build/bin/tenonctl outbox --json')) };
     die "nothing was mailed to $address\n" if !@mail;
     return $mail[-1]{token};

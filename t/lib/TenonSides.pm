@@ -161,16 +161,60 @@ sub fresh {
     return $self->{s}->hire($name, $side->{slug}, 'member')->{id}
         if $table eq 'tenon.member';
 
-    die "no way to make a row of $table\n" if $table ne 'tenon.invitation';
-    my $r = $self->{s}->request(
-        POST => 'invitations', as => $side->{owner},
-        json => { email => "$name\@$side->{slug}.test", role => 'member' });
-    die "not invited: $r->{body}\n" if $r->{status} != 201;
+    if (my ($path, $body) = $self->_of_accounts($side, $table, $name)) {
+        my $r = $self->{s}->request(POST => $path, as => $side->{owner},
+                                    json => $body);
+        return $r->json->{id} // die "no $table: $r->{body}\n";
+    }
+
+    my %way = (
+        'tenon.invitation' => [invitations => {
+            email => "$name\@$side->{slug}.test", role => 'member' }],
+        'tenon.tenant_role' => [roles => {
+            name => "role_$name", title => $name,
+            permissions => [{ permission => 'tenon.member:read' }] }],
+        'tenon.api_key' => ['api-keys' => {
+            name => $name, scopes => ['tenon.member:read'] }],
+        'tenon.domain' => [domains => { domain => "$name.example" }],
+    );
+    my ($path, $json) = @{ $way{$table} ||
+                           die "no way to make a row of $table\n" };
+    my $r = $self->{s}->request(POST => $path, as => $side->{owner},
+                                json => $json);
+    die "no $table: $r->{body}\n" if $r->{status} != 201;
     return $r->json->{id};
 }
 
 
 # ---- inside ----
+
+sub _of_accounts {
+    my ($self, $side, $table, $name) = @_;
+    return if $table !~ /\Atenon\.(?:account|account_member|share)\z/;
+    my $known;
+    $known = $self->value($side, 'tenon.account.id')
+        if $table ne 'tenon.account' || $side->{accounts}++;
+
+    # The first at the top, the others in it; nobody acts by these roles.
+    return ('accounts', { name => $name, $known ? (parent_id => $known) : () })
+        if $table eq 'tenon.account';
+    return ('account-members', {
+        account_id => $known, role => 'account_user',
+        user_id => $self->{s}->hire($name, $side->{slug}, 'member')->{user_id},
+    }) if $table eq 'tenon.account_member';
+
+    # TeamOS shares nothing; what SQL says of it, its workers needn't know.
+    $self->{s}->psql("update tenon.resource set shareable = true
+                       where name = 'project'");
+    my ($project) = grep { $_->{path} eq 'projects' } $self->resources;
+    my $with = $side->{people}[-2];
+    return ('shares', {
+        resource => 'teamos.project',
+        resource_id => $self->create($side->{owner}, $side, $project),
+        user_id => $self->{s}->psql("select id from tenon.\"user\"
+                                      where email like '$with\@%'"),
+    });
+}
 
 sub _resources {
     my ($self) = @_;
@@ -242,7 +286,9 @@ sub _platform {
 sub _fill {
     my ($self, $side) = @_;
     my $owner = $side->{owner};
-    for my $table (qw(tenon.member tenon.invitation)) {
+    for my $table (qw(tenon.member tenon.invitation tenon.domain
+                      tenon.tenant_role tenon.api_key
+                      tenon.account tenon.account_member)) {
         $self->fresh($side, $table) for 1, 2;
     }
     for my $resource ($self->resources) {
@@ -257,6 +303,7 @@ sub _fill {
             $self->create_deleted($owner, $side, $resource)
             if $resource->{soft_delete};
     }
+    $self->fresh($side, 'tenon.share') for 1, 2;
     $side->{key} = "a key of $side->{slug}";
     $self->{s}->request(PATCH => "$_/$side->{row}{$_}", as => $owner,
                         json => {}, headers => ['Idempotency-Key' =>
@@ -267,6 +314,7 @@ sub _fill {
         POST => 'tenants', as => $owner,
         json => { name => 'Second', slug => "$side->{slug}-two" });
     die "no second tenant: $r->{body}\n" if $r->{status} != 201;
+    $self->{s}->login($owner);
 
     for my $list ((map { "/v1/$_->{path}" } $self->resources),
                   (map { /\AGET (\S*)/ } grep { /\AGET [^{]*\z/ }

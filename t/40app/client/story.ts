@@ -6,9 +6,11 @@
 // a program that prints what would have been mailed.
 
 import { execFileSync } from "node:child_process";
+import { createHmac } from "node:crypto";
 
 import { api, beside, data, env, etag, is, none, ok, part, refused, run,
   type Api } from "./kit.js";
+import { agency } from "./agency.js";
 import type { components } from "./schema.js";
 
 type Task = components["schemas"]["Task"];
@@ -24,13 +26,33 @@ async function logIn(tenant: string, email: string): Promise<string> {
     body: { email, password },
   }), 200, `${email} logs in to ${tenant}`);
   is(session.tenant.slug, tenant, "and is there");
-  return session.access_token;
+  is(session.token_type, "Bearer", "with tokens");
+  is(session.mfa_token, null, "with nothing more to show");
+  return session.access_token ?? "";
+}
+
+async function sessions(owner: Api): Promise<void> {
+  const list = async () =>
+    data(await owner.GET("/v1/me/sessions"), 200, "my sessions").data;
+
+  await logIn(slug, gavin.email);
+  const [newest] = await list();
+  is(newest?.current, false, "another place");
+  none(await owner.DELETE("/v1/me/sessions/{id}", {
+    params: { path: { id: newest?.id ?? "" } },
+  }), 204, "is signed out");
+  await logIn(slug, gavin.email);
+  none(await owner.DELETE("/v1/me/sessions"), 204, "so are all others");
+  is((await list()).map((row) => row.current), [true], "but this one");
 }
 
 async function first(owner: Api): Promise<void> {
   const me = data(await owner.GET("/v1/me"), 200, "who am I");
   is([me.email, me.role, me.tenant.slug], [gavin.email, "owner", slug],
      "the owner of the new organization");
+  is(data(await owner.PATCH("/v1/me", { body: { name: gavin.name } }), 200,
+          "a name").name, gavin.name, "is kept");
+  await sessions(owner);
 
   const answer = await owner.GET("/v1/tenant");
   const tenant = data(answer, 200, "the organization");
@@ -211,10 +233,11 @@ async function comments(owner: Api, task: string): Promise<void> {
 }
 
 // The secret that was mailed to this address.
-function mailed(email: string): string {
+function mailed(email: string, purpose = "invitation"): string {
   const text = execFileSync(env("TENON_OUTBOX"), { encoding: "utf8" });
-  const all = JSON.parse(text) as { email: string; token: string }[];
-  const mail = all.find((item) => item.email === email);
+  const all = JSON.parse(text) as { email: string; purpose: string; token: string }[];
+  const mail = all.find((item) => item.email === email &&
+                                  item.purpose === purpose);
   if (mail === undefined) {
     throw new Error(`nothing was mailed to ${email}: ${text}`);
   }
@@ -259,6 +282,7 @@ async function people(owner: Api): Promise<void> {
   refused(await guest.PATCH("/v1/members/{id}", {
     params, body: { role: "owner" },
   }), 403, "forbidden", "nor raises herself");
+  await agency(owner, guest, joined.user.id);
   const member = await owner.GET("/v1/members/{id}", { params });
   is(data(member, 200, "one member"), joined.member, "who joined");
   is(data(await owner.PATCH("/v1/members/{id}", {
@@ -267,12 +291,78 @@ async function people(owner: Api): Promise<void> {
   }), 200, "is made").role, "admin", "an admin");
   data(await guest.GET("/v1/audit/events"), 200,
        "who reads it from that moment");
+  const gavins = list.data.find((row) => row.role === "owner")?.id ?? "";
+  is(data(await owner.POST("/v1/tenant/transfer", {
+    body: { member_id: joined.member.id },
+  }), 200, "she is handed the organization").role, "owner", "as its owner");
+  is(data(await guest.POST("/v1/tenant/transfer", {
+    body: { member_id: gavins },
+  }), 200, "and hands it back").id, gavins, "to him");
   none(await guest.DELETE("/v1/members/{id}", { params }), 204, "and leaves");
   refused(await owner.DELETE("/v1/members/{id}", {
-    params: {
-      path: { id: list.data.find((row) => row.role === "owner")?.id ?? "" },
-    },
+    params: { path: { id: gavins } },
   }), 409, "last_owner", "the last owner can't");
+}
+
+async function keys(owner: Api): Promise<void> {
+  const made = data(await owner.POST("/v1/api-keys", {
+    body: { name: "CI", scopes: ["tenon.member:read"] },
+  }), 201, "an API key");
+  is([made.status, made.scopes, made.secret?.startsWith(made.prefix)],
+     ["active", ["tenon.member:read"], true], "shows its secret");
+  const program = api(slug, made.secret ?? "");
+  data(await program.GET("/v1/members"), 200, "it may what its scopes say");
+  is(data(await program.GET("/v1/me"), 200, "who asks").api_key?.id, made.id,
+     "is the key");
+  refused(await program.GET("/v1/tasks"), 403, "forbidden", "and no more");
+
+  const params = { path: { id: made.id } };
+  const read = await owner.GET("/v1/api-keys/{id}", { params });
+  is(data(read, 200, "the key").prefix, made.prefix, "is known by its prefix");
+  is(data(await owner.GET("/v1/api-keys"), 200, "all").data.length, 1,
+     "are one");
+  is(data(await owner.PATCH("/v1/api-keys/{id}", {
+    params: { ...params, header: { "If-Match": etag(read) } },
+    body: { name: "Deploy" },
+  }), 200, "it is renamed").name, "Deploy", "so");
+  const rotated = data(await owner.POST("/v1/api-keys/{id}/rotate", {
+    params, body: { overlap_seconds: 0 },
+  }), 200, "it is rotated");
+  refused(await program.GET("/v1/members"), 401, "unauthenticated",
+          "the old secret is over");
+  const renewed = api(slug, rotated.secret ?? "");
+  data(await renewed.GET("/v1/members"), 200, "the new one holds");
+  none(await owner.DELETE("/v1/api-keys/{id}", { params }), 204,
+       "it is revoked");
+  refused(await renewed.GET("/v1/members"), 401, "unauthenticated",
+          "and opens nothing");
+}
+
+async function roles(owner: Api): Promise<void> {
+  const permissions = data(await owner.GET("/v1/permissions", {
+    params: { query: { limit: 100 } },
+  }), 200, "what roles are made of");
+  ok(permissions.data.some((row) => row.name === "tenon.role:read" &&
+                                    row.scopes.join() === "tenant"),
+     "has scopes", permissions.data);
+  const role = data(await owner.POST("/v1/roles", {
+    body: {
+      name: "reviewer", title: "Reviewer",
+      permissions: [{ permission: "tenon.member:read", scope: "tenant" }],
+    },
+  }), 201, "a role");
+  is([role.level, role.shipped], ["tenant", false], "is the organization's");
+  const params = { path: { id: role.id } };
+  const read = await owner.GET("/v1/roles/{id}", { params });
+  is(data(read, 200, "is read"), role, "what was made");
+  is(data(await owner.GET("/v1/roles", {
+    params: { query: { shipped: [false] } },
+  }), 200, "its own").data.length, 1, "are one");
+  is(data(await owner.PATCH("/v1/roles/{id}", {
+    params: { ...params, header: { "If-Match": etag(read) } },
+    body: { permissions: [] },
+  }), 200, "is changed").permissions, [], "to hold nothing");
+  none(await owner.DELETE("/v1/roles/{id}", { params }), 204, "is deleted");
 }
 
 async function tenants(owner: Api): Promise<void> {
@@ -288,12 +378,67 @@ async function tenants(owner: Api): Promise<void> {
     body: { tenant: second.slug },
   }), 200, "go there");
   is(session.tenant.id, second.id, "the session is there");
-  const there = api(second.slug, session.access_token);
+  const renewed = data(await api(second.slug).POST("/v1/auth/refresh", {
+    body: { refresh_token: session.refresh_token ?? "" },
+  }), 200, "for as long as it is refreshed");
+  const there = api(second.slug, renewed.access_token ?? "");
   is(data(await there.GET("/v1/tenant"), 200, "this organization").id,
      second.id, "is the second");
   none(await there.DELETE("/v1/tenant"), 204, "is deleted");
   refused(await there.GET("/v1/me"), 404, "tenant_unknown",
           "and its sessions are dead");
+}
+
+async function domains(owner: Api): Promise<void> {
+  const made = data(await owner.POST("/v1/domains", {
+    body: { domain: `app.hooli-${word}.example` },
+  }), 201, "a domain of its own");
+  is([made.status, made.verified_at, made.challenge.type],
+     ["pending", null, "TXT"], "is to be verified");
+  is(data(await owner.GET("/v1/domains", {
+    params: { query: { status: ["pending"] } },
+  }), 200, "the domains").data.map((row) => row.id), [made.id], "is listed");
+  const path = { params: { path: { id: made.id } } };
+  is(data(await owner.GET("/v1/domains/{id}", path), 200, "the domain"), made,
+     "is what was made");
+  none(await owner.DELETE("/v1/domains/{id}", path), 204, "is given up");
+}
+
+// The platform's own people, and a tenant that they make.
+async function platform(): Promise<void> {
+  const login = data(await api("platform").POST("/v1/auth/login", {
+    body: { email: "root@platform.test", password: env("TENON_PASSWORD") },
+  }), 200, "root logs in to the platform");
+  const root = api("platform", login.access_token ?? "");
+  const made = data(await root.POST("/v1/platform/tenants", {
+    body: { name: "Raviga", slug: `raviga-${word}`, user_realm: "own",
+            owner_email: `monica@raviga-${word}.test`, owner_name: "Monica" },
+  }), 201, "a tenant is made");
+  const { id } = made;
+  is(data(await root.GET("/v1/platform/tenants", {
+    params: { query: { slug: made.slug } },
+  }), 200, "the tenants").data.map((tenant) => tenant.id), [id], "by slug");
+  const path = { params: { path: { id } } };
+  is(data(await root.GET("/v1/platform/tenants/{id}", path), 200, "the tenant"),
+     made, "is what was made");
+  is(data(await root.POST("/v1/platform/tenants/{id}/suspend", path), 200,
+          "is suspended").status, "suspended", "and says so");
+  is(data(await root.POST("/v1/platform/tenants/{id}/reactivate", path), 200,
+          "is reactivated").status, "active", "and says so");
+
+  const [hooli] = data(await root.GET("/v1/platform/tenants", {
+    params: { query: { slug } },
+  }), 200, "a tenant").data;
+  const session = data(await api(slug).POST("/v1/auth/login", {
+    body: { email: gavin.email, password },
+  }), 200, "its owner");
+  const acting = data(
+    await root.POST("/v1/platform/tenants/{id}/impersonate", {
+      params: { path: { id: hooli?.id ?? "" } },
+      body: { user_id: session.user.id, reason: "to see what he sees" },
+    }), 200, "acting as him");
+  is(data(await api(slug, acting.access_token ?? "").GET("/v1/me"), 200,
+          "who am I").id, session.user.id, "him");
 }
 
 async function audit(owner: Api): Promise<void> {
@@ -316,6 +461,65 @@ async function audit(owner: Api): Promise<void> {
      [[gavin.email, "owner"]], "who may what");
 }
 
+// What an authenticator shows, so many half minutes from now (RFC 6238).
+function code(secret: string, steps = 0): string {
+  const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  const bits = [...secret]
+    .map((digit) => digits.indexOf(digit).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from((bits.match(/.{8}/g) ?? [])
+    .map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30000) + steps));
+  const mac = createHmac("sha1", key).update(counter).digest();
+  const at = (mac[19] ?? 0) & 15;
+  return ((mac.readUInt32BE(at) & 0x7fffffff) % 1000000).toString()
+    .padStart(6, "0");
+}
+
+// Addresses, passwords, the second factor; a session that is good afterwards.
+async function signIn(owner: Api): Promise<Api> {
+  const here = api(slug);
+  none(await owner.POST("/v1/auth/email/resend"), 204, "verify the address");
+  none(await here.POST("/v1/auth/email/verify", {
+    body: { token: mailed(gavin.email, "verify") },
+  }), 204, "by what was mailed");
+  none(await owner.POST("/v1/auth/password/change", {
+    body: { current_password: password, password: "box three" },
+  }), 204, "change the password");
+  none(await here.POST("/v1/auth/password/forgot", {
+    body: { email: gavin.email },
+  }), 204, "forget it");
+  none(await here.POST("/v1/auth/password/reset", {
+    body: { token: mailed(gavin.email, "reset"), password },
+  }), 204, "reset it");
+  refused(await owner.GET("/v1/me"), 401, "unauthenticated",
+          "the session is over");
+
+  const again = api(slug, await logIn(slug, gavin.email));
+  const { secret } = data(await again.POST("/v1/auth/mfa/totp"), 200,
+                          "a second factor");
+  const first = data(await again.POST("/v1/auth/mfa/totp/confirm", {
+    body: { code: code(secret) },
+  }), 200, "is confirmed").recovery_codes as unknown as string[];
+  is(first.length, 10, "ten recovery codes");
+  const challenge = data(await here.POST("/v1/auth/login", {
+    body: { email: gavin.email, password },
+  }), 200, "log in");
+  is(challenge.access_token, null, "is not enough");
+  const session = data(await here.POST("/v1/auth/mfa/verify", {
+    body: { mfa_token: challenge.mfa_token ?? "", code: first[0] ?? "" },
+  }), 200, "a code is");
+  const codes = data(await again.POST("/v1/auth/mfa/recovery-codes", {
+    body: { code: code(secret, 1) },
+  }), 200, "new codes").recovery_codes as unknown as string[];
+  none(await again.POST("/v1/auth/mfa/totp/disable", {
+    body: { password, code: codes[0] ?? "" },
+  }), 204, "and without one again");
+  const me = data(await again.GET("/v1/me"), 200, "who am I");
+  is([me.email_verified, me.mfa_enabled], [true, false], "verified");
+  return api(slug, session.access_token ?? "");
+}
+
 run(async () => {
   const visitor = api();
   ok(data(await visitor.GET("/v1/openapi.json"), 200, "the document")
@@ -324,21 +528,27 @@ run(async () => {
     data(await visitor.GET(path, beside), 200, path);
   }
   is(data(await visitor.GET("/.well-known/jwks.json", beside), 200,
-          "the keys").keys.map((key) => key.crv), ["Ed25519"], "are one");
+          "the keys").keys.map((key) => key.crv), ["Ed25519", "Ed25519"],
+     "are one that signs and the next");
 
   const born = data(await visitor.POST("/v1/auth/signup", {
     body: { ...gavin, organization: { name: "Hooli", slug } },
   }), 201, "sign up");
   is([born.user.email, born.tenant.slug], [gavin.email, slug], "who and what");
 
-  const owner = api(slug, await logIn(slug, gavin.email));
+  let owner: Api = api(slug, await logIn(slug, gavin.email));
   await first(owner);
   const project = await projects(owner);
   const task = await tasks(owner, project);
   await comments(owner, task.id);
   await people(owner);
+  await roles(owner);
+  await keys(owner);
   await tenants(owner);
+  await domains(owner);
+  await platform();
   await audit(owner);
+  owner = await signIn(owner);
 
   none(await owner.POST("/v1/auth/logout"), 204, "log out");
   refused(await owner.GET("/v1/me"), 401, "unauthenticated",
