@@ -49,7 +49,9 @@ sub new {
     my $headers = join '', map { "add_header $_ always; " }
         'Cache-Control no-store', 'X-Request-Id $request_id',
         'Vary Origin', 'X-Content-Type-Options nosniff',
-        q{Content-Security-Policy "default-src 'none'"};
+        q{Content-Security-Policy "default-src 'none'; frame-ancestors 'none'"},
+        'Referrer-Policy no-referrer',
+        'Cross-Origin-Resource-Policy same-origin';
     my $returns = join '', map {
         "location = /bench/$_ { default_type application/problem+json; "
         . "$headers return $_ '$refusal{$_}'; }\n" } keys %refusal;

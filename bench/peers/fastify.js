@@ -191,9 +191,11 @@ const given = { project_id: 2, title: 4, priority: 8, status: 16,
   assignee_id: 32 };
 const common = {
   "Cache-Control": "private, no-cache",
-  Vary: "Authorization, Tenon-Tenant, Origin",
+  Vary: "Authorization, Cookie, Tenon-Tenant, Origin",
   "X-Content-Type-Options": "nosniff",
   "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+  "Referrer-Policy": "no-referrer",
+  "Cross-Origin-Resource-Policy": "same-origin",
 };
 
 async function serve() {
