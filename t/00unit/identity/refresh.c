@@ -26,7 +26,7 @@ body_of(host *h, int64_t generation, char out[160])
     tn_str text;
 
     SEND(h, R(.path = "/v1/me", .token = h->member),
-         { ROWS(7, MEMBER, "m", "M", "member", "{}", NULL, "1") });
+         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
     h->op->principal.generation = generation;
     assert_int_equal(tn__secret_make(&text, h->op, TN__SECRET_REFRESH), TN_OK);
     snprintf(out, 160, "{\"refresh_token\":\"%.*s\"}", (int) text.n, text.p);

@@ -249,8 +249,8 @@ test_closed(void **state)
     }
 
     SEND(&h, R(.path = "/v1/me", .token = k.text),
-         { ROWS(7, OWNER, "o", "O", "owner", "{}", "{\"id\":\"" KEY "\"}",
-                "1") });
+         { ROWS(9, OWNER, "o", "O", "owner", "{}", "t", "f",
+                "{\"id\":\"" KEY "\"}", "1") });
     host_assert(&h, 200, "\"api_key\":{\"id\":\"" KEY "\"}");
     host_free(&h);
 }
