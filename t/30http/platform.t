@@ -260,6 +260,27 @@ subtest 'tenonctl admin' => sub {
                   where u.email = 'ada\@platform.test'"), 1, 'is one row';
 };
 
+subtest 'acting ends with the right to' => sub {
+    my $alice = $s->request(GET => 'me', as => 'alice')->json;
+    my $token = $s->request(
+        POST => "platform/tenants/$tenant{acme}{id}/impersonate", as => 'root',
+        json => { user_id => $alice->{id}, reason => 'x' })
+        ->json->{access_token};
+    for my $call ([invitations => { email => 'back@door.test',
+                                    role => 'owner' }],
+                  [roles => { name => 'door', title => 'Door' }]) {
+        problem_is $s->request(POST => $call->[0], at => 'acme',
+                               token => $token, json => $call->[1]),
+            403, 'forbidden', "leaves nothing behind: $call->[0]";
+    }
+    $s->psql("update tenon.member set role = 'guest'
+               where tenant_id = tenon.platform() and role = 'super_admin'");
+    ok $s->wait_until(7, sub {
+        $s->request(GET => 'me', at => 'acme', token => $token)
+            ->{status} == 401;
+    }), 'and is over once the right is gone';
+};
+
 is_deeply [$s->alarms], [], 'nothing alarmed nginx';
 
 done_testing;
