@@ -12,10 +12,9 @@
  * what an attack may write there has a bound.
  */
 
-#include "libcore/identity/zone.h"
+#include "libcore/identity/identity.h"
+#include "libcore/zone/zone.h"
 #include "gen/queries.h"
-
-#include <arpa/inet.h>
 
 #define WINDOW 60000 /* ms, in which failures are counted together */
 
@@ -28,9 +27,6 @@
  * the time is over. Many people may stand behind one. */
 #define ADDRESS_MAX    200
 #define ADDRESS_WINDOW 900000 /* ms */
-
-/* A house has all of a /64: addresses within it are one. */
-#define PREFIX_LEN 8
 
 enum {
     OF_ADDRESS,
@@ -57,29 +53,6 @@ tn__attempt_bind(tn_op *op, tn_str email)
 
     tn__local(op, TN_STR("attempt_key"), text);
     op->attempt.slot = (char) (key[0] % ATTEMPT_SLOTS);
-}
-
-
-void
-tn__zone_address(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op,
-                 tn_str kind)
-{
-    tn_str address;
-    char text[INET6_ADDRSTRLEN];
-    unsigned char raw[16];
-
-    address = op->request->address;
-
-    if (address.n < sizeof(text) && memchr(address.p, ':', address.n)) {
-        memcpy(text, address.p, address.n);
-        text[address.n] = '\0';
-
-        if (inet_pton(AF_INET6, text, raw) == 1) {
-            address = (tn_str){ (const char *) raw, PREFIX_LEN };
-        }
-    }
-
-    tn__zone_key(cmd, verb, op, kind, address, TN_STR(""));
 }
 
 

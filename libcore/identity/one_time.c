@@ -8,7 +8,8 @@
  * once, and until when, is the row's.
  */
 
-#include "libcore/identity/zone.h"
+#include "libcore/identity/identity.h"
+#include "libcore/zone/zone.h"
 
 #include <sodium.h>
 

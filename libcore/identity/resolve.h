@@ -6,7 +6,8 @@
 #ifndef TN__IDENTITY_RESOLVE_H
 #define TN__IDENTITY_RESOLVE_H
 
-#include "libcore/identity/zone.h"
+#include "libcore/identity/identity.h"
+#include "libcore/zone/zone.h"
 
 #include <sodium.h>
 

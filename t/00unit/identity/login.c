@@ -4,7 +4,7 @@
  */
 
 #include "t/00unit/host.h"
-#include "libcore/identity/zone.h"
+#include "libcore/zone/zone.h"
 
 #define LOGIN(...)                                                       \
     R(.method = "POST", .path = "/v1/auth/login",                        \

@@ -3,7 +3,8 @@
  * whoever was asking meanwhile and whatever the zone forgot.
  */
 
-#include "libcore/identity/zone.h"
+#include "libcore/identity/identity.h"
+#include "libcore/zone/zone.h"
 #include "t/00unit/host.h"
 
 #define ROW                                                 \

@@ -1,6 +1,5 @@
 /*
- * identity/zone.h: entries of the zone: their keys and values. Private to
- * this folder.
+ * zone/zone.h: entries of the zone: their keys and values.
  *
  *   kind          of                 value
  *   token         token, key id      tn__claims, as they lie in memory
@@ -22,10 +21,10 @@
  * "-" stands for nobody: a tenant there is not, a session that has ended.
  */
 
-#ifndef TN__IDENTITY_ZONE_H
-#define TN__IDENTITY_ZONE_H
+#ifndef TN__ZONE_H
+#define TN__ZONE_H
 
-#include "libcore/identity/identity.h"
+#include "libcore/http/http.h"
 
 #define TN__ZONE_SEPARATOR '\x1f'
 #define TN__ZONE_NOBODY    TN_STR("-")

@@ -3,7 +3,12 @@
  * make two names fall on one, or tell a token from what lies in the zone.
  */
 
-#include "libcore/identity/zone.h"
+#include "libcore/zone/zone.h"
+
+#include <arpa/inet.h>
+
+/* A house has all of a /64: addresses within it are one. */
+#define PREFIX_LEN 8
 
 
 void
@@ -20,6 +25,29 @@ tn__zone_key(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op, tn_str kind,
     parts[1] = a;
     parts[2] = b;
     tn__siphash(cmd->key, op->core->zone_key, parts, 3);
+}
+
+
+void
+tn__zone_address(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op,
+                 tn_str kind)
+{
+    tn_str address;
+    char text[INET6_ADDRSTRLEN];
+    unsigned char raw[16];
+
+    address = op->request->address;
+
+    if (address.n < sizeof(text) && memchr(address.p, ':', address.n)) {
+        memcpy(text, address.p, address.n);
+        text[address.n] = '\0';
+
+        if (inet_pton(AF_INET6, text, raw) == 1) {
+            address = (tn_str){ (const char *) raw, PREFIX_LEN };
+        }
+    }
+
+    tn__zone_key(cmd, verb, op, kind, address, TN_STR(""));
 }
 
 
