@@ -191,6 +191,9 @@ tn_err tn__route_find(tn_op *op, const tn__route *root);
 void tn__request_headers(tn_op *op);
 /* Whether a host is the base domain, or lies below it. */
 int tn__host_is_ours(tn_str host, tn_str base);
+/* Whether this can be a slug at all: what can't is no tenant's, and is never
+ * asked for. */
+int tn__slug_like(tn_str s);
 /* Decodes the query string into op->params; fails the op if it can't. */
 int tn__request_params(tn_op *op);
 /* The same where no parameter but fields= of a resource is known. */

@@ -444,3 +444,19 @@ tn__host_is_ours(tn_str host, tn_str base)
 
     return host.n == base.n || host.p[host.n - base.n - 1] == '.';
 }
+
+
+int
+tn__slug_like(tn_str s)
+{
+    size_t i;
+
+    for (i = 0; i < s.n; i++) {
+        if (!((s.p[i] >= 'a' && s.p[i] <= 'z') ||
+              (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '-')) {
+            return 0;
+        }
+    }
+
+    return s.n > 0 && s.n <= 63;
+}

@@ -5,7 +5,7 @@
 #ifndef TN__IDENTITY_H
 #define TN__IDENTITY_H
 
-#include "libcore/http/http.h"
+#include "libcore/token/token.h"
 
 extern const tn__slice tn__identity_slice;
 extern const tn__slice tn__sessions_slice;
@@ -35,32 +35,6 @@ extern const tn__field tn__tenant_fields[TN__TENANT_FIELDS];
 /* What a login answers: the output of endpoints that finish with
  * tn__respond_session(). */
 extern const tn__field tn__session_fields[TN__SESSION_FIELDS];
-
-/* What a credential says that was made by us, or by whom we trust. */
-typedef struct tn__claims {
-    char user[TN__UUID_TEXT];
-    char tenant[TN__UUID_TEXT];
-    char session[TN__UUID_TEXT]; /* or the API key's id */
-    int64_t generation;          /* of the secret, where it names one */
-    unsigned char hash[32];      /* of an API key's secret */
-    int64_t expires;             /* seconds since 1970 */
-} tn__claims;
-
-/* Keys, key ids, encoded headers, JWKS of a core with a key ring. */
-tn_err tn__token_setup(tn_core *core);
-/* Signs an access token for the op's tenant and principal. */
-tn_err tn__token_sign(tn_str *out, tn_op *op, int64_t expires);
-/* TN_OK, TN_E_UNAUTHENTICATED, TN_E_TOKEN_EXPIRED, TN_E_NOMEM. */
-tn_err tn__token_verify(tn__claims *out, const tn_op *op, tn_str token);
-
-/* Others whose tokens are accepted: before tn__token_setup(). */
-tn_err tn__issuers_setup(tn_core *core);
-void tn__issuers_free(tn_core *core);
-/* The text of the API key `id` of the op's tenant with a fresh secret, and the
- * secret's hash as bytea text. */
-tn_err tn__api_key_make(tn_str *key, tn_str *hash, tn_op *op, tn_str id);
-/* As tn__token_verify(). */
-tn_err tn__api_key_verify(tn__claims *out, const tn_op *op, tn_str text);
 
 /* Finds tenant and principal. Called until it returns 1 (both are settled as
  * far as the endpoint needs them) or the op has failed or wishes. */
@@ -96,37 +70,6 @@ const tn__role *tn__principal_role(tn_op *op, tn_str name);
 /* How far the endpoint's permissions reach for the principal: op->scope,
  * also_scope, reach, sight. */
 void tn__scope_find(tn_op *op);
-
-/* The secrets of a session (secret.c): what replaces an access token once it has
- * expired, and what a browser keeps. */
-typedef enum tn__secret {
-    TN__SECRET_REFRESH,
-    TN__SECRET_COOKIE,
-} tn__secret;
-
-/* That of the op's session in its present generation. TN_E_NOMEM. */
-tn_err tn__secret_make(tn_str *out, tn_op *op, tn__secret kind);
-/* What one says that was made here. TN_OK, TN_E_UNAUTHENTICATED. */
-tn_err tn__secret_open(tn__claims *out, const tn_core *core, tn__secret kind,
-                       tn_str text);
-
-/* Of browsers (cookie.c). Whether a session that is opened now is a cookie's. */
-int tn__cookie_mode(const tn_op *op);
-/* A cookie as a credential, before its session is looked up. */
-tn_err tn__cookie_verify(tn__claims *out, const tn_op *op, tn_str text);
-/* Adds the header that has the browser keep the session's secret as long as it
- * lasts (principal.lasts), or forget it (0). TN_E_NOMEM. */
-tn_err tn__cookie_set(tn_op *op);
-/* Whether the request may act by a cookie: not where another site's page sent
- * it. 0: the op has failed. */
-int tn__cookie_admitted(tn_op *op);
-
-/* Where what the session may do changes: adds a statement to the batch that
- * replaces the secret of a cookie's session, and, once the batch was answered,
- * tells the browser the new one. The old one holds for some seconds, for what
- * is on its way. `i` is the statement's place in the batch. */
-void tn__session_rotate(tn_op *op);
-void tn__session_rotated(tn_op *op, const tn_input *input, unsigned i);
 
 void tn__step_refresh(tn_op *op, const tn_input *input);
 void tn__step_signup(tn_op *op, const tn_input *input);

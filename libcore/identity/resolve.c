@@ -39,22 +39,6 @@ enum {
 };
 
 
-int
-tn__slug_like(tn_str s)
-{
-    size_t i;
-
-    for (i = 0; i < s.n; i++) {
-        if (!((s.p[i] >= 'a' && s.p[i] <= 'z') ||
-              (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '-')) {
-            return 0;
-        }
-    }
-
-    return s.n > 0 && s.n <= 63;
-}
-
-
 /* A slug may look like another tenant's id: they are kept apart. */
 static tn_str
 tenant_kind(const tn__resolver *r)

@@ -9,8 +9,6 @@
 #include "libcore/identity/identity.h"
 #include "libcore/zone/zone.h"
 
-#include <sodium.h>
-
 /* What a request can show to say who asks. */
 typedef enum tn__credential_kind {
     TN__CREDENTIAL_NONE,
@@ -33,16 +31,6 @@ typedef struct tn__credential {
     unsigned scoped : 1; /* the row has scopes and an end behind; it is looked
                           * up by :token_hash too, and so are its entries */
 } tn__credential;
-
-/* What a token of somebody else's says. */
-typedef struct tn__external {
-    tn_str issuer;
-    tn_str subject;
-    tn_str tenant; /* slug or id */
-    tn_str email;  /* lower case; absent unless they have verified it */
-    int64_t expires;
-    int linking; /* a first time: the link is being written down */
-} tn__external;
 
 extern const tn__credential tn__credentials[TN__CREDENTIALS];
 
@@ -83,19 +71,8 @@ int tn__claims_cached(tn_op *op, tn__resolver *r, tn_str value);
  * nobody. */
 void tn__claims_keep(tn_op *op, const tn__resolver *r, unsigned *n);
 
-/* Whether a key of ours could have made it. */
-int tn__token_ours(const tn_core *core, tn_str token);
-/* A claim that is a whole number of seconds, within years that dates have. */
-int tn__claim_time(int64_t *out, const cJSON *claims, const char *name);
-/* Whether this can be a slug at all: what can't is no tenant's, and is never
- * asked for. */
-int tn__slug_like(tn_str s);
-
-/* Adds to a hash all that decides about tokens of others (issuers.c). */
-void tn__issuers_hash(const tn_core *core, crypto_generichash_state *state);
-/* Verifies such a token: the errors of `verify`. */
-tn_err tn__issuers_verify(tn__external *out, const tn_op *op, tn_str token);
-/* Verifies it and asks who that is here (external.c): the same errors. */
+/* Verifies a token of somebody else's and asks who that is here (external.c):
+ * the errors of `verify`. */
 tn_err tn__external_verify(tn_op *op, tn__resolver *r);
 /* Hears it, and may wish to write a link down; hears of that. Fills in claims,
  * or there is nobody: r->token_err. */
@@ -127,12 +104,5 @@ void tn__session_beside(tn_op *op, tn__resolver *r, const tn_input *input);
 /* Takes the directory's answer and adds a command that keeps it. */
 tn_err
 tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n);
-
-/* A UUID as claims hold it. */
-static inline tn_str
-tn__uuid_str(const char *uuid)
-{
-    return (tn_str){ uuid, TN__UUID_TEXT };
-}
 
 #endif

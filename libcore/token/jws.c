@@ -4,7 +4,7 @@
  * key, address, extension or algorithm of its own is heeded.
  */
 
-#include "libcore/identity/jws.h"
+#include "libcore/token/jws.h"
 
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>

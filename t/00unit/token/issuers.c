@@ -3,7 +3,7 @@
  * gets in and as whom, who doesn't and doesn't even get to the directory.
  */
 
-#include "t/00unit/identity/outside.h"
+#include "t/00unit/token/outside.h"
 
 
 static void

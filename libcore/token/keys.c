@@ -6,7 +6,7 @@
  * this core's business.
  */
 
-#include "libcore/identity/resolve.h"
+#include "libcore/token/issuers.h"
 
 #include <sodium.h>
 

@@ -1,5 +1,5 @@
 /*
- * identity/jws.h: JSON Web Signatures of others (RFC 7515), verified by their
+ * token/jws.h: JSON Web Signatures of others (RFC 7515), verified by their
  * JSON Web Key Set (RFC 7517): RS256, ES256 and EdDSA. Private to this folder.
  *
  *     tn__jwks_parse(&keys, text, &fault, mem);     once
@@ -10,8 +10,8 @@
  * Keys hold memory of libcrypto's.
  */
 
-#ifndef TN__IDENTITY_JWS_H
-#define TN__IDENTITY_JWS_H
+#ifndef TN__TOKEN_JWS_H
+#define TN__TOKEN_JWS_H
 
 #include "libcore/base/base.h"
 

@@ -3,7 +3,7 @@
  * says: the one its `alg` names, else the one that we know for its kind.
  */
 
-#include "libcore/identity/jws.h"
+#include "libcore/token/jws.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>

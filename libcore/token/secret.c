@@ -8,7 +8,7 @@
  * says. What an older one is worth is for whoever opens it to say.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/token/token.h"
 
 #include <sodium.h>
 

@@ -4,8 +4,8 @@
  * external.c's to find out.
  */
 
-#include "libcore/identity/resolve.h"
-#include "libcore/identity/jws.h"
+#include "libcore/token/issuers.h"
+#include "libcore/token/jws.h"
 
 #include <sodium.h>
 

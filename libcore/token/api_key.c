@@ -10,7 +10,7 @@
  * keys apart by.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/token/token.h"
 
 #include <sodium.h>
 

@@ -3,7 +3,7 @@
  * page of another origin changes nothing by it.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/token/token.h"
 #include "t/00unit/host.h"
 
 #define ROW                                                 \

@@ -7,7 +7,7 @@
  * no room for "none", embedded keys, "crit" or "b64".
  */
 
-#include "libcore/identity/resolve.h"
+#include "libcore/token/issuers.h"
 
 #include <sodium.h>
 

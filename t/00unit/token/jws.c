@@ -4,7 +4,7 @@
  * are refused, and why.
  */
 
-#include "libcore/identity/jws.h"
+#include "libcore/token/jws.h"
 #include "t/00unit/unit.h"
 
 #include <sodium.h>

@@ -15,7 +15,7 @@
  * visitor in as somebody else.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/token/token.h"
 #include "gen/queries.h"
 
 

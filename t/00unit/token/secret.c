@@ -3,7 +3,7 @@
  * letter of one counts, and none is good as the other.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/token/token.h"
 #include "t/00unit/host.h"
 
 

@@ -3,7 +3,7 @@
  * accepted, the first one signs.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/token/token.h"
 #include "t/00unit/host.h"
 
 #define SEED_A "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
