@@ -5,7 +5,7 @@
  */
 
 #include "libcore/op/op.h"
-#include "libcore/identity/identity.h"
+#include "libcore/signin/signin.h"
 #include "libcore/openapi/openapi.h"
 #include "libcore/people/people.h"
 #include "libcore/resource/resource.h"
@@ -236,7 +236,7 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
     tn_err err;
     tn__buf buf;
     const tn__slice slices[] = {
-        tn__service_slice, tn__identity_slice, tn__sessions_slice,
+        tn__service_slice, tn__login_slice,    tn__sessions_slice,
         tn__audit_slice,   tn__members_slice,  tn__invitations_slice,
         tn__tenants_slice, tn__platform_slice, tn__domains_slice,
         tn__roles_slice,   tn__api_keys_slice, tn__accounts_slice,

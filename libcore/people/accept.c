@@ -24,7 +24,7 @@
  *   REFUSED
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/signin.h"
 #include "libcore/people/people.h"
 #include "gen/queries.h"
 

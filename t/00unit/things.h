@@ -11,7 +11,7 @@
 #define TENON_THINGS_H
 
 #include "libcore/op/op.h"
-#include "libcore/identity/identity.h"
+#include "libcore/signin/signin.h"
 #include "libcore/resource/resource.h"
 #include "t/00unit/host.h"
 
@@ -123,7 +123,7 @@ things_adopt(host *h, unit_arena *arena)
     tn__buf fault;
     tn_str text;
     tn_catalogue *cat;
-    const tn__slice slices[] = { tn__service_slice, tn__identity_slice,
+    const tn__slice slices[] = { tn__service_slice, tn__login_slice,
                                  tn__audit_slice, things_slice };
 
     unit_arena_init(arena, 0);

@@ -19,7 +19,7 @@
  * is written for known and unknown alike; otherwise the extra work is the leak.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 enum {

@@ -7,7 +7,7 @@
  * is not enough. Wrong ones count as failed logins do (attempt.c).
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 #include <sodium.h>

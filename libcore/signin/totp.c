@@ -3,7 +3,7 @@
  * secret (RFC 4648 base32). Pure functions.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

@@ -8,7 +8,7 @@
  * once, and until when, is the row's.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "libcore/zone/zone.h"
 
 #include <sodium.h>

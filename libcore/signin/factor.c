@@ -4,7 +4,7 @@
  * and spent by the statement that it opens, so each works once, whoever hurries.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 #include <sodium.h>

@@ -2,7 +2,7 @@
  * password.c: Argon2id as a job for a thread; plain data in and out.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/signin.h"
 
 #include <sodium.h>
 

@@ -17,7 +17,7 @@
  *   REFUSED
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 #include <sodium.h>

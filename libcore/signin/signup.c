@@ -6,7 +6,7 @@
  * field to blame (signup_conflicts in endpoints.c).
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 #define SHARED_REALM "00000000-0000-7000-8000-000000000001"

@@ -2,7 +2,7 @@
  * signin_endpoints.c: the rows of what stands around a password.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 

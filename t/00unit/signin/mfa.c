@@ -5,7 +5,7 @@
 
 #include "t/00unit/host.h"
 #include "libcore/http/http.h"
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 
 #define POST(what, ...) \
     R(.method = "POST", .path = "/v1/auth/" what, __VA_ARGS__)

@@ -12,7 +12,7 @@
  * what an attack may write there has a bound.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/signin.h"
 #include "libcore/zone/zone.h"
 #include "gen/queries.h"
 

@@ -3,7 +3,7 @@
  */
 
 #include "t/00unit/unit.h"
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 
 #define SECRET ((const unsigned char *) "12345678901234567890")
 

@@ -1,8 +1,8 @@
 /*
- * endpoints.c: the rows of identity.
+ * login_endpoints.c: the rows of sign-up, login and logout.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -178,4 +178,4 @@ static const tn__endpoint endpoints[] = {
       .cache_control = TN_STR_C("no-store") },
 };
 
-const tn__slice tn__identity_slice = { endpoints, COUNT(endpoints) };
+const tn__slice tn__login_slice = { endpoints, COUNT(endpoints) };

@@ -9,7 +9,7 @@
  * lost and nobody knows what came of the change.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 #define PURPOSE TN_STR("reset")

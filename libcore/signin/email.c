@@ -2,7 +2,7 @@
  * email.c: who reads an address: a token that was sent there comes back.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/signin/steps.h"
 #include "gen/queries.h"
 
 /* The rows of token_input (signin_endpoints.c). */
