@@ -3,7 +3,7 @@
  * accept.c.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 #include "libcore/people/people.h"
 #include "gen/queries.h"
 

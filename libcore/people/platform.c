@@ -4,7 +4,7 @@
  * can give, and the functions behind refuse any other tenant's context.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 #include "libcore/people/people.h"
 #include "gen/queries.h"
 

@@ -2,7 +2,7 @@
  * tenants.c: the tenant itself, further ones, and the way from one to another.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 #include "libcore/people/people.h"
 #include "gen/queries.h"
 

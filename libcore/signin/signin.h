@@ -6,7 +6,7 @@
 #ifndef TN__SIGNIN_H
 #define TN__SIGNIN_H
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 
 extern const tn__slice tn__login_slice;
 extern const tn__slice tn__signin_slice;

@@ -1,9 +1,9 @@
 /*
- * signin.c: a session begins: what login, its second step and a switch to
+ * open.c: a session begins: what login, its second step and a switch to
  * another tenant have in common.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 
 
 /* Who and where, as sign-up, login and the like answer them. */

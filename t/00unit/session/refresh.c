@@ -4,7 +4,7 @@
  * on this node before the answer leaves.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 #include "t/00unit/host.h"
 
 #define REFRESH(...) \

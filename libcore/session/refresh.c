@@ -14,7 +14,7 @@
  * and gets the same successor, and so do fifty at once.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 #include "gen/queries.h"
 
 enum {

@@ -3,7 +3,7 @@
  * seen and changed of them.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 #include "gen/queries.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))

@@ -2,7 +2,7 @@
  * impersonate.c: an answer for a session of somebody else's.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 
 
 /* Whose request it was, its facts and its log go on to say. */

@@ -1,0 +1,44 @@
+/*
+ * session/session.h: sessions as they are opened, renewed, listed and ended.
+ */
+
+#ifndef TN__SESSION_H
+#define TN__SESSION_H
+
+#include "libcore/identity/identity.h"
+
+extern const tn__slice tn__sessions_slice;
+
+/* Who and where, as sign-up, login and the like answer them. */
+#define TN__USER_FIELDS    3
+#define TN__TENANT_FIELDS  3
+#define TN__SESSION_FIELDS 7
+extern const tn__field tn__user_fields[TN__USER_FIELDS];
+extern const tn__field tn__tenant_fields[TN__TENANT_FIELDS];
+/* What a login answers: the output of endpoints that finish with
+ * tn__respond_session(). */
+extern const tn__field tn__session_fields[TN__SESSION_FIELDS];
+
+void tn__step_refresh(tn_op *op, const tn_input *input);
+
+/* Binds what {{session_row}} (schema/queries/sessions.sql) says of a new session
+ * of the op's principal; 0 when the op has failed. A step may say more:
+ * :session_mfa, :session_end. */
+int tn__open_session(tn_op *op);
+/* Finishes with what login answers: tokens of that session, or its cookie. */
+void
+tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name);
+
+/* The same for a session in which the op's principal acts as another tenant's
+ * user. */
+void tn__respond_impersonation(tn_op *op, tn_str tenant_id, tn_str slug,
+                               tn_str tenant_name, tn_str user, tn_str email,
+                               tn_str name, tn_str session);
+
+#define TN__CHALLENGE_TTL 300 /* seconds */
+/* The same where the second factor is still to come: no session, but a token
+ * for it. op->principal is nobody yet. */
+void tn__respond_challenge(tn_op *op, tn_str user_id, tn_str email, tn_str name,
+                           tn_str tenant_name, tn_str mfa_token);
+
+#endif
