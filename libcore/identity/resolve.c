@@ -17,15 +17,12 @@
  *   SETTLE       everything that names a tenant must agree
  *
  * A warm request passes all of them without leaving the process, in two looks
- * into the zone. What lies there of sessions is session.c's.
+ * into the zone. What lies there of tenants is tenant.c's, of sessions
+ * session.c's.
  */
 
 #include "libcore/identity/resolve.h"
 #include "gen/queries.h"
-
-#define TENANT_TTL  5000
-#define UNKNOWN_TTL 1000
-#define GONE_TTL    60000 /* longer than any reader may be late */
 
 enum {
     START,
@@ -39,60 +36,10 @@ enum {
 };
 
 
-/* A slug may look like another tenant's id: they are kept apart. */
-static tn_str
-tenant_kind(const tn__resolver *r)
-{
-    return r->by_id ? TN_STR("tenant_id") : TN_STR("tenant");
-}
-
-
-static void
-read_tenant_header(tn_op *op, tn__resolver *r)
-{
-    unsigned char uuid[16];
-
-    r->tenant_ref = op->tenant_header;
-
-    /* what looks like an id is one: never some tenant's slug */
-    if (tn__uuid_parse(uuid, op->tenant_header)) {
-        tn__uuid_text(r->id, uuid);
-        r->tenant_ref = tn__uuid_str(r->id);
-        r->by_id = 1;
-    }
-}
-
-
-static int
-header_names(const tn_op *op, const tn__tenant *tenant)
-{
-    unsigned char uuid[16];
-
-    return tn__uuid_parse(uuid, op->tenant_header)
-               ? tn__eqi(op->tenant_header, tenant->id)
-               : tn__eq(op->tenant_header, tenant->slug);
-}
-
-
-static void
-read_tenant(tn_op *op, tn__resolver *r)
-{
-    r->tenant_ref = tn__host_slug(op);
-    r->domain = tn__host_domain(op);
-
-    if (r->tenant_ref.p == NULL && op->tenant_header.n) {
-        read_tenant_header(op, r);
-    }
-
-    r->tenant_known =
-        r->tenant_ref.p && !r->by_id && !tn__slug_like(r->tenant_ref);
-}
-
-
 static void
 read_names(tn_op *op, tn__resolver *r)
 {
-    read_tenant(op, r);
+    tn__tenant_read(op, r);
 
     if (op->endpoint->permission != TN__PERM_PUBLIC) {
         tn__credential_read(op, r);
@@ -114,9 +61,7 @@ start(tn_op *op, tn__resolver *r)
     }
 
     if (r->tenant_ref.p && !r->tenant_known) {
-        r->slot_tenant = (int) n;
-        tn__zone_key(&op->zone[n++], TN_ZONE_GET, op, tenant_kind(r),
-                     r->tenant_ref, TN_STR(""));
+        n = tn__tenant_find(op, r, n);
     }
 
     if (tn__credentials[r->kind].kept) {
@@ -128,29 +73,6 @@ start(tn_op *op, tn__resolver *r)
     if (n) {
         tn__want_zone(op, n);
     }
-}
-
-
-static void
-tenant_cached(tn_op *op, tn__resolver *r, tn_str value)
-{
-    tn_str rest;
-
-    if (value.p == NULL) {
-        return;
-    }
-
-    if (tn__eq(value, TN__ZONE_NOBODY)) {
-        r->tenant_known = 1;
-        return;
-    }
-
-    if (tn__dup(&rest, value, op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return;
-    }
-
-    r->tenant_known = tn__zone_tenant(&op->tenant, &rest);
 }
 
 
@@ -167,7 +89,7 @@ cached(tn_op *op, tn__resolver *r, const tn_input *input)
     }
 
     if (r->slot_tenant >= 0) {
-        tenant_cached(op, r, input->values[r->slot_tenant]);
+        tn__tenant_cached(op, r, input->values[r->slot_tenant]);
     }
 
     if (r->kind == TN__CREDENTIAL_NONE) {
@@ -221,15 +143,6 @@ linked(tn_op *op, tn__resolver *r, const tn_input *input)
 
 
 static void
-ask_tenant(tn_op *op, const tn__resolver *r)
-{
-    tn__local(op, r->by_id ? TN_STR("tenant_ref") : TN_STR("slug"),
-              r->tenant_ref);
-    tn__batch_add(op, r->by_id ? &tn__q_find_tenant_by_id : &tn__q_find_tenant);
-}
-
-
-static void
 bind_hash(tn_op *op, const tn__resolver *r)
 {
     tn_str text;
@@ -254,7 +167,7 @@ ask_database(tn_op *op, tn__resolver *r)
     }
 
     if (r->tenant_ref.p && !r->tenant_known) {
-        ask_tenant(op, r);
+        tn__tenant_ask(op, r);
     }
 
     if (r->has_claims && !r->session_known) {
@@ -272,57 +185,6 @@ ask_database(tn_op *op, tn__resolver *r)
     if (op->batch.n) {
         tn__want_db(op);
     }
-}
-
-
-/* Columns: tenant_id, realm_id, slug, name, status[, …]. */
-tn_err
-tn__tenant_row(tn__tenant *tenant, tn_op *op, const tn_rows *rows)
-{
-    tn_err err;
-
-    err = tn__dup(&tenant->id, tn__cell(rows, 0, 0), op->mem);
-
-    if (err == TN_OK) {
-        err = tn__dup(&tenant->realm, tn__cell(rows, 0, 1), op->mem);
-    }
-
-    if (err == TN_OK) {
-        err = tn__dup(&tenant->slug, tn__cell(rows, 0, 2), op->mem);
-    }
-
-    tenant->active = tn__eq(tn__cell(rows, 0, 4), TN_STR("active"));
-
-    return err;
-}
-
-
-static tn_err
-tenant_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n)
-{
-    tn_err err;
-    tn_str parts[4];
-
-    r->tenant_known = 1;
-
-    if (rows->nrows == 0) {
-        parts[0] = TN__ZONE_NOBODY;
-        return tn__zone_keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""),
-                             parts, 1, UNKNOWN_TTL);
-    }
-
-    err = tn__tenant_row(&op->tenant, op, rows);
-    if (err != TN_OK) {
-        return err;
-    }
-
-    parts[0] = op->tenant.id;
-    parts[1] = op->tenant.realm;
-    parts[2] = op->tenant.slug;
-    parts[3] = tn__cell(rows, 0, 4);
-
-    return tn__zone_keep(op, n, tenant_kind(r), r->tenant_ref, TN_STR(""),
-                         parts, 4, TENANT_TTL);
 }
 
 
@@ -349,7 +211,7 @@ database(tn_op *op, tn__resolver *r, const tn_input *input)
         if (rows == NULL) {
             return;
         }
-        err = tenant_found(op, r, rows, &n);
+        err = tn__tenant_found(op, r, rows, &n);
     }
 
     if (err == TN_OK && r->has_claims && !r->session_known) {
@@ -414,7 +276,7 @@ settle(tn_op *op, tn__resolver *r)
     }
 
     if (op->tenant_header.n && op->tenant.id.p &&
-        !header_names(op, &op->tenant)) {
+        !tn__header_names(op, &op->tenant)) {
         mismatch(op, r,
                  "The host and the Tenon-Tenant header name different "
                  "tenants.");
@@ -458,91 +320,6 @@ settle(tn_op *op, tn__resolver *r)
 
     op->principal.cookie = r->kind == TN__CREDENTIAL_COOKIE;
     op->principal.role = tn__principal_role(op, op->principal.role_name);
-}
-
-
-unsigned
-tn__batch_named_tenant(tn_op *op)
-{
-    unsigned n;
-    tn__resolver *r;
-
-    r = tn__zalloc(op->mem, sizeof(tn__resolver));
-    if (r == NULL) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return 0;
-    }
-
-    n = 0;
-    read_tenant(op, r);
-
-    if (r->tenant_known) {
-        tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
-        return 0;
-    }
-
-    if (r->domain.p) {
-        tn__domain_ask(op, r->domain);
-        n++;
-    }
-
-    if (r->tenant_ref.p) {
-        ask_tenant(op, r);
-        n++;
-    }
-
-    return op->phase != TN__PHASE_DONE ? n : 0;
-}
-
-
-int
-tn__named_tenant(tn_op *op, const tn_input *input, unsigned n)
-{
-    unsigned i;
-    const tn_rows *rows;
-
-    i = 0;
-
-    if (n && tn__host_domain(op).p) {
-        rows = tn__rows(op, input, i++);
-
-        if (rows == NULL || tn__dup(&op->domain_tenant, tn__cell(rows, 0, 0),
-                                    op->mem) != TN_OK) {
-            tn__fail(op, TN_E_NOMEM, NULL);
-            return 0;
-        }
-    }
-
-    if (i < n) {
-        rows = tn__rows(op, input, i);
-
-        if (rows && rows->nrows == 0 && op->domain_tenant.p == NULL) {
-            tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
-        }
-    }
-
-    return op->phase != TN__PHASE_DONE;
-}
-
-
-int
-tn__host_names_tenant(const tn_op *op)
-{
-    return tn__host_slug(op).p || op->domain_tenant.p;
-}
-
-
-int
-tn__tenant_agrees(const tn_op *op)
-{
-    tn_str slug;
-
-    slug = tn__host_slug(op);
-
-    return (slug.p == NULL || tn__eq(slug, op->tenant.slug)) &&
-           (op->domain_tenant.p == NULL ||
-            tn__eq(op->domain_tenant, op->tenant.id)) &&
-           (op->tenant_header.n == 0 || header_names(op, &op->tenant));
 }
 
 
@@ -616,21 +393,4 @@ tn__resolve(tn_op *op, const tn_input *input)
     }
 
     return 0;
-}
-
-
-void
-tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2])
-{
-    unsigned i;
-
-    tn__zone_key(&cmds[0], TN_ZONE_SET, op, TN_STR("tenant"), op->tenant.slug,
-                 TN_STR(""));
-    tn__zone_key(&cmds[1], TN_ZONE_SET, op, TN_STR("tenant_id"), op->tenant.id,
-                 TN_STR(""));
-
-    for (i = 0; i < 2; i++) {
-        cmds[i].value = TN__ZONE_NOBODY;
-        cmds[i].ttl_ms = GONE_TTL;
-    }
 }

@@ -83,6 +83,21 @@ tn_str tn__host_slug(const tn_op *op);
 /* The host, where it may be a domain of a tenant's own; else absent. */
 tn_str tn__host_domain(const tn_op *op);
 
+/* What host and header say of a tenant: r->tenant_ref, domain. */
+void tn__tenant_read(tn_op *op, tn__resolver *r);
+/* Whether the Tenon-Tenant header means that one. */
+int tn__header_names(const tn_op *op, const tn__tenant *tenant);
+/* Looks r->tenant_ref up in the zone, behind the n commands that are there; how
+ * many there are then. */
+unsigned tn__tenant_find(tn_op *op, tn__resolver *r, unsigned n);
+/* What came of it. */
+void tn__tenant_cached(tn_op *op, tn__resolver *r, tn_str value);
+/* Adds the directory's look-up to the batch. */
+void tn__tenant_ask(tn_op *op, const tn__resolver *r);
+/* Takes its answer and adds a command that keeps it. */
+tn_err
+tn__tenant_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n);
+
 /* Looks r->domain up in the zone, behind the n commands that are there; how
  * many there are then. */
 unsigned tn__domain_find(tn_op *op, tn__resolver *r, unsigned n);

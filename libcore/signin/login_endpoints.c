@@ -11,12 +11,6 @@
 #define PUBLIC_BODY_MAX 16384
 
 
-const tn_str tn__tenant_states[TN__TENANT_STATES] = {
-    TN_STR_C("active"),
-    TN_STR_C("suspended"),
-};
-
-
 /* signup.c and login.c know the order of these rows. */
 static const tn__field organization_fields[] = {
     { .name = TN_STR_C("name"),
