@@ -76,7 +76,7 @@ typedef struct tn__reach {
     tn_str any;   /* the principal: its own rows in every account */
 } tn__reach;
 
-/* Somebody tries a password or a code (identity/attempt.c). */
+/* Somebody tries a password or a code (signin/attempt.c). */
 typedef struct tn__attempt {
     char slot; /* where a failure is counted */
     int right;

@@ -481,7 +481,7 @@ typedef struct tn__token_key {
     tn_str header; /* encoded JWT header of the tokens that it signs */
 } tn__token_key;
 
-typedef struct tn__issuer tn__issuer; /* identity/issuers.c */
+typedef struct tn__issuer tn__issuer; /* token/issuers.c */
 
 struct tn_core {
     tn_core_conf conf;

@@ -1,6 +1,6 @@
 /*
  * api_keys.c: keys by which programs ask as the member who made them. The text
- * of a key is identity/api_key.c's; what a request with one may do is settled
+ * of a key is token/api_key.c's; what a request with one may do is settled
  * where it is resolved. Changes are statements of schema/queries/api_keys.sql,
  * which never see a secret, only its hash.
  */
