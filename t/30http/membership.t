@@ -69,6 +69,7 @@ subtest 'whatever a member did, they can be removed' => sub {
     my $project = $s->request(POST => 'projects', as => 'alice',
                               json => { name => 'Holes' })->json->{id};
     $s->psql("
+        set session_replication_role = replica;
         insert into tenon.session (tenant_id, id, realm_id, user_id,
                                    expires_at)
         select m.tenant_id, tenon.uuid7(), m.realm_id, m.user_id,

@@ -18,7 +18,7 @@ use TenonServer ();
 
 my $rows = 150_000;
 
-# Tasks of acme that one word finds.
+# Tasks of acme that one word finds; that they come is no event.
 my $s = TenonServer->new(http => '
     tenon_pool_size     4;
     tenon_queue_size    512;
@@ -26,6 +26,7 @@ my $s = TenonServer->new(http => '
 ');
 $s->psql("
     alter role tenon_api set statement_timeout = '9s';
+    set session_replication_role = replica;
     insert into teamos.task (tenant_id, project_id, title)
     select tenant_id, id, 'a common word, ' || n
       from (select p.tenant_id, p.id
