@@ -111,7 +111,7 @@ sub places {
     for my $message (@messages) {
         my $n = $message->[1];
         $at{ $start + $_ } //= 0 for $long ? 1 .. $n - 1
-            : grep { $_ < $n } 1, 5, int($n / 2), $n - 1;
+            : grep { $_ < $n } int($n / 2), $n - 1;
         $at{ $start += $n } = 1;
     }
     return map { [$_, $at{$_}] } sort { $a <=> $b } keys %at;
