@@ -37,10 +37,15 @@ package TenonServer;
 # conf.example/ are lifted, as tests send faster than people do; limits => 1
 # keeps them. apps => ['teamos', 'clinic'] are served, with their demo people;
 # otherwise TeamOS is.
+#
+# The database with the first of them is made once, kept below build/, and
+# copied by every server until schema, tools or scripts are others.
 
 use strict;
 use warnings;
 
+use Digest::SHA ();
+use Fcntl qw(LOCK_EX);
 use File::Temp ();
 use IO::Socket::INET ();
 use JSON::PP ();
@@ -49,6 +54,9 @@ use Scalar::Util ();
 use Time::HiRes qw(sleep time);
 
 use TenonClient ();
+
+# What is prepared has dates in it.
+use constant PREPARED_DAYS => 0.5;
 
 my ($root) = __FILE__ =~ m{\A(.*?)/?t/lib/TenonServer\.pm\z};
 $root = '.' unless length $root;
@@ -107,6 +115,7 @@ sub new {
     $live{$self} = $self;
     Scalar::Util::weaken($live{$self});
     $self->_template(%o);
+    $self->_copy_prepared($app);
     $self->start;
     $self->load($_, demo => -e "$root/schema/apps/$_/demo.sql") for @more;
     return $self;
@@ -506,6 +515,59 @@ sub _template {
     }
     _spew($self->dir . '/nginx.conf', ($o{main} // '') . "\n$conf");
     return;
+}
+
+# Gives this server the data of one that has loaded the app, keys and all.
+sub _copy_prepared {
+    my ($self, $app) = @_;
+    my $place = "$root/build/t/prepared";
+    my $from = "$place/$app-" . _mark();
+    _output('mkdir', '-p', $place);
+    open my $lock, '>', "$place/$app.lock" or die "$place: $!\n";
+    flock $lock, LOCK_EX or die "$place/$app.lock: $!\n";
+
+    if (!-d $from || -M $from > PREPARED_DAYS) {
+        $self->_prepare($from);
+        _output('rm', '-rf', grep { $_ ne $from } glob "$place/$app-*");
+    }
+    _output('cp', '-a', $from, $self->var);
+    return;
+}
+
+sub _prepare {
+    my ($self, $to) = @_;
+    my %env = %{ $self->{env} };
+    my $made = $self->dir . '/made';
+
+    # killed meanwhile, this is what there is to stop
+    $self->{env} = { %env, TENON_VAR => $made };
+    delete $self->{env}{TENON_NGINX_CONF};
+    $self->{running} = 1;
+    $self->_script('start');
+    $self->_script('stop');
+    $self->{running} = 0;
+    $self->{env} = \%env;
+
+    _output('rm', '-rf', $to, "$to.new",
+            map { "$made/$_" } qw(nginx run lock pg/log));
+    _output('cp', '-a', $made, "$to.new");
+    _output('rm', '-rf', $made);
+    utime undef, undef, "$to.new";
+    rename "$to.new", $to or die "$to: $!\n";
+    return;
+}
+
+# Of everything that such data is made by.
+sub _mark {
+    my $files = _output('find', "$root/schema", "$root/scripts",
+                        "$root/build/bin/tenonctl",
+                        "$root/build/lib/libtenon.so.1", '-type', 'f');
+    my $sha = Digest::SHA->new(256);
+    for my $file (sort split /\n/, $files) {
+        $sha->add("$file\0");
+        $sha->addfile($file);
+    }
+    return substr $sha->hexdigest, 0, 16;
 }
 
 sub _script {
