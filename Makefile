@@ -206,7 +206,9 @@ test: packages-test all unit
 # Alone on a machine: those with limits of time mean them.
 chaos: packages-test all unit
 	@TENON_LONG=1 scripts/test.sh $(wildcard t/60fault/*.t) \
-	    t/20pg/cut.t t/20pg/faults.t t/20pg/payload.t t/20pg/statements.t
+	    t/20pg/cut.t t/20pg/faults.t t/20pg/payload.t t/20pg/statements.t \
+	    $$(grep -rl TENON_LONG t/30http t/40app | sort) \
+	    $$(grep -rl TENON_LONG t/00unit | sort | sed 's|^|build/|; s|\.c$$||')
 
 # ROUNDS="SECONDS ROUNDS" shortens or lengthens it: make bench ROUNDS="2 3"
 bench: packages-bench all

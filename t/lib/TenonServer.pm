@@ -559,9 +559,10 @@ sub _prepare {
 
 # Of everything that such data is made by.
 sub _mark {
-    my $files = _output('find', "$root/schema", "$root/scripts",
-                        "$root/build/bin/tenonctl",
-                        "$root/build/lib/libtenon.so.1", '-type', 'f');
+    my $files = _output('find', "$root/schema", '-type', 'f');
+    $files .= join "\n", map { "$root/$_" }
+        qw(build/bin/tenonctl build/lib/libtenon.so.1 scripts/common.sh
+           scripts/start.sh);
     my $sha = Digest::SHA->new(256);
     for my $file (sort split /\n/, $files) {
         $sha->add("$file\0");
