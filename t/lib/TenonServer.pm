@@ -520,7 +520,7 @@ sub _template {
 # Gives this server the data of one that has loaded the app, keys and all.
 sub _copy_prepared {
     my ($self, $app) = @_;
-    my $place = "$root/build/t/prepared";
+    my $place = "$root/build/prepared";
     my $from = "$place/$app-" . _mark();
     _output('mkdir', '-p', $place);
     open my $lock, '>', "$place/$app.lock" or die "$place: $!\n";

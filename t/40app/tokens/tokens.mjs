@@ -2,8 +2,8 @@
 // the library that many of them use.
 //
 //   keys            makes three key pairs; prints {private, public}
-//   sign            reads {keys, tokens: [{by, header, claims, form}]} from
-//                   stdin; prints the tokens
+//   sign            for each line {keys, tokens: [{by, header, claims, form}]} of
+//                   stdin prints a line, the tokens
 //   verify          with TENON_PORT, TENON_HOST, TENON_LOGIN: signs in again and
 //                   again, verifies each token through our JWKS, sends requests
 //                   with it all the time; until its stdin ends. Prints
@@ -12,6 +12,7 @@
 
 import * as jose from "jose";
 import http from "node:http";
+import { createInterface } from "node:readline";
 
 const read = async () => {
     let text = "";
@@ -56,8 +57,11 @@ async function token({ by, header, claims }, keys) {
 }
 
 async function sign() {
-    const asked = JSON.parse(await read());
-    return Promise.all(asked.tokens.map((one) => token(one, asked.keys)));
+    for await (const line of createInterface({ input: process.stdin })) {
+        const asked = JSON.parse(line);
+        console.log(JSON.stringify(await Promise.all(
+            asked.tokens.map((one) => token(one, asked.keys)))));
+    }
 }
 
 // Each on a connection of its own.
@@ -136,4 +140,5 @@ async function verify() {
 }
 
 const commands = { keys, sign, verify };
-console.log(JSON.stringify(await commands[process.argv[2]]()));
+const told = await commands[process.argv[2]]();
+if (told) console.log(JSON.stringify(told));
