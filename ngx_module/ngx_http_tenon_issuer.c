@@ -8,7 +8,7 @@
 
 
 static ngx_int_t ngx_http_tenon_issuer_param(ngx_conf_t *cf, tn_issuer *issuer,
-                                             ngx_str_t *file, ngx_str_t *value);
+                                             tn_str *jwks, ngx_str_t *value);
 static ngx_int_t ngx_http_tenon_issuer_keys(ngx_conf_t *cf, ngx_command_t *cmd,
                                             tn_issuer *issuer, ngx_str_t *file);
 
@@ -23,6 +23,7 @@ ngx_http_tenon_issuer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_tenon_main_conf_t *tmcf = conf;
 
     unsigned key;
+    tn_str jwks;
     ngx_str_t *value, file;
     tn_issuer *issuer, *known;
     ngx_uint_t i;
@@ -57,16 +58,19 @@ ngx_http_tenon_issuer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     ngx_memzero(issuer, sizeof(tn_issuer));
-    ngx_str_null(&file);
+    jwks = TN_NULL;
     issuer->issuer.p = (char *) value[1].data;
     issuer->issuer.n = value[1].len;
 
     for (i = 2; i < cf->args->nelts; i++) {
-        if (ngx_http_tenon_issuer_param(cf, issuer, &file, &value[i]) !=
+        if (ngx_http_tenon_issuer_param(cf, issuer, &jwks, &value[i]) !=
             NGX_OK) {
             return NGX_CONF_ERROR;
         }
     }
+
+    file.data = (u_char *) jwks.p;
+    file.len = jwks.n;
 
     if (file.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -107,25 +111,22 @@ ngx_http_tenon_issuer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 /* Each once, and not empty. */
 static ngx_int_t
-ngx_http_tenon_issuer_param(ngx_conf_t *cf, tn_issuer *issuer, ngx_str_t *file,
+ngx_http_tenon_issuer_param(ngx_conf_t *cf, tn_issuer *issuer, tn_str *jwks,
                             ngx_str_t *value)
 {
     size_t n;
-    tn_str jwks, *to;
+    tn_str *to;
     ngx_uint_t i;
     const struct {
         ngx_str_t name;
         tn_str *to;
     } params[] = {
-        { ngx_string("jwks="), &jwks },
+        { ngx_string("jwks="), jwks },
         { ngx_string("audience="), &issuer->audience },
         { ngx_string("tenant="), &issuer->tenant },
         { ngx_string("tenant_claim="), &issuer->tenant_claim },
         { ngx_string("user_claim="), &issuer->user_claim },
     };
-
-    jwks.p = (char *) file->data;
-    jwks.n = file->len;
 
     for (i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
         n = params[i].name.len;
@@ -138,8 +139,6 @@ ngx_http_tenon_issuer_param(ngx_conf_t *cf, tn_issuer *issuer, ngx_str_t *file,
 
         to->p = (char *) value->data + n;
         to->n = value->len - n;
-        file->data = (u_char *) jwks.p;
-        file->len = jwks.n;
 
         return NGX_OK;
     }

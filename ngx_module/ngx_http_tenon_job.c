@@ -4,16 +4,31 @@
  * A hash takes 64 MiB and tens of milliseconds, so the node has few permits.
  * A permit belongs to the job, not to its request: a client that goes away
  * frees none before the hash is through. Jobs without one wait in a bounded
- * queue, of which one client address may have half: guessing passwords must
- * keep nobody else from signing in. Permits that are given back are found by
- * looking, also by the worker that gave them: each has the same chance.
+ * queue, of which one client address may have half, so that no single one that
+ * guesses passwords keeps others from signing in; many together can, as far as
+ * limit_req lets them. Permits that are given back are found by looking, also by
+ * the worker that gave them: each has the same chance.
+ *
+ * A hash has a low priority: of a processor that it and an event loop both want
+ * the event loop gets nine tenths, and who signs in waits for others, not they
+ * for them. The tenth is so that nobody keeps others from signing in by asking
+ * for much that is cheap. It has a thread of its own for that: one of the pool's
+ * would keep the priority for whatever else it is given later, the reading of
+ * files perhaps, since only root could give it back. What a thread costs is
+ * nothing beside a hash.
  */
 
 #include "ngx_http_tenon.h"
 
+#include <pthread.h>
+#include <sys/resource.h>
+
 
 #define NGX_HTTP_TENON_JOB_RETRY 5
 #define NGX_HTTP_TENON_JOB_HOLD  60000
+#define NGX_HTTP_TENON_JOB_NICE  10
+
+#define NGX_HTTP_TENON_JOB_PREFIX 8 /* bytes of an IPv6 address */
 
 struct ngx_http_tenon_jobs_s {
     ngx_http_tenon_main_conf_t *conf;
@@ -37,8 +52,11 @@ static void ngx_http_tenon_jobs_pump(ngx_http_tenon_jobs_t *jobs);
 static void ngx_http_tenon_jobs_timer(ngx_event_t *ev);
 static ngx_uint_t
 ngx_http_tenon_jobs_crowd(ngx_http_tenon_jobs_t *jobs, ngx_connection_t *c);
+static ngx_uint_t
+ngx_http_tenon_same_house(ngx_connection_t *a, ngx_connection_t *b);
 static ngx_int_t ngx_http_tenon_job_start(ngx_http_tenon_task_t *task);
 static void ngx_http_tenon_job_thread(void *data, ngx_log_t *log);
+static void *ngx_http_tenon_job_run(void *data);
 static void ngx_http_tenon_job_event(ngx_event_t *ev);
 static void ngx_http_tenon_job_unqueue(ngx_http_tenon_task_t *task);
 static void ngx_http_tenon_job_refuse(ngx_http_tenon_task_t *task);
@@ -173,13 +191,52 @@ ngx_http_tenon_jobs_crowd(ngx_http_tenon_jobs_t *jobs, ngx_connection_t *c)
         task = ngx_queue_data(q, ngx_http_tenon_task_t, queue);
         other = task->ctx->request->connection;
 
-        if (ngx_cmp_sockaddr(c->sockaddr, c->socklen, other->sockaddr,
-                             other->socklen, 0) == NGX_OK) {
+        if (ngx_http_tenon_same_house(c, other)) {
             n++;
         }
     }
 
     return n >= ngx_max((ngx_uint_t) jobs->conf->hash_queue / 2, 1);
+}
+
+
+/*
+ * As failures are counted (libcore's attempt.c): a house has all of a /64, and
+ * the clients of a unix socket have no address.
+ */
+static ngx_uint_t
+ngx_http_tenon_same_house(ngx_connection_t *a, ngx_connection_t *b)
+{
+#if (NGX_HAVE_INET6)
+    struct in6_addr *a6, *b6;
+#endif
+
+    if (a->sockaddr->sa_family != b->sockaddr->sa_family) {
+        return 0;
+    }
+
+    switch (a->sockaddr->sa_family) {
+
+#if (NGX_HAVE_UNIX_DOMAIN)
+    case AF_UNIX:
+        return 0;
+#endif
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        a6 = &((struct sockaddr_in6 *) a->sockaddr)->sin6_addr;
+        b6 = &((struct sockaddr_in6 *) b->sockaddr)->sin6_addr;
+
+        if (!IN6_IS_ADDR_V4MAPPED(a6)) {
+            return ngx_memcmp(a6, b6, NGX_HTTP_TENON_JOB_PREFIX) == 0;
+        }
+
+        break;
+#endif
+    }
+
+    return ngx_cmp_sockaddr(a->sockaddr, a->socklen, b->sockaddr, b->socklen,
+                            0) == NGX_OK;
 }
 
 
@@ -227,7 +284,31 @@ ngx_http_tenon_job_thread(void *data, ngx_log_t *log)
 {
     ngx_http_tenon_task_t *task = data;
 
-    tn_job_run(&task->job);
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, ngx_http_tenon_job_run, &task->job)) {
+        tn_job_run(&task->job);
+        return;
+    }
+
+    (void) pthread_join(thread, NULL);
+}
+
+
+static void *
+ngx_http_tenon_job_run(void *data)
+{
+#if (NGX_LINUX)
+
+    /* elsewhere this would be the whole process's */
+
+    (void) setpriority(PRIO_PROCESS, 0, NGX_HTTP_TENON_JOB_NICE);
+
+#endif
+
+    tn_job_run(data);
+
+    return NULL;
 }
 
 

@@ -6,6 +6,10 @@
 #include "ngx_http_tenon.h"
 
 
+/* as libcore's PUBLIC_BODY_MAX, and room for chunks around it */
+#define NGX_HTTP_TENON_BODY_BUFFER 32768
+
+
 static void *ngx_http_tenon_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_tenon_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_tenon_create_loc_conf(ngx_conf_t *cf);
@@ -372,6 +376,13 @@ ngx_http_tenon_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         clcf->handler = ngx_http_tenon_handler;
     }
 
+    /* bodies with passwords, 16k at most, must not get onto the disk */
+
+    if (conf->enabled &&
+        clcf->client_body_buffer_size < NGX_HTTP_TENON_BODY_BUFFER) {
+        clcf->client_body_buffer_size = NGX_HTTP_TENON_BODY_BUFFER;
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -442,20 +453,34 @@ ngx_http_tenon_create_core(ngx_http_tenon_main_conf_t *tmcf, ngx_log_t *log)
 }
 
 
+/*
+ * A core has of them what it needs; what the master keeps is for the next
+ * worker.
+ */
+static void
+ngx_http_tenon_wipe_keys(ngx_http_tenon_main_conf_t *tmcf)
+{
+    ngx_explicit_memzero(tmcf->signing, sizeof(tn_key_ring));
+    ngx_explicit_memzero(tmcf->encryption, sizeof(tn_key_ring));
+    ngx_explicit_memzero(tmcf->secret, TN_KEY_LEN);
+}
+
+
 static ngx_int_t
 ngx_http_tenon_init_process(ngx_cycle_t *cycle)
 {
     ngx_http_tenon_worker_t *worker;
     ngx_http_tenon_main_conf_t *tmcf;
 
-    if (ngx_process != NGX_PROCESS_WORKER &&
-        ngx_process != NGX_PROCESS_SINGLE) {
-        return NGX_OK;
-    }
-
     tmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tenon_module);
 
     if (tmcf == NULL || tmcf->file == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_process != NGX_PROCESS_WORKER &&
+        ngx_process != NGX_PROCESS_SINGLE) {
+        ngx_http_tenon_wipe_keys(tmcf);
         return NGX_OK;
     }
 
@@ -470,6 +495,9 @@ ngx_http_tenon_init_process(ngx_cycle_t *cycle)
     }
 
     worker->core = ngx_http_tenon_create_core(tmcf, cycle->log);
+
+    ngx_http_tenon_wipe_keys(tmcf);
+
     if (worker->core == NULL) {
         return NGX_ERROR;
     }

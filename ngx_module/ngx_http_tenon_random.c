@@ -1,7 +1,8 @@
 /*
  * ngx_http_tenon_random.c: unpredictable bytes, a page of them per system
- * call. What has been handed out is wiped: a later look into the memory of
- * the worker doesn't tell what earlier requests got.
+ * call. What has been handed out is wiped, as it is in requests and their ops:
+ * a later look into the memory of the worker doesn't tell what earlier requests
+ * got.
  */
 
 #include "ngx_http_tenon.h"

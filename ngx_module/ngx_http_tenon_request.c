@@ -32,6 +32,7 @@ ngx_http_tenon_has_header(ngx_http_request_t *r, const tn_header *header);
 ngx_int_t
 ngx_http_tenon_create_op(ngx_http_tenon_ctx_t *ctx)
 {
+    tn_err err;
     struct timeval tv;
     tn_request *head;
     ngx_http_request_t *r;
@@ -76,7 +77,11 @@ ngx_http_tenon_create_op(ngx_http_tenon_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (tn_op_new(&ctx->op, worker->core, head, &ctx->mem) == TN_E_NOMEM) {
+    err = tn_op_new(&ctx->op, worker->core, head, &ctx->mem);
+
+    ngx_explicit_memzero(head->entropy, sizeof(head->entropy));
+
+    if (err == TN_E_NOMEM) {
         ctx->op = NULL;
         ctx->response = tn_response_static(TN_E_INTERNAL);
         return NGX_OK;

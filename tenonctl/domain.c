@@ -20,7 +20,7 @@ typedef struct domains {
     char **names; /* of these alone; none: of all */
     int nnames;
     PGconn *conn;
-    PGresult *all; /* every tenant's, in the order of ROWS */
+    PGresult *all; /* every tenant's; its columns are below */
 } domains;
 
 /* The columns of `all`. */

@@ -136,7 +136,7 @@ rotate(const encryption *e, ctl_ring_file *file)
     now = time(NULL);
     since = file->ring.n > 1 ? file->ring.keys[1].since : 0;
 
-    if (file->ring.n == TN_SIGNING_KEYS_MAX) {
+    if (file->ring.n == TN_RING_KEYS_MAX) {
         return ctl_error(
             "%s: there are %u keys; take away, from the end, those "
             "that `tenonctl encryption list` has no use of",
@@ -216,7 +216,7 @@ list(const tn_key_ring *ring, PGconn *conn)
     sealed_use *use;
     char id[TN_ENCRYPTION_ID_LEN + 1] = "", since[CTL_TIME_TEXT];
 
-    if (sealed_count(&uses, conn) != 0) {
+    if (sealed_count(&uses, conn, ring) != 0) {
         return -1;
     }
 

@@ -19,9 +19,16 @@
 /* Seconds that a key must have been published before it signs: a JWKS is kept
  * for five minutes, and somebody has to reload nginx. */
 #define PUBLISHED 600
-/* Seconds for which a key is accepted after it signed: tokens live a quarter of
- * an hour. */
+/* Seconds for which a key is accepted after it signed, at least: tokens live a
+ * quarter of an hour, unless tenon_token_ttl says otherwise. */
 #define ACCEPTED 3600
+#define TTL_MAX  (10LL * 365 * 86400) /* tenon_token_ttl's */
+
+typedef struct keys {
+    char *path;
+    int force;
+    int64_t accepted;
+} keys;
 
 
 static const char help[] =
@@ -39,9 +46,61 @@ static const char help[] =
     "\n"
     "  --file FILE  the file ($TENON_VAR/keys/signing.key, or that of `make "
     "run`)\n"
+    "  --ttl TIME   what nginx's tenon_token_ttl says, like 900, 90m, 12h or "
+    "2d:\n"
+    "               rotate keeps a key that signed for so long, and for an "
+    "hour "
+    "at\n"
+    "               least. Say it where that is more: else tokens die before "
+    "their\n"
+    "               time\n"
     "  --force      rotate though the next key has been published for less "
     "than\n"
     "               ten minutes: who keeps an older JWKS refuses its tokens\n";
+
+
+/* 0 when it is no time. */
+static int
+parse_time(int64_t *seconds, const char *text)
+{
+    char *end;
+    int64_t n, unit;
+
+    if (text[0] < '0' || text[0] > '9') {
+        return 0;
+    }
+
+    n = strtoll(text, &end, 10); /* the most there is, where it is too large */
+
+    switch (*end) {
+    case '\0':
+        unit = 1;
+        end--;
+        break;
+    case 's':
+        unit = 1;
+        break;
+    case 'm':
+        unit = 60;
+        break;
+    case 'h':
+        unit = 3600;
+        break;
+    case 'd':
+        unit = 86400;
+        break;
+    default:
+        return 0;
+    }
+
+    if (end[1] != '\0' || n > TTL_MAX / unit) {
+        return 0;
+    }
+
+    *seconds = n * unit;
+
+    return 1;
+}
 
 
 static void
@@ -108,7 +167,7 @@ keys_list(const char *path)
  * tokens about. Where there was no next one yet, there is now: it is not known
  * to anybody, so nothing else changes. */
 static int
-turn(tn_key_ring *to, const tn_key_ring *from, int64_t now)
+turn(tn_key_ring *to, const tn_key_ring *from, int64_t now, int64_t accepted)
 {
     unsigned i;
     int64_t since;
@@ -130,11 +189,11 @@ turn(tn_key_ring *to, const tn_key_ring *from, int64_t now)
     for (i = 2; i < from->n; i++) {
         since = from->keys[i].since ? from->keys[i].since : now;
 
-        if (now - since > ACCEPTED) {
+        if (now - since > accepted) {
             continue;
         }
 
-        if (to->n == TN_SIGNING_KEYS_MAX) {
+        if (to->n == TN_RING_KEYS_MAX) {
             return ctl_error("there are %u keys that may have tokens about: "
                              "wait, or take lines away from the end",
                              from->n);
@@ -149,7 +208,7 @@ turn(tn_key_ring *to, const tn_key_ring *from, int64_t now)
 
 
 static int
-rotate(ctl_ring_file *file, int force)
+rotate(const keys *k, ctl_ring_file *file)
 {
     int rc;
     int64_t now, since;
@@ -159,14 +218,14 @@ rotate(ctl_ring_file *file, int force)
     now = time(NULL);
     since = file->ring.n > 1 ? file->ring.keys[1].since : 0;
 
-    if (since && now - since < PUBLISHED && !force) {
+    if (since && now - since < PUBLISHED && !k->force) {
         return ctl_error("%s: the next key is there since %s only, and who "
                          "verifies tokens may not know it; wait until it is "
                          "ten minutes old, or say --force",
                          file->path, ctl_time_text(text, since));
     }
 
-    rc = turn(&ring, &file->ring, now);
+    rc = turn(&ring, &file->ring, now, k->accepted);
 
     if (rc == 0) {
         rc = ctl_ring_write(file->path, &ring, &file->stat);
@@ -188,15 +247,15 @@ rotate(ctl_ring_file *file, int force)
 
 
 static int
-keys_rotate(const char *path, int force)
+keys_rotate(const keys *k)
 {
     int rc;
     ctl_ring_file file;
 
-    rc = ctl_ring_open(&file, path);
+    rc = ctl_ring_open(&file, k->path);
 
     if (rc == 0) {
-        rc = rotate(&file, force);
+        rc = rotate(k, &file);
     }
 
     ctl_ring_close(&file);
@@ -206,48 +265,56 @@ keys_rotate(const char *path, int force)
 
 
 static int
-run(const char *command, const char *path, int force)
+run(const keys *k, const char *command)
 {
     if (sodium_init() < 0) {
         return ctl_error("libsodium can't be started");
     }
 
     if (strcmp(command, "new") == 0) {
-        return keys_new(path);
+        return keys_new(k->path);
     }
 
     if (strcmp(command, "list") == 0) {
-        return keys_list(path);
+        return keys_list(k->path);
     }
 
-    return keys_rotate(path, force);
+    return keys_rotate(k);
 }
 
 
 int
 ctl_keys(int argc, char **argv)
 {
-    int opt, rc, force;
-    char *path;
+    int opt, rc;
+    keys k;
     const char *name;
 
     static const struct option options[] = {
         { "file", required_argument, NULL, 'f' },
+        { "ttl", required_argument, NULL, 't' },
         { "force", no_argument, NULL, 'F' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
 
     name = NULL;
-    force = 0;
+    memset(&k, 0, sizeof(k));
 
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (opt) {
         case 'f':
             name = optarg;
             break;
+        case 't':
+            if (!parse_time(&k.accepted, optarg)) {
+                ctl_error("--ttl %s is no time like 900, 90m, 12h or 2d",
+                          optarg);
+                return CTL_USAGE;
+            }
+            break;
         case 'F':
-            force = 1;
+            k.force = 1;
             break;
         case 'h':
             fputs(help, stdout);
@@ -266,9 +333,13 @@ ctl_keys(int argc, char **argv)
         return CTL_USAGE;
     }
 
-    path = name ? ctl_format("%s", name) : ctl_var_path("keys/signing.key");
-    rc = run(argv[optind], path, force);
-    free(path);
+    if (k.accepted < ACCEPTED) {
+        k.accepted = ACCEPTED;
+    }
+
+    k.path = name ? ctl_format("%s", name) : ctl_var_path("keys/signing.key");
+    rc = run(&k, argv[optind]);
+    free(k.path);
 
     return rc == 0 ? CTL_OK : CTL_FAILED;
 }

@@ -21,7 +21,8 @@ static const struct {
     { "outbox", ctl_outbox, "print the tokens that would be mailed" },
     { "keys", ctl_keys, "make, list and rotate the keys of access tokens" },
     { "encryption", ctl_encryption, "rotate the keys of what is encrypted" },
-    { "user", ctl_user, "link users to identity providers outside" },
+    { "user", ctl_user,
+      "link users to identity providers, reset second factors" },
     { "doctor", ctl_doctor, "check a live database against this version" },
 };
 

@@ -210,8 +210,10 @@ is_new(sealed_walk *w, const char *realm)
 
 
 int
-sealed_each(sealed_walk *w, int (*visit)(sealed_walk *w, const sealed_column *c,
-                                         const char *scope))
+sealed_each(sealed_walk *w,
+            int (*visit_tenant)(sealed_walk *w, const char *tenant),
+            int (*visit)(sealed_walk *w, const sealed_column *c,
+                         const char *scope))
 {
     int i, k, rc, first;
     char *realm;
@@ -229,6 +231,7 @@ sealed_each(sealed_walk *w, int (*visit)(sealed_walk *w, const sealed_column *c,
         }
 
         first = is_new(w, realm);
+        rc = visit_tenant ? visit_tenant(w, tenant) : 0;
 
         for (k = 0; rc == 0 && k < w->ncolumns; k++) {
             c = &w->columns[k];

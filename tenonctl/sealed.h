@@ -22,19 +22,25 @@ int sealed_renew(sealed_counts *counts, PGconn *conn, const tn_key_ring *ring);
 #define SEALED_KEYS_MAX 64
 
 typedef struct sealed_use {
-    char id[TN_ENCRYPTION_ID_LEN + 1]; /* empty: not encrypted yet */
+    char id[TN_ENCRYPTION_ID_LEN + 1]; /* empty: not encrypted */
     unsigned long values;
-    unsigned long events;  /* of the past: can't be encrypted anew */
+    unsigned long events;  /* of the past: stay as they are */
     unsigned long replays; /* answers kept under an Idempotency-Key, a day */
     int known;             /* the caller's */
 } sealed_use;
 
+/* Whatever has the form of a key's id may stand in a text: those for which there
+ * is no room are counted together, as this one's. */
+#define SEALED_OTHERS "others"
+
 typedef struct sealed_uses {
-    sealed_use list[SEALED_KEYS_MAX];
+    sealed_use list[SEALED_KEYS_MAX + 1];
     unsigned n;
 } sealed_uses;
 
-int sealed_count(sealed_uses *uses, PGconn *conn);
+/* Of the ring's keys whatever needs them; of others, and of none, what is
+ * declared to be kept encrypted. */
+int sealed_count(sealed_uses *uses, PGconn *conn, const tn_key_ring *ring);
 /* NULL: that key has no use. */
 sealed_use *sealed_use_of(sealed_uses *uses, const char *id);
 
@@ -59,9 +65,10 @@ typedef struct sealed_walk {
     char **realms; /* that have been visited */
     int nrealms;
     tn_core *core; /* what follows: of a renewal */
-    char prefix[sizeof("tn1..") + TN_ENCRYPTION_ID_LEN];
+    char key_id[TN_ENCRYPTION_ID_LEN + 1];
     sealed_counts *counts;
     sealed_uses *uses; /* of a count */
+    char *key_ids;     /* text[] */
 } sealed_walk;
 
 /* Finds it all, and becomes tenon_api. sealed_end() it, if that failed, too. */
@@ -69,9 +76,10 @@ int sealed_begin(sealed_walk *w, PGconn *conn);
 void sealed_end(sealed_walk *w);
 
 /* Calls `visit` for each column of each tenant, in its context; for what is a
- * realm's once. */
-int
-sealed_each(sealed_walk *w, int (*visit)(sealed_walk *w, const sealed_column *c,
-                                         const char *scope));
+ * realm's once. Before them `visit_tenant`, unless NULL. */
+int sealed_each(sealed_walk *w,
+                int (*visit_tenant)(sealed_walk *w, const char *tenant),
+                int (*visit)(sealed_walk *w, const sealed_column *c,
+                             const char *scope));
 
 #endif

@@ -145,7 +145,7 @@ replace(sealed_walk *w, const sealed_column *c, const char *scope,
     params[3] = arrays[2];
     params[4] = c->relation;
     params[5] = c->name;
-    params[6] = w->prefix;
+    params[6] = w->key_id;
     rc = ctl_query(&res, w->conn, c->relation, sql, 7, params);
     free(sql);
 
@@ -232,15 +232,16 @@ renew(sealed_walk *w, const sealed_column *c, const char *scope)
 
     sql = ctl_format("select %s, %s from %s where %s = $1::uuid"
                      " and %s > $2::uuid and %s is not null"
-                     " and not starts_with(%s, 'tn1.' || $3 || '.')"
+                     " and not (%s ~ '" TN_SEALED_PATTERN "'"
+                     " and substr(%s, " TN_SEALED_ID_AT ") = $3)"
                      " order by %s limit " BATCH_TEXT,
                      c->id, c->sql, c->table, c->scope, c->id, c->sql, c->sql,
-                     c->id);
+                     c->sql, c->id);
 
     do {
         params[0] = scope;
         params[1] = last;
-        params[2] = w->prefix;
+        params[2] = w->key_id;
         rc = ctl_query(&res, w->conn, c->relation, sql, 3, params);
 
         if (rc != 0) {
@@ -274,7 +275,7 @@ sealed_renew(sealed_counts *counts, PGconn *conn, const tn_key_ring *ring)
     memset(counts, 0, sizeof(*counts));
     rc = sealed_begin(&w, conn);
     w.counts = counts;
-    tn_encryption_key_id(w.prefix, ring->keys[0].seed);
+    tn_encryption_key_id(w.key_id, ring->keys[0].seed);
 
     tn_core_conf_init(&conf);
     conf.encryption = *ring;
@@ -286,7 +287,7 @@ sealed_renew(sealed_counts *counts, PGconn *conn, const tn_key_ring *ring)
     sodium_memzero(&conf, sizeof(conf));
 
     if (rc == 0) {
-        rc = sealed_each(&w, renew);
+        rc = sealed_each(&w, NULL, renew);
     }
 
     sealed_end(&w);

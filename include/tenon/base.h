@@ -18,8 +18,8 @@ extern "C" {
 
 /* The library's version, and the schema version it was built against: the
  * number of the newest file in schema/migrations/. */
-#define TN_VERSION "0.1.0"
-#define TN_SCHEMA_VERSION 14
+#define TN_VERSION        "0.1.0"
+#define TN_SCHEMA_VERSION 19
 
 
 /* A run of bytes. Never assume a NUL behind it. p == NULL is "absent" (SQL
@@ -31,7 +31,10 @@ typedef struct tn_str {
 
 /* Of a string literal, and nothing else: the empty one in front sees to it. */
 #define TN_STR(lit) ((tn_str){ "" lit, sizeof(lit) - 1 })
-#define TN_STR_C(lit) { "" lit, sizeof(lit) - 1 }
+#define TN_STR_C(lit)           \
+    {                           \
+        "" lit, sizeof(lit) - 1 \
+    }
 #define TN_NULL ((tn_str){ NULL, 0 })
 
 
@@ -57,7 +60,7 @@ typedef struct tn_str {
     X(INVALID_CREDENTIALS, 401, "invalid_credentials", "Invalid credentials",  \
       "No such e-mail address and password here.")                             \
     X(TOKEN_EXPIRED, 401, "token_expired", "Token expired",                    \
-      "The access token has expired; refresh it, or sign in again.")                          \
+      "The access token has expired; refresh it, or sign in again.")           \
     X(FORBIDDEN, 403, "forbidden", "Not allowed",                              \
       "Your role doesn't allow this.")                                         \
     X(TENANT_MISMATCH, 403, "tenant_mismatch", "Tenants disagree",             \
@@ -81,7 +84,8 @@ typedef struct tn_str {
     X(SLUG_TAKEN, 409, "slug_taken", "Slug taken",                             \
       "There is an organization with this slug.")                              \
     X(LAST_OWNER, 409, "last_owner", "Last owner",                             \
-      "An organization keeps at least one owner: make somebody else one first.")\
+      "An organization keeps at least one owner: make somebody else one "      \
+      "first.")                                                                \
     X(OWN_REALM, 409, "own_realm", "Users of its own",                         \
       "This organization has users of its own, who can't belong to another.")  \
     X(LIMIT_REACHED, 409, "limit_reached", "Limit reached",                    \
@@ -94,13 +98,17 @@ typedef struct tn_str {
       "It has another version than If-Match names; read it again.")            \
     X(TOO_LARGE, 413, "too_large", "Too large",                                \
       "The body is larger than allowed.")                                      \
-    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type", "Unsupported media type",\
-      "Send Content-Type: application/json.")                                  \
+    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type",                   \
+      "Unsupported media type", "Send Content-Type: application/json.")        \
     X(INVALID_FIELDS, 422, "invalid_fields", "Invalid fields",                 \
       "Some fields can't be as they are; see errors.")                         \
+    X(REAUTHENTICATION_FAILED, 422, "reauthentication_failed",                 \
+      "Not confirmed",                                                         \
+      "The password or the code is wrong; you stay signed in.")                \
     X(IDEMPOTENCY_MISMATCH, 422, "idempotency_mismatch", "Key used before",    \
       "This Idempotency-Key was used with another body.")                      \
-    X(PRECONDITION_REQUIRED, 428, "precondition_required", "If-Match required",\
+    X(PRECONDITION_REQUIRED, 428, "precondition_required",                     \
+      "If-Match required",                                                     \
       "Send If-Match with the version that you have read.")                    \
     X(RATE_LIMITED, 429, "rate_limited", "Rate limited",                       \
       "Too many requests; wait as Retry-After says.")                          \
@@ -108,8 +116,7 @@ typedef struct tn_str {
       "Something went wrong here; the operator can find it by request_id.")    \
     X(UNAVAILABLE, 503, "unavailable", "Unavailable",                          \
       "The service can't answer now; nothing was done.")                       \
-    X(BUSY, 503, "busy", "Busy",                                               \
-      "The service is too busy; nothing was done.")                            \
+    X(BUSY, 503, "busy", "Busy", "The service is too busy; nothing was done.") \
     X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "Outcome unknown",              \
       "The connection to the database was lost: the change may or "            \
       "may not have been made.")
@@ -122,7 +129,7 @@ typedef enum tn_err {
 #define TN_X(name, status, code, title, detail) TN_E_##name,
     TN_ERROR_MAP(TN_X)
 #undef TN_X
-        TN_E_COUNT
+    TN_E_COUNT
 } tn_err;
 
 /* HTTP status (200 for TN_OK), problem `code`, title and default detail of an
@@ -134,25 +141,25 @@ TN_API tn_str tn_err_detail(tn_err err);
 
 
 /* What can be wrong with one field: X(NAME, code, default detail). */
-#define TN_FIELD_FAULT_MAP(X)                                                  \
-    X(REQUIRED, "required", "is required")                                     \
-    X(UNKNOWN_FIELD, "unknown_field", "is not a field of this resource")       \
-    X(READ_ONLY, "read_only", "can't be written")                              \
-    X(WRONG_TYPE, "wrong_type", "has the wrong type")                          \
-    X(TOO_SHORT, "too_short", "is too short")                                  \
-    X(TOO_LONG, "too_long", "is too long")                                     \
-    X(OUT_OF_RANGE, "out_of_range", "is out of range")                         \
-    X(NOT_IN_SET, "not_in_set", "is not one of the allowed values")            \
-    X(BAD_FORMAT, "bad_format", "has the wrong format")                        \
-    X(NOT_FOUND, "not_found", "refers to nothing")                             \
-    X(DUPLICATE, "duplicate", "is taken")                                      \
+#define TN_FIELD_FAULT_MAP(X)                                            \
+    X(REQUIRED, "required", "is required")                               \
+    X(UNKNOWN_FIELD, "unknown_field", "is not a field of this resource") \
+    X(READ_ONLY, "read_only", "can't be written")                        \
+    X(WRONG_TYPE, "wrong_type", "has the wrong type")                    \
+    X(TOO_SHORT, "too_short", "is too short")                            \
+    X(TOO_LONG, "too_long", "is too long")                               \
+    X(OUT_OF_RANGE, "out_of_range", "is out of range")                   \
+    X(NOT_IN_SET, "not_in_set", "is not one of the allowed values")      \
+    X(BAD_FORMAT, "bad_format", "has the wrong format")                  \
+    X(NOT_FOUND, "not_found", "refers to nothing")                       \
+    X(DUPLICATE, "duplicate", "is taken")                                \
     X(REFUSED, "refused", "was refused")
 
 typedef enum tn_fault {
 #define TN_X(name, code, detail) TN_F_##name,
     TN_FIELD_FAULT_MAP(TN_X)
 #undef TN_X
-        TN_F_COUNT
+    TN_F_COUNT
 } tn_fault;
 
 

@@ -32,7 +32,7 @@ typedef struct tn_catalogue tn_catalogue;
  * signs; the others are published and accepted: the second is the next to
  * sign, the rest have signed before.
  */
-#define TN_SIGNING_KEYS_MAX 8
+#define TN_RING_KEYS_MAX 8 /* of either kind of ring */
 
 /* Also what `tenon_encryption_key` names is such a file. */
 typedef struct tn_signing_key {
@@ -41,7 +41,7 @@ typedef struct tn_signing_key {
 } tn_signing_key;
 
 typedef struct tn_key_ring {
-    tn_signing_key keys[TN_SIGNING_KEYS_MAX];
+    tn_signing_key keys[TN_RING_KEYS_MAX];
     unsigned n;
 } tn_key_ring;
 
@@ -89,7 +89,7 @@ typedef struct tn_core_conf {
     unsigned nissuers;
     int signup_own_realm; /* signing up makes a realm of the new tenant's own;
                            * 0: its people are of the shared one */
-    tn_str cors_origins; /* origins whose pages may read answers, with blanks
+    tn_str cors_origins;  /* origins whose pages may read answers, with blanks
                           * between, or "*"; absent: none */
 } tn_core_conf;
 
@@ -150,14 +150,19 @@ TN_API tn_err tn_text_seal(tn_str *out, const tn_core *core,
                            const unsigned char nonce[TN_NONCE_LEN],
                            tn_mem *mem);
 
-/* The reverse. Text that doesn't begin with "tn1." was never sealed, and stays
- * as it is. TN_E_INTERNAL when the key is missing, or it isn't what was sealed
+/* The reverse. Text that hasn't that form was never sealed, whatever it begins
+ * with, and stays as it is. TN_E_INTERNAL when the key is missing, or it isn't what was sealed
  * at this place; *out is absent then. */
 TN_API tn_err tn_text_unseal(tn_str *out, const tn_core *core,
                              const tn_place *place, tn_str text, tn_mem *mem);
 
+/* The form, as a regular expression of PostgreSQL's; the key's id is at
+ * TN_SEALED_ID_AT. */
+#define TN_SEALED_PATTERN "^tn1[.][A-Za-z0-9_-]{6}[.][A-Za-z0-9_-]{54,}$"
+#define TN_SEALED_ID_AT   "5, 6" /* of substr() */
+
 /* The id of the key that a sealed text needs, borrowed from it; absent when it
- * isn't sealed, or damaged. */
+ * isn't sealed. */
 TN_API tn_str tn_text_key(tn_str sealed);
 
 /* The id of an encryption key: what tells one from another, and nothing about
@@ -192,7 +197,7 @@ typedef struct tn_endpoint_info {
     tn_str path;         /* "/v1/tasks/{id}" */
     tn_str permission;   /* "teamos.task:read", "public", "authenticated" */
     const tn_stmt *stmt; /* NULL for endpoints of several steps */
-    int scoped; /* stmt is for who may do this in some accounts only */
+    int scoped;          /* stmt is for who may do this in some accounts only */
     const tn_str *columns;
     unsigned ncolumns;
 } tn_endpoint_info;

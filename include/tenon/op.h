@@ -37,7 +37,8 @@ typedef struct tn_header {
     tn_str value;
 } tn_header;
 
-/* The head of a request. Strings are borrowed for the life of the op. */
+/* The head of a request. Strings are borrowed for the life of the op; entropy
+ * isn't: wipe it behind tn_op_new(). */
 typedef struct tn_request {
     tn_str method;  /* "GET", upper case */
     tn_str host;    /* the Host header without port, lower case; may be empty */
@@ -46,7 +47,7 @@ typedef struct tn_request {
     tn_str query;   /* raw, without '?'; absent if there is none */
     const tn_header *headers;
     unsigned nheaders;
-    tn_str address; /* the client's address as text */
+    tn_str address; /* the client's, as text; what is no address is none */
     int64_t now;    /* wall clock, microseconds since 1970 */
     uint64_t body_length;          /* Content-Length; UINT64_MAX if chunked */
     unsigned tls : 1;              /* it came over TLS */
@@ -151,9 +152,12 @@ typedef struct tn_job {
     size_t password_len;
     char password[1024];
     char hash[128];       /* VERIFY: in; HASH: out. NUL-terminated */
+    int renew;            /* VERIFY: where the password is right, and its hash
+                           * was made with other passes or bytes, make a new
+                           * one; that takes as long again */
     int ok;               /* out: hashed, or verified */
-    int renewed;          /* out: VERIFY was right, and as the hash was made
-                           * with other passes or bytes, it is a new one */
+    int renewed;          /* out: so it was, and this is the new one */
+    int failed;           /* out: VERIFY ran out of memory: it may be right */
 } tn_job;
 
 TN_API void tn_job_run(tn_job *job);

@@ -120,7 +120,8 @@ typedef struct tn__rng {
 } tn__rng;
 
 void tn__rng_init(tn__rng *rng, const unsigned char seed[32]);
-/* Next bytes of the stream: never the same twice for a seed. */
+/* Next bytes of the stream: never the same twice for a seed. Wipe it when it
+ * goes: it tells all that there were. */
 void tn__rng_bytes(tn__rng *rng, void *out, size_t n);
 
 
@@ -147,7 +148,7 @@ typedef struct tn__sealing_key {
 
 /* The first seals, all unseal. Wipe it when it goes. */
 typedef struct tn__keyring {
-    tn__sealing_key keys[TN_SIGNING_KEYS_MAX];
+    tn__sealing_key keys[TN_RING_KEYS_MAX];
     unsigned n;
 } tn__keyring;
 
@@ -161,7 +162,7 @@ tn_err tn__text_seal(tn_str *out, const tn__keyring *ring,
                      const unsigned char nonce[TN_NONCE_LEN], tn_mem *mem);
 tn_err tn__text_unseal(tn_str *out, const tn__keyring *ring,
                        const tn_place *place, tn_str text, tn_mem *mem);
-int tn__text_sealed(tn_str text); /* begins with "tn1." */
+int tn__text_sealed(tn_str text); /* has that form */
 
 
 /* ---- JSON in (json.c) ---- */

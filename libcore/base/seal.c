@@ -49,7 +49,7 @@ tn__keyring_add(tn__keyring *ring, const unsigned char key[TN_KEY_LEN])
 {
     tn__sealing_key *k;
 
-    if (ring->n == TN_SIGNING_KEYS_MAX) {
+    if (ring->n == TN_RING_KEYS_MAX) {
         return TN_E_INTERNAL;
     }
 
@@ -135,22 +135,45 @@ tn__text_seal(tn_str *out, const tn__keyring *ring, const tn_place *place,
 }
 
 
+static int
+is_base64url(tn_str s)
+{
+    size_t i;
+
+    for (i = 0; i < s.n; i++) {
+        if (!((s.p[i] >= 'A' && s.p[i] <= 'Z') ||
+              (s.p[i] >= 'a' && s.p[i] <= 'z') ||
+              (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '-' ||
+              s.p[i] == '_')) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Anybody may write "tn1." somewhere: what can't be ours is ordinary text, which
+ * keeps no row from being read. As TN_SEALED_PATTERN says it. */
 int
 tn__text_sealed(tn_str text)
 {
-    return text.n >= PREFIX_LEN && memcmp(text.p, PREFIX, PREFIX_LEN) == 0;
+    return text.n >= HEAD_LEN + tn__b64_size(NONCE_LEN + TAG_LEN) &&
+           memcmp(text.p, PREFIX, PREFIX_LEN) == 0 &&
+           text.p[HEAD_LEN - 1] == '.' &&
+           is_base64url(tn__sub(text, PREFIX_LEN, HEAD_LEN - 1)) &&
+           is_base64url(tn__sub(text, HEAD_LEN, text.n));
 }
 
 
 tn_str
 tn_text_key(tn_str text)
 {
-    if (!tn__text_sealed(text) || text.n < HEAD_LEN ||
-        text.p[HEAD_LEN - 1] != '.') {
+    if (!tn__text_sealed(text)) {
         return TN_NULL;
     }
 
-    return tn__sub(text, PREFIX_LEN, PREFIX_LEN + TN_ENCRYPTION_ID_LEN);
+    return tn__sub(text, PREFIX_LEN, HEAD_LEN - 1);
 }
 
 

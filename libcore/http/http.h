@@ -80,7 +80,16 @@ typedef struct tn__reach {
 typedef struct tn__attempt {
     char slot; /* where a failure is counted */
     int right;
+    int written; /* that it wasn't */
 } tn__attempt;
+
+/* Who was refused before anybody knew who they are, as events tell it
+ * (identity/stranger.c); no action: nobody is told. */
+typedef struct tn__stranger {
+    tn_str action;
+    tn_str issuer; /* whose token it was; absent: no issuer's */
+    tn_str subject;
+} tn__stranger;
 
 struct tn_op {
     tn_core *core;
@@ -106,6 +115,9 @@ struct tn_op {
     tn_str fetch_site;     /* Sec-Fetch-Site */
     tn_str host_header;    /* with the port, where one is given */
 
+    tn_str address; /* the client's; absent where it has none, as behind a
+                     * unix socket */
+
     /* an Idempotency-Key, where the endpoint heeds it */
     tn_str idem_key;  /* bytea text */
     tn_str idem_hash; /* bytea text */
@@ -121,6 +133,7 @@ struct tn_op {
     tn__principal principal;
     tn_str domain_tenant;  /* id of whose custom domain the host is, once that
                             * was looked up; absent: nobody's */
+    int caller_expired;    /* the token has that nobody needs (heeds_caller) */
     int settled;           /* tenant and principal agree: both may be told */
     tn__scope scope;       /* of endpoint->permission */
     tn__scope also_scope;  /* of endpoint->also */
@@ -128,10 +141,12 @@ struct tn_op {
     tn__reach sight;       /* of reading, too; a nested list's: the parent */
     int read_scope_tenant; /* may read what others made */
 
-    /* a living session that asked for another tenant than its own: that one,
-     * and its user; else absent */
+    /* who is told of a refusal where that isn't the request's tenant: of a
+     * living session that asked for another, its own and its user; of a
+     * stranger, the tenant alone; else absent */
     tn__tenant audit_tenant;
     tn_str audit_actor;
+    tn__stranger stranger;
 
     /* body */
     cJSON *body;
@@ -153,6 +168,8 @@ struct tn_op {
     tn__param locals[TN__LOCALS_MAX];
     unsigned nlocals;
     tn__attempt attempt;
+    tn_str crowded_out; /* id of a session in this tenant that ended since
+                         * another was opened */
     tn_str also_access; /* ids of tenants, with commas between, in which
                          * changes_access holds as well */
     tn_str refused_row; /* a row that was refused though it may be seen */
@@ -243,8 +260,8 @@ tn_err tn__unseal(tn_str *out, tn_op *op, const tn_place *place, tn_str sealed);
 
 /* Seals what a create or update of op->path_id sets; 0 when the op has failed. */
 int tn__seal_fields(tn_op *op);
-/* A row of a resource as it is shown; NULL when the op has failed. What can't be
- * read in an event is null. */
+/* A row of a resource as it is shown; NULL when the op has failed: what can't be
+ * read is null, but in a row that was asked for by itself. */
 const tn_str *
 tn__unseal_row(tn_op *op, const tn__resource *resource, const tn_str *cells);
 /* The ids of the keys there are, as a text[]. */

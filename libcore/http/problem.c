@@ -77,6 +77,14 @@ allow(tn_op *op)
 }
 
 
+/* A good token, but somebody else's than whom the endpoint wants to see. */
+static int
+other_caller(const tn_op *op)
+{
+    return op->endpoint->heeds_caller && op->principal.user.p;
+}
+
+
 void
 tn__fail_str(tn_op *op, tn_err err, tn_str detail)
 {
@@ -133,7 +141,8 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
 
     case 401:
         tn__header(op, TN_STR("WWW-Authenticate"),
-                   err != TN_E_INVALID_CREDENTIALS && op->authorization.p
+                   err != TN_E_INVALID_CREDENTIALS && op->authorization.p &&
+                           !other_caller(op)
                        ? TN_STR("Bearer error=\"invalid_token\"")
                        : TN_STR("Bearer"));
         break;

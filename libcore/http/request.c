@@ -4,6 +4,8 @@
 
 #include "libcore/http/http.h"
 
+#include <arpa/inet.h>
+
 
 static int
 sane_request_id(tn_str s)
@@ -128,6 +130,28 @@ take_cookie(tn_op *op, tn_str rest)
 }
 
 
+/* What is no address ("unix:") would be all clients' of that socket, and
+ * PostgreSQL takes it for none. */
+static tn_str
+address_of(tn_str s)
+{
+    char text[INET6_ADDRSTRLEN];
+    unsigned char raw[16];
+
+    if (s.n == 0 || s.n >= sizeof(text)) {
+        return TN_NULL;
+    }
+
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+
+    return inet_pton(AF_INET, text, raw) == 1 ||
+                   inet_pton(AF_INET6, text, raw) == 1
+               ? s
+               : TN_NULL;
+}
+
+
 /* Of two that disagree neither may win, and nobody sends two that agree. */
 void
 tn__request_headers(tn_op *op)
@@ -177,6 +201,8 @@ tn__request_headers(tn_op *op)
             }
         }
     }
+
+    op->address = address_of(op->request->address);
 
     if (op->user_agent.p) {
         op->user_agent = recordable(op->user_agent);

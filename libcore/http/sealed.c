@@ -119,7 +119,7 @@ tn__keyring_ids(tn_str *out, tn_op *op)
     const tn__keyring *ring;
 
     ring = &op->core->keyring;
-    tn__buf_init(&buf, op->mem, 16 * TN_SIGNING_KEYS_MAX);
+    tn__buf_init(&buf, op->mem, 16 * TN_RING_KEYS_MAX);
 
     for (i = 0; i < ring->n; i++) {
         tn__buf_char(&buf, i ? ',' : '{');
@@ -325,10 +325,31 @@ unseal_event(tn_op *op, const tn__resource *events, const tn_str *cells)
 
 /* ---- rows ---- */
 
+/* Null where it can't be read: one row takes no list along, nor the answer to
+ * what was done. Whoever asks for it alone is told that the server is at fault. */
+static tn_err
+unseal_cell(tn_str *out, tn_op *op, const tn_place *place, tn_str sealed)
+{
+    tn_err err;
+
+    err = tn_text_unseal(out, op->core, place, sealed, op->mem);
+
+    if (err == TN_OK || err == TN_E_NOMEM) {
+        return err;
+    }
+
+    log_unreadable(op, place, sealed);
+    *out = TN_NULL;
+
+    return op->endpoint->kind == TN__KIND_READ ? err : TN_OK;
+}
+
+
 const tn_str *
 tn__unseal_row(tn_op *op, const tn__resource *resource, const tn_str *cells)
 {
     unsigned i;
+    tn_err err;
     tn_str *out;
     tn_place place;
     const tn__field *field;
@@ -357,9 +378,15 @@ tn__unseal_row(tn_op *op, const tn__resource *resource, const tn_str *cells)
         field = &resource->fields[i];
         place.column = field->name;
 
-        if (field->encrypted && cells[i].p &&
-            !(op->hidden & ((uint64_t) 1 << i)) &&
-            tn__unseal(&out[i], op, &place, cells[i]) != TN_OK) {
+        if (!field->encrypted || cells[i].p == NULL ||
+            (op->hidden & ((uint64_t) 1 << i))) {
+            continue;
+        }
+
+        err = unseal_cell(&out[i], op, &place, cells[i]);
+
+        if (err != TN_OK) {
+            tn__fail(op, err, NULL);
             return NULL;
         }
     }

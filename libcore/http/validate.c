@@ -466,6 +466,18 @@ check_member(tn_op *op, tn_str base, const tn__field *field, const cJSON *node,
 }
 
 
+static int
+required(const tn_op *op, const tn__field *field)
+{
+    const tn__principal *p;
+
+    p = &op->principal;
+
+    return field->required ||
+           (field->proves && p->session.p && !p->cookie && !p->impersonator.p);
+}
+
+
 void
 tn__validate(tn_op *op, const cJSON *object, tn_str base,
              const tn__field *fields, unsigned nfields, int create,
@@ -507,7 +519,7 @@ tn__validate(tn_op *op, const cJSON *object, tn_str base,
     }
 
     for (i = 0; create && i < nfields; i++) {
-        if (fields[i].required && !(given & ((uint64_t) 1 << i))) {
+        if (required(op, &fields[i]) && !(given & ((uint64_t) 1 << i))) {
             tn__fault(op, pointer(op, base, fields[i].name), TN_F_REQUIRED,
                       NULL);
         }

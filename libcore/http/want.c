@@ -136,7 +136,7 @@ bind(tn_op *op, const tn__bind *b)
     case TN__BIND_REQUEST_ID:
         return op->request_id;
     case TN__BIND_IP:
-        return op->request->address;
+        return op->address;
     case TN__BIND_USER_AGENT:
         return op->user_agent;
     case TN__BIND_EVENT_ID:
@@ -169,6 +169,8 @@ bind(tn_op *op, const tn__bind *b)
         return op->sight.own;
     case TN__BIND_SIGHT_ANY:
         return op->sight.any;
+    case TN__BIND_SHARED:
+        return op->principal.api_key.p ? TN_NULL : op->principal.user;
     case TN__BIND_MASK:
         return mask_text(op);
     case TN__BIND_FIELD:

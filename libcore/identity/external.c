@@ -33,6 +33,11 @@ ask(tn_op *op, tn__resolver *r)
 
     tn__batch_begin(op, 0, 0);
     tn__batch_add(op, &tn__q_find_subject);
+
+    if (r->domain.p && !r->domain_known) {
+        tn__domain_ask(op, r->domain);
+    }
+
     tn__want_db(op);
 
     /* bound: the step's own are still to come */
@@ -84,13 +89,33 @@ take_id(char out[TN__UUID_TEXT], tn_str cell)
 }
 
 
+/* Whose domain the host is; absent: nobody's. What was asked here is not kept:
+ * it is for this once, before anything is written down. */
+static tn_str
+domain_owner(tn_op *op, const tn__resolver *r, const tn_input *input)
+{
+    const tn_rows *rows;
+
+    if (r->domain.p == NULL || r->domain_known) {
+        return r->domain_tenant.id;
+    }
+
+    rows = tn__rows(op, input, 1);
+
+    return rows ? tn__cell(rows, 0, 0) : TN_NULL;
+}
+
+
 /* Where the request names another tenant it will be refused: nothing is
  * written down then. */
 static int
-names_tenant(const tn_op *op, const tn__resolver *r, const tn__tenant *tenant)
+names_tenant(const tn_op *op, const tn__resolver *r, const tn__tenant *tenant,
+             tn_str owner)
 {
     return (r->tenant_ref.p == NULL ||
             tn__eq(r->tenant_ref, r->by_id ? tenant->id : tenant->slug)) &&
+           (op->tenant_header.n == 0 || tn__header_names(op, tenant)) &&
+           (owner.p == NULL || tn__eq(owner, tenant->id)) &&
            (op->tenant.id.p == NULL || tn__eq(op->tenant.id, tenant->id));
 }
 
@@ -152,7 +177,7 @@ tn__external_found(tn_op *op, tn__resolver *r, const tn_input *input)
         return;
     }
 
-    if (!names_tenant(op, r, &tenant)) {
+    if (!names_tenant(op, r, &tenant, domain_owner(op, r, input))) {
         nobody(r);
         r->external = NULL; /* of a request, not of the token */
         return;

@@ -41,6 +41,15 @@ int tn__tenant_agrees(const tn_op *op);
 int tn__host_names_tenant(const tn_op *op);
 /* A zone command that makes a session of the op's tenant dead on this node. */
 void tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd, tn_str session_id);
+/* Notes the tenants, ids with commas between, in which sessions have ended or
+ * may have (op->also_access); absent: none more than are noted. */
+void tn__sessions_ended(tn_op *op, tn_str tenants);
+/* Wishes to have their sessions looked up anew on this node, some tenants at a
+ * time; 0: none is left. Where the endpoint changes access, op/after.c does. */
+int tn__access_void(tn_op *op);
+/* How many of its like there were, behind op->stranger (stranger.c): a command
+ * for the op's tenant, within the last hour. */
+void tn__stranger_count(tn_op *op, tn_zone_cmd *cmd);
 /* A zone command by which every custom domain is looked up anew on this node. */
 void tn__domains_changed(tn_op *op, tn_zone_cmd *cmd);
 /* One that has every session of the tenant looked up anew on this node: run it
@@ -53,6 +62,11 @@ void tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2]);
 /* A role by its name: the catalogue's, or as the tenant defines it in
  * op->principal.roles; with an API key, as far as its scopes go. NULL: no such role, or the op has failed. */
 const tn__role *tn__principal_role(tn_op *op, tn_str name);
+
+/* Binds :permissions: all that the principal may do here, as JSON:
+ * [{"permission":"tenon.member:read","scope":"tenant"},…]; the scope is the
+ * widest: tenant, accounts, own. */
+void tn__permissions_bind(tn_op *op);
 
 /* How far the endpoint's permissions reach for the principal: op->scope,
  * also_scope, reach, sight. */

@@ -11,9 +11,11 @@
  *                is one that the zone doesn't know        LINKED
  *   LINKED       and now its session (its identity)       SESSION
  *   SESSION      an entry of another stamp is none; then
- *                there may be one beside it               BESIDE
- *   BESIDE       what is missing comes from the database  DATABASE
- *   DATABASE     keeps what came for the next request     SETTLE
+ *                there may be one beside it; a long one
+ *                goes on in further cells                 SESSION, ASK
+ *   ASK          what is missing comes from the database  DATABASE
+ *   DATABASE     hears it                                 KEEP
+ *   KEEP         keeps what came for the next request     KEEP, SETTLE
  *   SETTLE       everything that names a tenant must agree
  *
  * A warm request passes all of them without leaving the process, in two looks
@@ -30,8 +32,9 @@ enum {
     SUBJECT,
     LINKED,
     SESSION,
-    BESIDE,
+    ASK,
     DATABASE,
+    KEEP,
     SETTLE,
 };
 
@@ -41,7 +44,8 @@ read_names(tn_op *op, tn__resolver *r)
 {
     tn__tenant_read(op, r);
 
-    if (op->endpoint->permission != TN__PERM_PUBLIC) {
+    if (op->endpoint->permission != TN__PERM_PUBLIC ||
+        op->endpoint->heeds_caller) {
         tn__credential_read(op, r);
     }
 }
@@ -188,6 +192,18 @@ ask_database(tn_op *op, tn__resolver *r)
 }
 
 
+/* Behind the n commands that are there already. */
+static void
+keep(tn_op *op, tn__resolver *r, unsigned n)
+{
+    tn__session_keep(op, r, &n);
+
+    if (n) {
+        tn__want_zone(op, n);
+    }
+}
+
+
 static void
 database(tn_op *op, tn__resolver *r, const tn_input *input)
 {
@@ -219,7 +235,7 @@ database(tn_op *op, tn__resolver *r, const tn_input *input)
         if (rows == NULL) {
             return;
         }
-        err = tn__session_found(op, r, rows, &n);
+        err = tn__session_found(op, r, rows);
     }
 
     if (err != TN_OK) {
@@ -227,9 +243,7 @@ database(tn_op *op, tn__resolver *r, const tn_input *input)
         return;
     }
 
-    if (n) {
-        tn__want_zone(op, n);
-    }
+    keep(op, r, n);
 }
 
 
@@ -288,8 +302,14 @@ settle(tn_op *op, tn__resolver *r)
             tn__fail(op, TN_E_TENANT_UNKNOWN,
                      "Name the tenant: by the host, or by a Tenon-Tenant "
                      "header.");
+            return;
         }
-        return;
+
+        if (op->principal.user.p == NULL) {
+            memset(&op->principal, 0, sizeof(op->principal));
+            op->caller_expired = r->token_err == TN_E_TOKEN_EXPIRED;
+            return;
+        }
     }
 
     if (!r->has_claims) {
@@ -351,39 +371,55 @@ tn__resolve(tn_op *op, const tn_input *input)
 
         case CACHED:
             cached(op, r, input);
+            input = NULL;
             break;
 
         case SUBJECT:
             if (r->external) {
                 tn__external_found(op, r, input);
+                input = NULL;
             }
             break;
 
         case LINKED:
             if (r->external) {
                 linked(op, r, input);
+                input = NULL;
             }
             break;
 
         case SESSION:
-            if (r->has_claims) {
-                tn__session_cached(op, r, input);
+            if (r->has_claims && !tn__session_cached(op, r, input)) {
+                op->state = SESSION;
             }
+
+            input = NULL;
             break;
 
-        case BESIDE:
-            tn__session_beside(op, r, input);
+        case ASK:
             ask_database(op, r);
             break;
 
         case DATABASE:
             if (op->batch.n) {
                 database(op, r, input);
+                input = NULL;
+            }
+            break;
+
+        case KEEP:
+            keep(op, r, 0);
+
+            if (op->want.kind != TN_WANT_NONE) {
+                op->state = KEEP;
             }
             break;
 
         case SETTLE:
             settle(op, r);
+            if (op->phase == TN__PHASE_DONE) {
+                tn__stranger_note(op, r);
+            }
             op->state = 0;
             op->step_data = NULL;
             op->batch.n = 0;

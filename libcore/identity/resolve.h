@@ -55,6 +55,8 @@ typedef struct tn__resolver {
     tn_str stamp;      /* of the tenant's access; absent: nothing is kept */
     int session_taken; /* the session's place, by an entry of another stamp */
     int session_known;
+    tn__entry entry; /* being read, or to be kept */
+    uint32_t entry_ttl;
     tn__tenant session_tenant;
     int slot_tenant, slot_token; /* which zone answer is whose; -1 none */
     int slot_domain;
@@ -109,15 +111,19 @@ void tn__domain_ask(tn_op *op, tn_str domain);
 tn_err
 tn__domain_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n);
 
+/* Settled, and refused: notes whether a tenant is told of a stranger. */
+void tn__stranger_note(tn_op *op, const tn__resolver *r);
+
 /* Looks up the session of the claims, and the stamp of its tenant's access,
  * behind the n commands that are there already. */
 void tn__session_find(tn_op *op, tn__resolver *r, unsigned n);
-/* What came of it; may wish to look beside, and then hears what came of that.
- */
-void tn__session_cached(tn_op *op, tn__resolver *r, const tn_input *input);
-void tn__session_beside(tn_op *op, tn__resolver *r, const tn_input *input);
-/* Takes the directory's answer and adds a command that keeps it. */
-tn_err
-tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n);
+/* What came of it; until it answers 1 it has wished, to look beside or for the
+ * rest of a long entry, and hears what came of that. */
+int tn__session_cached(tn_op *op, tn__resolver *r, const tn_input *input);
+/* Takes the directory's answer. */
+tn_err tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows);
+/* Adds commands that keep it, as many as there is room for behind the n that
+ * are there: until it adds none. */
+void tn__session_keep(tn_op *op, tn__resolver *r, unsigned *n);
 
 #endif

@@ -59,6 +59,8 @@ role_of(tn_op *op, tn_str name, tn_str *names, const tn__role **roles,
     }
 
     if (*n == ROLES_MAX) {
+        tn__log(op, TN_STR("a user holds accounts by more than 32 roles: the "
+                           "rest counts as none"));
         return NULL;
     }
 
@@ -246,6 +248,67 @@ bind_reference(tn_op *op, const tn__reference *reference)
     }
 
     tn__local(op, reference->reach, reach.whole);
+}
+
+
+/* Whether a role in any account holds it. */
+static int
+in_accounts(const tn_op *op, unsigned permission)
+{
+    unsigned i;
+
+    for (i = 0; i < op->principal.nheld; i++) {
+        if (tn__role_scope(op->principal.held[i].role, permission)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+tn__permissions_bind(tn_op *op)
+{
+    unsigned i;
+    tn__buf buf;
+    tn_str json;
+    tn__scope scope;
+    const tn__permission *p;
+
+    read_held(op);
+    tn__buf_init(&buf, op->mem, 4096);
+
+    for (i = 0; i < op->catalogue->npermissions; i++) {
+        p = &op->catalogue->permissions[i];
+        scope = tn__role_scope(op->principal.role, p->number);
+
+        if (scope != TN__SCOPE_TENANT && in_accounts(op, p->number)) {
+            scope = TN__SCOPE_ACCOUNT;
+        }
+
+        if (scope == TN__SCOPE_NONE) {
+            continue;
+        }
+
+        tn__buf_add(&buf, buf.n ? TN_STR(",") : TN_STR("["));
+        tn__buf_lit(&buf, "{\"permission\":");
+        tn__buf_json(&buf, p->name);
+        tn__buf_lit(&buf, ",\"scope\":\"");
+        tn__buf_add(&buf, scope == TN__SCOPE_TENANT    ? TN_STR("tenant")
+                          : scope == TN__SCOPE_ACCOUNT ? TN_STR("accounts")
+                                                       : TN_STR("own"));
+        tn__buf_lit(&buf, "\"}");
+    }
+
+    tn__buf_add(&buf, buf.n ? TN_STR("]") : TN_STR("[]"));
+
+    if (tn__buf_str(&json, &buf) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    tn__local(op, TN_STR("permissions"), json);
 }
 
 

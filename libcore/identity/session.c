@@ -13,6 +13,8 @@
  *     an entry that counts was read behind every change whose stamp was set
  *     before: the stamp could not be found until then.
  *
+ * An entry that doesn't fit a cell goes on in others (entry.c).
+ *
  * Nothing else is needed of the zone. A reader who is late, however late, adds
  * an entry of a stamp that is over. A stamp that expires or gives way takes
  * its entries along: the next one is another. An entry that is over stands in
@@ -21,7 +23,9 @@
  *
  * A session that ends leaves a tombstone in its place, where every reader looks
  * first and which ADD can't overwrite: it outlives any entry beside it and any
- * reader's wait for the database.
+ * reader's wait for the database. Those that end with it, being of the same
+ * sign-in, have a new stamp of their tenant's access instead: nobody here knows
+ * their ids.
  *
  * An API key's entry lies under the secret that it was made by: what another
  * secret opened serves nobody else, also not while one replaces the other. It
@@ -112,6 +116,22 @@ enum {
 
 #define FACTS (COLUMNS - USER)
 
+/* And behind them what it answers of the tenant. */
+enum {
+    TENANT = FACTS,
+    REALM,
+    SLUG,
+    STATUS,
+    KEPT
+};
+
+static const tn__fact_form forms[KEPT] = {
+    [ROLES - USER] = TN__FACT_ROLES,
+    [ACCOUNTS - USER] = TN__FACT_ACCOUNTS,
+    [SCOPES - USER] = TN__FACT_GRANTS,
+    [STATUS] = TN__FACT_TEXT, /* as all others */
+};
+
 
 /* 0 when the credential is one that was replaced. */
 static int
@@ -143,72 +163,116 @@ principal_is(tn_op *op, const tn__resolver *r, const tn_str facts[FACTS])
 }
 
 
-/* The stamp, the principal's facts, the tenant; or a tombstone: known, and
- * nobody. 0 when it is of another stamp, or of another secret. */
-static int
-session_cached(tn_op *op, tn__resolver *r, tn_str value)
+/* An entry that is complete. It may be of another secret. */
+static void
+session_read(tn_op *op, tn__resolver *r)
 {
-    unsigned i;
-    tn_str rest, facts[FACTS];
+    tn_err err;
+    tn_str facts[KEPT];
 
-    if (tn__eq(value, TN__ZONE_NOBODY)) {
-        r->session_known = 1;
-        return 1;
+    err = tn__facts_unpack(facts, forms, KEPT, r->entry.packed, op->mem);
+
+    if (err == TN_E_NOMEM) {
+        tn__fail(op, err, NULL);
+        return;
     }
 
-    if (value.n <= TN__STAMP_LEN ||
-        !tn__eq(tn__sub(value, 0, TN__STAMP_LEN), r->stamp)) {
-        return 0;
+    if (err != TN_OK || !principal_is(op, r, facts)) {
+        return;
     }
 
-    value = tn__sub(value, TN__STAMP_LEN + 1, value.n);
-
-    if (tn__dup(&rest, value, op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return 1;
-    }
-
-    for (i = 0; i < FACTS; i++) {
-        facts[i] = rest.p ? tn__split(&rest, TN__ZONE_SEPARATOR) : TN_NULL;
-    }
-
-    r->session_known = rest.p && tn__zone_tenant(&r->session_tenant, &rest) &&
-                       principal_is(op, r, facts);
-
-    return r->session_known;
+    r->session_known = 1;
+    r->session_tenant = (tn__tenant){
+        .id = facts[TENANT],
+        .realm = facts[REALM],
+        .slug = facts[SLUG],
+        .active = tn__eq(facts[STATUS], TN_STR("active")),
+    };
 }
 
 
-void
-tn__session_cached(tn_op *op, tn__resolver *r, const tn_input *input)
+/* Its first cell, or a tombstone: known, and nobody. */
+static void
+session_open(tn_op *op, tn__resolver *r, tn_str value)
 {
-    tn_str stamp, value;
+    tn__entry_init(&r->entry, r->stamp, session_name(r));
 
-    stamp = input->values[r->slot_access];
-    value = input->values[r->slot_session];
+    if (tn__eq(value, TN__ZONE_NOBODY)) {
+        r->session_known = 1;
 
+    } else if (!tn__entry_open(&r->entry, op, value)) {
+        r->entry.nparts = 0;
+
+    } else if (r->entry.nparts) {
+        tn__entry_ask(&r->entry, op);
+
+    } else {
+        session_read(op, r);
+    }
+}
+
+
+/* Further cells. */
+static void
+session_heard(tn_op *op, tn__resolver *r, const tn_input *input)
+{
+    if (!tn__entry_heard(&r->entry, op, input)) {
+        r->entry.nparts = 0;
+
+    } else if (r->entry.at < r->entry.nparts) {
+        tn__entry_ask(&r->entry, op);
+
+    } else {
+        r->entry.nparts = 0;
+        session_read(op, r);
+    }
+}
+
+
+static void
+read_stamp(tn__resolver *r, tn_str stamp)
+{
     if (stamp.p && stamp.n == TN__STAMP_LEN) {
         memcpy(r->stamp_bytes, stamp.p, TN__STAMP_LEN);
         r->stamp = (tn_str){ r->stamp_bytes, TN__STAMP_LEN };
     }
+}
 
-    if (value.p == NULL || session_cached(op, r, value) || !r->stamp.p) {
-        return;
+
+int
+tn__session_cached(tn_op *op, tn__resolver *r, const tn_input *input)
+{
+    if (r->entry.nparts) {
+        session_heard(op, r, input);
+
+    } else if (r->session_taken) {
+        session_open(op, r, input->values[0]);
+
+    } else {
+        read_stamp(r, input->values[r->slot_access]);
+
+        if (input->values[r->slot_session].p == NULL) {
+            return 1;
+        }
+
+        session_open(op, r, input->values[r->slot_session]);
+    }
+
+    if (op->want.kind != TN_WANT_NONE) {
+        return 0;
+    }
+
+    if (r->session_known || r->session_taken || r->stamp.p == NULL ||
+        op->phase == TN__PHASE_DONE) {
+        return 1;
     }
 
     r->session_taken = 1;
     tn__zone_key(&op->zone[0], TN_ZONE_GET, op, session_kind(r),
                  session_owner(r), session_name(r));
     tn__want_zone(op, 1);
-}
 
-
-void
-tn__session_beside(tn_op *op, tn__resolver *r, const tn_input *input)
-{
-    if (r->session_taken) {
-        (void) session_cached(op, r, input->values[0]);
-    }
+    return 0;
 }
 
 
@@ -225,11 +289,11 @@ entry_ttl(const tn_rows *rows)
 
 
 tn_err
-tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n)
+tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows)
 {
     tn_err err;
     unsigned i;
-    tn_str facts[FACTS], parts[1 + FACTS + 4];
+    tn_str packed, facts[KEPT];
 
     r->session_known = 1;
 
@@ -247,15 +311,43 @@ tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n)
         return err;
     }
 
-    parts[0] = r->stamp;
-    memcpy(&parts[1], facts, sizeof(facts));
-    parts[1 + FACTS] = r->session_tenant.id;
-    parts[2 + FACTS] = r->session_tenant.realm;
-    parts[3 + FACTS] = r->session_tenant.slug;
-    parts[4 + FACTS] = tn__cell(rows, 0, 4);
+    facts[TENANT] = r->session_tenant.id;
+    facts[REALM] = r->session_tenant.realm;
+    facts[SLUG] = r->session_tenant.slug;
+    facts[STATUS] = tn__cell(rows, 0, 4);
+    err = tn__facts_pack(&packed, facts, forms, KEPT, op->mem);
 
-    return tn__zone_keep(op, n, session_kind(r), session_owner(r),
-                         session_name(r), parts, 5 + FACTS, entry_ttl(rows));
+    if (err == TN_OK && packed.p) {
+        r->entry_ttl = entry_ttl(rows);
+        tn__entry_init(&r->entry, r->stamp, session_name(r));
+        err = tn__entry_make(&r->entry, op, packed);
+    }
+
+    return err;
+}
+
+
+void
+tn__session_keep(tn_op *op, tn__resolver *r, unsigned *n)
+{
+    tn_zone_cmd *cmd;
+
+    if (r->entry.head.p == NULL) {
+        return;
+    }
+
+    tn__entry_send(&r->entry, op, n, SESSION_TTL);
+
+    if (*n == TN_ZONE_CMDS_MAX) {
+        return;
+    }
+
+    cmd = &op->zone[(*n)++];
+    tn__zone_key(cmd, TN_ZONE_ADD, op, session_kind(r), session_owner(r),
+                 session_name(r));
+    cmd->value = r->entry.head;
+    cmd->ttl_ms = r->entry_ttl;
+    r->entry.head = TN_NULL;
 }
 
 
@@ -263,6 +355,32 @@ void
 tn__access_changed(tn_op *op, tn_zone_cmd *cmd, tn_str tenant_id)
 {
     access_stamp(op, cmd, TN_ZONE_SET, tenant_id);
+}
+
+
+void
+tn__sessions_ended(tn_op *op, tn_str tenants)
+{
+    if (tenants.p && tn__dup(&op->also_access, tenants, op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+    }
+}
+
+
+int
+tn__access_void(tn_op *op)
+{
+    unsigned n;
+
+    for (n = 0; n < TN_ZONE_CMDS_MAX && op->also_access.n; n++) {
+        tn__access_changed(op, &op->zone[n], tn__split(&op->also_access, ','));
+    }
+
+    if (n) {
+        tn__want_zone(op, n);
+    }
+
+    return n != 0;
 }
 
 

@@ -32,6 +32,7 @@ static const struct {
     { TN_STR_C("sight"), TN__BIND_SIGHT },
     { TN_STR_C("sight_own"), TN__BIND_SIGHT_OWN },
     { TN_STR_C("sight_any"), TN__BIND_SIGHT_ANY },
+    { TN_STR_C("shared_with"), TN__BIND_SHARED },
     { TN_STR_C("mask"), TN__BIND_MASK },
 };
 

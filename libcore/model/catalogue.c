@@ -185,6 +185,41 @@ compile_roles(tn__compiler *c)
 }
 
 
+/* In the order in which the catalogue is read. */
+static tn_err
+compile_permissions(tn__compiler *c)
+{
+    unsigned i, n;
+    int64_t number;
+    tn__permission *p;
+
+    n = tn__compile_rows(c, READ_PERMISSIONS);
+    c->cat->permissions = tn__zalloc(c->mem, (n + 1) * sizeof(tn__permission));
+    if (c->cat->permissions == NULL) {
+        return TN_E_NOMEM;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (!tn__int_parse(&number,
+                           tn__compile_cell(c, READ_PERMISSIONS, i, 0)) ||
+            number < 1 || number > TN__PERM_MAX) {
+            continue; /* no role can hold it, and no endpoint need it */
+        }
+
+        p = &c->cat->permissions[c->cat->npermissions++];
+        p->number = (unsigned) number;
+
+        if (tn__compile_dup(&p->name, c,
+                            tn__compile_cell(c, READ_PERMISSIONS, i, 1)) !=
+            TN_OK) {
+            return TN_E_NOMEM;
+        }
+    }
+
+    return TN_OK;
+}
+
+
 static tn_err
 compile_resources(tn__compiler *c)
 {
@@ -242,9 +277,9 @@ compile_declarations(tn__compiler *c)
 
     unsigned i;
     static tn_err (*const all[])(tn__compiler *) = {
-        compile_version,   compile_version_after, compile_roles,
-        compile_resources, tn__compile_calls,     tn__compile_scoped,
-        tn__compile_keys,
+        compile_version,     compile_version_after, compile_roles,
+        compile_permissions, compile_resources,     tn__compile_calls,
+        tn__compile_scoped,  tn__compile_keys,
     };
 
     for (i = 0, err = TN_OK; err == TN_OK && i < sizeof(all) / sizeof(all[0]);

@@ -44,6 +44,7 @@ typedef enum tn__source {
     TN__BIND_SIGHT,     /* the same of seeing rows */
     TN__BIND_SIGHT_OWN,
     TN__BIND_SIGHT_ANY, /* uuid: whose own rows are seen in every account */
+    TN__BIND_SHARED,    /* uuid: whose shares count; null: nobody's */
     TN__BIND_MASK,      /* which fields the body holds, by field index */
     TN__BIND_FIELD,     /* a field of the body, by index */
     TN__BIND_LOCAL,     /* a value that the step sets by name */
@@ -119,6 +120,8 @@ struct tn__field {
     unsigned create : 1;   /* may be given on create */
     unsigned update : 1;   /* may be given on update */
     unsigned required : 1; /* must be given on create */
+    unsigned proves : 1;   /* the same, where the session that asks is one of
+                            * tokens: it shows who has more than one of them */
     unsigned nullable : 1;
     unsigned filter : 1;
     unsigned several : 1; /* text without commas: "a,b" filters by either */
@@ -373,7 +376,7 @@ typedef struct tn__endpoint {
     tn_str noun;    /* what it answers, there: "Session"; absent: the
                      * resource, or by the operation */
     tn__kind kind;
-    tn__step step; /* STEP, WRITE */
+    tn__step step; /* STEP; READ and WRITE: what it binds beforehand */
     const tn__resource *resource;
     const tn__call *call;    /* ACTION, QUERY */
     const tn__bound *stmt;   /* READ without resource */
@@ -396,11 +399,13 @@ typedef struct tn__endpoint {
     unsigned of_tenant : 1;   /* those of the tenant {id}, not of one's own */
     unsigned ends_tenant : 1; /* and the tenant is no longer found */
     unsigned changes_domains : 1; /* custom domains are looked up anew */
-    unsigned ends_session : 1;    /* {id} is a session, which counts no more */
+    unsigned ends_session : 1;    /* {id} is a session, which counts no more;
+                                   * without {id} the one that asks */
     unsigned opens_session : 1;   /* a cookie's, where Tenon-Session says so */
     unsigned by_key : 1;          /* "authenticated": by an API key as well */
     unsigned by_person : 1;       /* it gives rights away: not by an API key */
     unsigned hashes : 1;          /* it takes a job of password hashing */
+    unsigned heeds_caller : 1;    /* "public": and who is signed in is known */
     unsigned by_self : 1;         /* nor by who acts as somebody else: what it
                                    * makes or ends outlasts that */
     unsigned status;              /* WRITE, STEP: of success; 0: 200 */
@@ -409,6 +414,15 @@ typedef struct tn__endpoint {
     size_t body_max;        /* 0: the core's */
     tn_str cache_control;   /* absent: "private, no-cache" */
 } tn__endpoint;
+
+/* An API key is no person: it neither manages a session or an account nor
+ * gives rights away. */
+static inline int
+tn__endpoint_open_to_keys(const tn__endpoint *e)
+{
+    return !e->by_person &&
+           (e->permission != TN__PERM_AUTHENTICATED || e->by_key);
+}
 
 
 /* ---- the router: a tree of path segments ---- */
@@ -430,12 +444,19 @@ int tn__route_variable(const tn__route *route);
 
 /* ---- the catalogue ---- */
 
+typedef struct tn__permission {
+    tn_str name;
+    unsigned number;
+} tn__permission;
+
 struct tn_catalogue {
     uint64_t version;
     unsigned references; /* ops + core */
     tn__arena *arena;
     tn__role *roles;
     unsigned nroles;
+    tn__permission *permissions; /* by number */
+    unsigned npermissions;
     tn__endpoint *endpoints; /* the platform's come first */
     unsigned nendpoints;
     unsigned nplatform;
@@ -485,7 +506,7 @@ typedef struct tn__issuer tn__issuer; /* token/issuers.c */
 
 struct tn_core {
     tn_core_conf conf;
-    tn__token_key token_keys[TN_SIGNING_KEYS_MAX]; /* the first one signs */
+    tn__token_key token_keys[TN_RING_KEYS_MAX]; /* the first one signs */
     unsigned ntoken_keys;
     unsigned char private_key[64]; /* of the first */
     unsigned char zone_key[16];    /* of the keys of zone entries */

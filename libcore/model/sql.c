@@ -159,7 +159,8 @@ tn__sql_within(tn__buf *sql, const tn__resource *resource, tn_str alias,
         tn__sql_text(sql, resource->full_name);
         LIT(sql, " and s.resource_id = ");
         ADD(sql, alias);
-        LIT(sql, ".id and s.user_id = :actor::uuid and s.deleted_at is null");
+        LIT(sql,
+            ".id and s.user_id = :shared_with::uuid and s.deleted_at is null");
         ADD(sql, tn__eq(share, TN_STR("update"))
                      ? TN_STR(" and s.access = 'update')")
                      : TN_STR(")"));

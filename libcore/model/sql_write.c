@@ -346,15 +346,16 @@ edges(tn__buf *sql, const tn__field *field)
 }
 
 
-/* and (b.after ->> 'phone' is null, or not encrypted, or by a key we have) */
+/* and (b.after ->> 'phone' is null, or encrypted by a key we have): what it was
+ * before it was declared so isn't put back as text. */
 static void
 readable(tn__buf *sql, const tn__field *field)
 {
     LIT(sql, " and coalesce(b.after ->> ");
     tn__sql_text(sql, field->name);
-    LIT(sql, " not like 'tn1.%' or split_part(b.after ->> ");
+    LIT(sql, " ~ '" TN_SEALED_PATTERN "' and substr(b.after ->> ");
     tn__sql_text(sql, field->name);
-    LIT(sql, ", '.', 2) = any(:keys::text[]), true)");
+    LIT(sql, ", " TN_SEALED_ID_AT ") = any(:keys::text[]), true)");
 }
 
 

@@ -6,7 +6,8 @@
  *            every worker, from the next request; where domains did, what it
  *            knows of domains
  *   MORE     so it is in other tenants, a few at a time
- *   COUNT    a member was refused: how often within the last minute?
+ *   COUNT    a member was refused: how often within the last minute? Or a
+ *            stranger (identity/stranger.c): within the last hour?
  *   EVENT    the refusal is written down, if it is worth it (tn__notable)
  *
  * The answer stands: what fails here changes nothing about it.
@@ -33,14 +34,21 @@ access_changed(const tn_op *op)
 {
     return op->endpoint &&
            (op->endpoint->changes_access || op->endpoint->ends_session ||
-            op->endpoint->changes_domains) &&
+            op->endpoint->changes_domains || op->crowded_out.p) &&
            op->settled &&
            (op->error == TN_E_OUTCOME_UNKNOWN ||
             (op->error == TN_OK && op->response.status < 300));
 }
 
 
-/* A stranger's refusal is no member's: only who is signed in is written down. */
+/* Some of what strangers do is told, where there is a tenant to hear of it. */
+static int
+stranger_refused(const tn_op *op)
+{
+    return op->stranger.action.p && (op->audit_tenant.id.p || op->tenant.id.p);
+}
+
+
 static int
 member_refused(const tn_op *op)
 {
@@ -54,10 +62,17 @@ member_refused(const tn_op *op)
 }
 
 
+static int
+told(const tn_op *op)
+{
+    return member_refused(op) || stranger_refused(op);
+}
+
+
 int
 tn__after_begin(tn_op *op)
 {
-    if (!access_changed(op) && !member_refused(op)) {
+    if (!access_changed(op) && !told(op)) {
         return 0;
     }
 
@@ -86,7 +101,13 @@ void_access(tn_op *op)
     }
 
     if (op->endpoint->ends_session) {
-        tn__session_tombstone(op, &op->zone[n++], op->path_id);
+        tn__session_tombstone(op, &op->zone[n++],
+                              op->path_id.p ? op->path_id
+                                            : op->principal.session);
+    }
+
+    if (op->crowded_out.p) {
+        tn__session_tombstone(op, &op->zone[n++], op->crowded_out);
     }
 
     if (op->endpoint->ends_tenant || op->endpoint->changes_domains) {
@@ -97,36 +118,20 @@ void_access(tn_op *op)
 }
 
 
-/* A user's password opens them all. */
+/* A mismatch is told to the tenant whose member it was, under its own name;
+ * called again, all is as before. */
 static void
-void_more(tn_op *op)
-{
-    unsigned n;
-
-    for (n = 0; n < TN_ZONE_CMDS_MAX && op->also_access.n; n++) {
-        tn__access_changed(op, &op->zone[n], tn__split(&op->also_access, ','));
-    }
-
-    if (n) {
-        op->state = MORE;
-        tn__want_zone(op, n);
-    }
-}
-
-
-/* A mismatch is told to the tenant whose member it was, under its own name. */
-static void
-swap_principal(tn_op *op, tn__tenant *tenant, tn_str *user)
+swap_principal(tn_op *op)
 {
     tn_str actor;
     tn__tenant other;
 
     other = op->tenant;
     actor = op->principal.user;
-    op->tenant = *tenant;
-    op->principal.user = *user;
-    *tenant = other;
-    *user = actor;
+    op->tenant = op->audit_tenant;
+    op->principal.user = op->audit_actor;
+    op->audit_tenant = other;
+    op->audit_actor = actor;
 }
 
 
@@ -137,6 +142,13 @@ count_attempt(tn_op *op)
     tn_zone_cmd *cmd;
 
     cmd = &op->zone[0];
+
+    if (stranger_refused(op)) {
+        tn__stranger_count(op, cmd);
+        tn__want_zone(op, 1);
+        return;
+    }
+
     cmd->verb = TN_ZONE_COUNT;
     cmd->value = TN_NULL;
     cmd->ttl_ms = WINDOW;
@@ -171,23 +183,33 @@ write_event(tn_op *op, const tn_input *input)
     tn__buf_int(&buf, n);
     tn__buf_lit(&buf, ",\"code\":");
     tn__buf_json(&buf, tn_err_code(op->error));
+
+    if (op->stranger.issuer.p) {
+        tn__buf_lit(&buf, ",\"issuer\":");
+        tn__buf_json(&buf, op->stranger.issuer);
+        tn__buf_lit(&buf, ",\"subject\":");
+        tn__buf_json(&buf, op->stranger.subject);
+    }
+
     tn__buf_char(&buf, '}');
 
     if (tn__buf_str(&metadata, &buf) != TN_OK) {
         return;
     }
 
-    resource = op->endpoint->resource;
+    resource = op->stranger.action.p ? NULL : op->endpoint->resource;
     op->nlocals = 0;
     op->event_id = tn__new_id(op);
     op->salt = tn__new_salt(op);
     op->idem_key = TN_NULL;
 
     tn__local(op, TN_STR("action"),
-              op->error == TN_E_TENANT_MISMATCH ? TN_STR("auth.tenant_mismatch")
-              : op->error == TN_E_CSRF_REFUSED  ? TN_STR("auth.csrf_refused")
-              : op->endpoint->action.p          ? op->endpoint->action
-                                                : op->endpoint->operation);
+              op->stranger.action.p ? op->stranger.action
+              : op->error == TN_E_TENANT_MISMATCH
+                  ? TN_STR("auth.tenant_mismatch")
+              : op->error == TN_E_CSRF_REFUSED ? TN_STR("auth.csrf_refused")
+              : op->endpoint->action.p         ? op->endpoint->action
+                                               : op->endpoint->operation);
     tn__local(op, TN_STR("resource"), resource ? resource->full_name : none);
     tn__local(op, TN_STR("resource_id"), op->refused_row);
     tn__local(op, TN_STR("metadata"), metadata);
@@ -204,9 +226,11 @@ write_event(tn_op *op, const tn_input *input)
 void
 tn__after(tn_op *op, const tn_input *input)
 {
-    int mismatch;
+    int elsewhere;
 
-    mismatch = op->error == TN_E_TENANT_MISMATCH;
+    /* told to another tenant than the request's */
+    elsewhere = op->error == TN_E_TENANT_MISMATCH ||
+                (op->stranger.action.p && !op->settled);
 
     while (op->want.kind == TN_WANT_NONE && op->phase == TN__PHASE_AFTER) {
         switch (op->state++) {
@@ -218,19 +242,19 @@ tn__after(tn_op *op, const tn_input *input)
             break;
 
         case MORE:
-            if (access_changed(op)) {
-                void_more(op);
+            if (access_changed(op) && tn__access_void(op)) {
+                op->state = MORE;
             }
             break;
 
         case COUNT:
-            if (!member_refused(op)) {
+            if (!told(op)) {
                 op->phase = TN__PHASE_DONE;
                 break;
             }
 
-            if (mismatch) {
-                swap_principal(op, &op->audit_tenant, &op->audit_actor);
+            if (elsewhere) {
+                swap_principal(op);
             }
 
             count_attempt(op);
@@ -252,8 +276,8 @@ tn__after(tn_op *op, const tn_input *input)
             break;
 
         default:
-            if (mismatch) {
-                swap_principal(op, &op->audit_tenant, &op->audit_actor);
+            if (elsewhere) {
+                swap_principal(op);
             }
 
             op->phase = TN__PHASE_DONE;

@@ -191,6 +191,7 @@ tn_core_free(tn_core *core)
     release(core->catalogue);
     tn__issuers_free(core);
     sodium_memzero(core->private_key, sizeof(core->private_key));
+    sodium_memzero(core->zone_key, sizeof(core->zone_key));
     sodium_memzero(&core->conf, sizeof(core->conf));
     sodium_memzero(&core->keyring, sizeof(core->keyring));
 

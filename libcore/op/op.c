@@ -61,16 +61,6 @@ tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 }
 
 
-/* An API key is no person: it neither manages a session or an account nor
- * gives rights away. */
-static int
-open_to_keys(const tn__endpoint *endpoint)
-{
-    return !endpoint->by_person &&
-           (endpoint->permission != TN__PERM_AUTHENTICATED || endpoint->by_key);
-}
-
-
 /* May this role do this at all? Whether a row is its own is the database's
  * to say. */
 static int
@@ -82,7 +72,7 @@ authorize(tn_op *op)
     endpoint = op->endpoint;
     role = op->principal.role;
 
-    if (op->principal.api_key.p && !open_to_keys(endpoint)) {
+    if (op->principal.api_key.p && !tn__endpoint_open_to_keys(endpoint)) {
         tn__fail(op, TN_E_FORBIDDEN,
                  "An API key can't do this: sign in as a person.");
         return 0;
@@ -235,6 +225,17 @@ body(tn_op *op, const tn_input *input)
 }
 
 
+/* The host has its copy, of a password. */
+static void
+forget_job(tn_op *op)
+{
+    if (op->job) {
+        sodium_memzero(op->job, sizeof(tn_job));
+        op->job = NULL;
+    }
+}
+
+
 static void
 step(tn_op *op, const tn_input *input)
 {
@@ -253,6 +254,8 @@ step(tn_op *op, const tn_input *input)
         [TN__KIND_WRITE] = tn__step_write,
     };
 
+    forget_job(op);
+
     if (op->state && input == NULL) {
         tn__fail(op, TN_E_INTERNAL, NULL);
         return;
@@ -263,9 +266,11 @@ step(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (op->job && input) {
-        sodium_memzero(op->job, sizeof(tn_job)); /* the host has its copy */
-        op->job = NULL;
+    /* no step may take it for a wrong password, or count it as one */
+    if (input && input->job && input->job->failed) {
+        tn__log(op, TN_STR("a password could not be checked: out of memory"));
+        tn__fail(op, TN_E_BUSY, NULL);
+        return;
     }
 
     if (op->endpoint->kind == TN__KIND_STEP) {
@@ -376,4 +381,6 @@ tn_op_free(tn_op *op)
     }
 
     op->catalogue = NULL;
+    forget_job(op);
+    sodium_memzero(&op->rng, sizeof(op->rng));
 }

@@ -267,7 +267,7 @@ of_access(const tn__endpoint *e)
             BIT(TENANT_UNKNOWN) | BIT(TENANT_MISMATCH) | BIT(TENANT_INACTIVE);
     }
 
-    if (e->permission != TN__PERM_PUBLIC) {
+    if (e->permission != TN__PERM_PUBLIC || e->heeds_caller) {
         bits |= BIT(UNAUTHENTICATED) | BIT(TOKEN_EXPIRED);
     }
 
@@ -276,7 +276,8 @@ of_access(const tn__endpoint *e)
         bits |= BIT(FORBIDDEN);
     }
 
-    if (!is_get(e) && (e->permission != TN__PERM_PUBLIC || e->opens_session)) {
+    if (!is_get(e) && (e->permission != TN__PERM_PUBLIC || e->opens_session ||
+                       e->heeds_caller)) {
         bits |= BIT(CSRF_REFUSED);
     }
 

@@ -124,11 +124,12 @@ tn__doc_input_noun(tn__doc *doc, const tn__endpoint *e)
     }
 
     /* what is answered is what was made or changed; to do something else with
-     * a row is a request of its own */
+     * a row is a request of its own, and so is what makes none */
     if (e->kind != TN__KIND_STEP && e->call == NULL &&
         (e->noun.p || e->resource) &&
         !(tn__eq(e->method, TN_STR("POST")) &&
-          memchr(e->path.p, '{', e->path.n))) {
+          (memchr(e->path.p, '{', e->path.n) ||
+           (e->kind == TN__KIND_WRITE && e->status != 201)))) {
         parts[0] = e->resource ? tn__doc_noun(doc, e->resource) : e->noun;
         parts[1] = tn__eq(e->method, TN_STR("PATCH")) ? TN_STR("Update")
                                                       : TN_STR("Create");

@@ -5,17 +5,25 @@
 #include "libcore/openapi/doc.h"
 
 
-/* Whether it is about rows that are there, some of which may be one's own:
- * not one that is made, nor the one organization. */
+/* Whether the path names a row. */
 static int
-of_rows(const tn__endpoint *e)
+of_one(const tn__endpoint *e)
 {
     tn_str rest;
 
     rest = e->path;
     tn__split(&rest, '{');
 
-    return tn__doc_is_list(e) || rest.p;
+    return rest.p != NULL;
+}
+
+
+/* Whether it is about rows that are there, some of which may be one's own:
+ * not one that is made, nor the one organization. */
+static int
+of_rows(const tn__endpoint *e)
+{
+    return tn__doc_is_list(e) || of_one(e);
 }
 
 
@@ -68,6 +76,63 @@ permission(tn__doc *doc, tn__buf *buf, const tn__endpoint *e, const char *name,
 }
 
 
+/* Of rows that belong to accounts: which they are, and how the others are
+ * refused (identity/scope.c). */
+static void
+of_accounts(tn__buf *buf, const tn__endpoint *e)
+{
+    int get, by_share;
+
+    if (!of_rows(e)) {
+        tn__buf_lit(buf, "\n\nIt has to be of an account in which a role of "
+                         "yours, or one of the whole organization, holds the "
+                         "permission: another account is answered as if it "
+                         "were not, 422 `not_found`. 403 where you hold it in "
+                         "none.");
+        return;
+    }
+
+    get = tn__eq(e->method, TN_STR("GET"));
+    by_share = e->resource->shareable && e->kind != TN__KIND_HISTORY &&
+               (get || e->kind == TN__KIND_UPDATE);
+
+    tn__buf_lit(buf, "\n\nRows of your accounts only: those in which a role of "
+                     "yours holds the permission, and all accounts that lie in "
+                     "them. A role of the whole organization holds in every "
+                     "one.");
+    tn__buf_add(buf, by_share ? TN_STR(" Besides, rows that were shared with "
+                                       "you for this.")
+                              : TN_STR(" 403 where you hold it in none."));
+
+    if (!of_one(e)) {
+        return;
+    }
+
+    tn__buf_lit(buf, " A row of another account is as if it were not: 404");
+    tn__buf_add(buf, get ? TN_STR(".")
+                         : TN_STR("; one that you may see and not change so "
+                                  "is 403."));
+}
+
+
+/* Whom it is closed to, whatever they may do else (op/op.c). */
+static void
+by_whom(tn__buf *buf, const tn__endpoint *e)
+{
+    if (e->permission == TN__PERM_PUBLIC) {
+        return;
+    }
+
+    if (!tn__endpoint_open_to_keys(e)) {
+        tn__buf_lit(buf, "\n\nNot by an API key: 403.");
+    }
+
+    if (e->by_self || e->by_person) {
+        tn__buf_lit(buf, "\n\nNot by who acts as somebody else: 403.");
+    }
+}
+
+
 static void
 of_call(tn__buf *buf, const tn__call *call)
 {
@@ -112,6 +177,12 @@ description(tn__doc *doc, cJSON *operation, const tn__endpoint *e)
 
     if (e->also_name) {
         permission(doc, &buf, e, e->also_name, e->also);
+    }
+
+    by_whom(&buf, e);
+
+    if (e->resource && e->resource->scoped) {
+        of_accounts(&buf, e);
     }
 
     if (e->base_domain) {
@@ -229,7 +300,11 @@ tn__doc_operation(tn__doc *doc, cJSON *path, const tn__endpoint *e)
     tn__doc_str(doc, operation, TN_STR("summary"), tn__doc_summary(doc, e));
     description(doc, operation, e);
 
-    if (e->permission == TN__PERM_PUBLIC) {
+    if (e->heeds_caller) {
+        tn__doc_raw(doc, operation, TN_STR("security"),
+                    TN_STR("[{},{\"bearer\":[]},{\"cookie\":[]}]"));
+
+    } else if (e->permission == TN__PERM_PUBLIC) {
         tn__doc_array(doc, operation, TN_STR("security"));
     }
 

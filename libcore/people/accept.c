@@ -19,9 +19,12 @@
  *             else looks at what came of this address,
  *             or counts, as login does                    JUDGE
  *   JUDGE     the password was right: joins               ANSWER
- *             else: writes the failure down               REFUSED
+ *             else: writes the failure down; then it is
+ *             refused (signin/attempt.c)                  JUDGE
  *   ANSWER    unless somebody was faster, or it is locked
- *   REFUSED
+ *
+ * To look at it before takes the first two of these steps and changes nothing;
+ * then all that is no good is answered alike.
  */
 
 #include "libcore/signin/signin.h"
@@ -102,7 +105,6 @@ enum {
     WRITE,
     JUDGE,
     ANSWER,
-    REFUSED,
 };
 
 /* The rows of accept_input. */
@@ -132,6 +134,7 @@ typedef struct acceptance {
     char tenant_id[TN__UUID_TEXT];
     char invitation_id[TN__UUID_TEXT];
     unsigned named; /* look-ups of what host and header name: the first rows */
+    int preview;    /* it is only looked at */
     int right;      /* the token's MAC; else there are no ids */
     int known;      /* the address is a user's already */
     tn_str user;
@@ -167,8 +170,26 @@ bind_key(tn_op *op, const acceptance *a)
 
 
 static void
+spent(tn_op *op)
+{
+    tn__fail(op, TN_E_SECRET_SPENT,
+             "This invitation was used, revoked or has expired.");
+}
+
+
+/* Who looks is told of no token that is bad whether it ever was a good one. */
+static void
 forged(tn_op *op)
 {
+    const acceptance *a;
+
+    a = op->step_data;
+
+    if (a->preview) {
+        spent(op);
+        return;
+    }
+
     tn__fault_field(op, TN_STR("token"), TN_F_NOT_FOUND,
                     "is not a token of an invitation");
     tn__fail(op, TN_E_INVALID_FIELDS, NULL);
@@ -176,7 +197,7 @@ forged(tn_op *op)
 
 
 static void
-read_token(tn_op *op)
+read_token(tn_op *op, int preview)
 {
     acceptance *a;
 
@@ -187,6 +208,7 @@ read_token(tn_op *op)
     }
 
     op->step_data = a;
+    a->preview = preview;
 
     a->right =
         token_open(a->tenant_id, a->invitation_id, op->core, op->values[TOKEN]);
@@ -213,14 +235,6 @@ read_token(tn_op *op)
     }
 
     tn__want_db(op);
-}
-
-
-static void
-spent(tn_op *op)
-{
-    tn__fail(op, TN_E_SECRET_SPENT,
-             "This invitation was used, revoked or has expired.");
 }
 
 
@@ -270,7 +284,8 @@ find(tn_op *op, const tn_input *input)
 
     tn__local(op, TN_STR("invitation_id"), text(a->invitation_id));
     tn__batch_begin(op, 1, 0);
-    tn__batch_add(op, &tn__q_invitation_find);
+    tn__batch_add(op, a->preview ? &tn__q_invitation_preview
+                                 : &tn__q_invitation_find);
     tn__want_db(op);
 }
 
@@ -424,31 +439,25 @@ static void
 finish(tn_op *op, const tn_input *input)
 {
     const tn_rows *rows;
-    const acceptance *a;
-
-    a = op->step_data;
-
-    /* who was not born is in no log */
-    if (!a->known && (!input->reply || input->reply->outcome != TN_DB_OK)) {
-        op->principal.user = TN_NULL;
-    }
 
     rows = tn__rows(op, input, 1);
 
-    if (rows == NULL || tn__replay(op, rows) < 0) {
-        return;
-    }
+    if (rows && tn__replay(op, rows) >= 0) {
+        if (tn__cell(rows, 0, 0).p) {
+            answer(op, rows->cells);
 
-    if (tn__cell(rows, 0, 0).p == NULL) {
-        if (tn__pg_true(tn__cell(rows, 0, LOCKED))) {
+        } else if (tn__pg_true(tn__cell(rows, 0, LOCKED))) {
             tn__fail(op, TN_E_INVALID_CREDENTIALS, wrong);
+
         } else {
             spent(op);
         }
-        return;
     }
 
-    answer(op, rows->cells);
+    /* who has not come in is nobody to limits and logs */
+    if (op->error != TN_OK) {
+        op->principal.user = TN_NULL;
+    }
 }
 
 
@@ -458,7 +467,7 @@ tn__step_accept(tn_op *op, const tn_input *input)
     switch (op->state++) {
 
     case OPEN:
-        read_token(op);
+        read_token(op, 0);
         return;
 
     case LOOK:
@@ -474,17 +483,50 @@ tn__step_accept(tn_op *op, const tn_input *input)
         return;
 
     case JUDGE:
-        if (tn__attempt_judged(op, input, TN_STR("user.login"), TN_NULL,
-                               REFUSED)) {
+        if (tn__attempt_settle(op, input, JUDGE, TN_STR("user.login"), TN_NULL,
+                               TN_E_INVALID_CREDENTIALS, wrong)) {
             write(op, TN_NULL);
         }
         return;
 
-    case ANSWER:
+    default:
         finish(op, input);
+    }
+}
+
+
+/* ---- looking at it before ---- */
+
+static void
+show(tn_op *op, const tn_input *input)
+{
+    const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+
+    if (rows && rows->nrows == 0) {
+        spent(op);
+
+    } else if (rows) {
+        answer(op, rows->cells);
+    }
+}
+
+
+void
+tn__step_preview(tn_op *op, const tn_input *input)
+{
+    switch (op->state++) {
+
+    case OPEN:
+        read_token(op, 1);
+        return;
+
+    case LOOK:
+        find(op, input);
         return;
 
     default:
-        tn__attempt_refuse(op, input, wrong);
+        show(op, input);
     }
 }

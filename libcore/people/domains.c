@@ -13,10 +13,11 @@
 
 /* A host's name of two labels at least, the last one no number: addresses are
  * none. "--" in third place is IDNA's: it stands in "xn--…" alone. */
-#define LABEL "(?!(?!xn)..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-#define DOMAIN_PATTERN   \
-    "^(?:" LABEL "\\.)+" \
-    "(?!(?!xn)..--)[a-z](?:[a-z0-9-]{0,61}[a-z0-9])\\z"
+#define NOT_IDNA "(?!(?![xX][nN])..--)"
+#define REST     "[a-zA-Z0-9-]{0,61}[a-zA-Z0-9]"
+#define DOMAIN_PATTERN                                       \
+    "^(?:" NOT_IDNA "[a-zA-Z0-9](?:" REST ")?\\.)+" NOT_IDNA \
+    "[a-zA-Z](?:" REST ")\\z"
 
 
 static const tn_str statuses[] = { TN_STR_C("pending"), TN_STR_C("verified") };
@@ -47,7 +48,9 @@ static const tn__field domain_fields[] = {
       .max = 253,
       .pattern = DOMAIN_PATTERN,
       .foreign_host = 1,
-      .about = TN_STR_C("In lower case; of other scripts the \"xn--\" form"),
+      .lower = 1,
+      .about = TN_STR_C("Kept in lower case; of other scripts the \"xn--\" "
+                        "form"),
       .example = TN_STR_C("\"app.example.com\"") },
     { .name = TN_STR_C("status"),
       .type = TN__TYPE_TEXT,

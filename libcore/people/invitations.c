@@ -96,7 +96,54 @@ static const tn__field accept_input[] = {
       .password = 1,
       .has_min = 1,
       .min = 8,
-      .about = TN_STR_C("Needed where the address has no account yet") },
+      .about = TN_STR_C("The account's, where the address has one already; "
+                        "else the one that it gets") },
+};
+
+static const tn__field preview_input[] = {
+    { .name = TN_STR_C("token"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .required = 1,
+      .has_max = 1,
+      .max = 200 },
+};
+
+static const tn__field place_fields[] = {
+    { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
+    { .name = TN_STR_C("slug"),
+      .type = TN__TYPE_TEXT,
+      .out = 1,
+      .example = TN_STR_C("\"acme\"") },
+};
+
+static const tn__field preview_output[] = {
+    { .name = TN_STR_C("tenant"),
+      .type = TN__TYPE_JSON,
+      .out = 1,
+      .fields = place_fields,
+      .nfields = COUNT(place_fields) },
+    { .name = TN_STR_C("email"),
+      .type = TN__TYPE_TEXT,
+      .out = 1,
+      .example = TN_STR_C("\"ann@example.com\"") },
+    { .name = TN_STR_C("has_account"),
+      .type = TN__TYPE_BOOL,
+      .out = 1,
+      .about = TN_STR_C("Whether accepting takes the password of an account, "
+                        "or a name and a password for a new one") },
+    { .name = TN_STR_C("role"),
+      .type = TN__TYPE_TEXT,
+      .out = 1,
+      .example = TN_STR_C("\"member\"") },
+    { .name = TN_STR_C("expires_at"), .type = TN__TYPE_TIME, .out = 1 },
+};
+
+static const tn_err preview_errors[] = {
+    TN_E_TENANT_UNKNOWN,
+    TN_E_TENANT_MISMATCH,
+    TN_E_TENANT_INACTIVE,
+    TN_E_SECRET_SPENT,
 };
 
 static const tn__field accept_output[] = {
@@ -172,6 +219,25 @@ static const tn__endpoint endpoints[] = {
       .resource = &invitation,
       .stmt = &tn__q_invitation_delete,
       .status = 204 },
+    { .operation = TN_STR_C("previewInvitation"),
+      .method = TN_STR_C("POST"),
+      .path = TN_STR_C("/v1/invitations/preview"),
+      .permission_name = "public",
+      .summary = TN_STR_C("Look at an invitation by its token, before it is "
+                          "accepted"),
+      .noun = TN_STR_C("InvitationPreview"),
+      .errors = preview_errors,
+      .nerrors = COUNT(preview_errors),
+      .kind = TN__KIND_STEP,
+      .step = tn__step_preview,
+      .unkeyed = 1,
+      .input = preview_input,
+      .ninput = COUNT(preview_input),
+      .output = preview_output,
+      .noutput = COUNT(preview_output),
+      .tenantless = 1,
+      .body_max = BODY_MAX,
+      .cache_control = TN_STR_C("no-store") },
     { .operation = TN_STR_C("acceptInvitation"),
       .method = TN_STR_C("POST"),
       .path = TN_STR_C("/v1/invitations/accept"),

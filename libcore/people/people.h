@@ -27,5 +27,6 @@ extern const tn__field tn__member_fields[TN__MEMBER_FIELDS];
 extern const tn__field tn__grant_fields[TN__GRANT_FIELDS];
 
 void tn__step_accept(tn_op *op, const tn_input *input);
+void tn__step_preview(tn_op *op, const tn_input *input);
 
 #endif

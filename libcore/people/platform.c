@@ -135,7 +135,8 @@ static const tn__field impersonate_input[] = {
 };
 
 static const tn_err impersonate_errors[] = { TN_E_NOT_FOUND,
-                                             TN_E_TENANT_INACTIVE };
+                                             TN_E_TENANT_INACTIVE,
+                                             TN_E_STATE_CONFLICT };
 
 /* The rows of impersonate_input. */
 enum {
@@ -154,11 +155,20 @@ enum {
 };
 
 
+/* What is answered are tokens: a page that has a cookie is given none. */
 static void
 begin(tn_op *op)
 {
     tn__buf ttl;
     tn_str text;
+
+    if (tn__cookie_mode(op)) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "Acting as somebody else takes tokens, and a session of a "
+                 "cookie is given none: log in for tokens, without "
+                 "Tenon-Session: cookie.");
+        return;
+    }
 
     tn__buf_init(&ttl, op->mem, 8);
     tn__buf_int(&ttl, IMPERSONATION_TTL);

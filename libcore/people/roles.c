@@ -40,65 +40,72 @@ static const tn_str levels[] = {
     TN_STR_C("platform"),
 };
 
-static const tn__field role_fields[] = {
-    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
-    { .name = TN_STR_C("name"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .create = 1,
-      .required = 1,
-      .filter = 1,
-      .sort = 1,
-      .pattern = TN__ROLE_PATTERN,
-      .about = TN_STR_C("By which it is given; it never changes"),
-      .example = TN_STR_C("\"reviewer\"") },
-    { .name = TN_STR_C("title"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .create = 1,
-      .update = 1,
-      .required = 1,
-      .has_min = 1,
-      .min = 1,
-      .has_max = 1,
-      .max = 200,
-      .example = TN_STR_C("\"Reviewer\"") },
-    { .name = TN_STR_C("level"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .create = 1,
-      .filter = 1,
-      .default_sql = TN_STR_C("'tenant'::text"),
-      .set = levels,
-      .nset = COUNT(levels),
-      .about = TN_STR_C("Who holds it: members of the organization, members of "
-                        "an account, or the platform's staff, which is only "
-                        "shipped; it never changes") },
-    { .name = TN_STR_C("shipped"),
-      .type = TN__TYPE_BOOL,
-      .out = 1,
-      .filter = 1,
-      .about = TN_STR_C("It comes with Tenon and can't be changed") },
-    { .name = TN_STR_C("permissions"),
-      .type = TN__TYPE_JSON,
-      .out = 1,
-      .array = 1,
-      .create = 1,
-      .update = 1,
-      .has_max = 1,
-      .max = TN__PERM_MAX,
-      .fields = tn__grant_fields,
-      .nfields = TN__GRANT_FIELDS,
-      .about = TN_STR_C("All that it holds; nobody puts in what their own role "
-                        "doesn't hold") },
-    { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
-    { .name = TN_STR_C("created_at"),
-      .type = TN__TYPE_TIME,
-      .out = 1,
-      .filter = 1,
-      .sort = 1 },
-    { .name = TN_STR_C("updated_at"), .type = TN__TYPE_TIME, .out = 1 },
-};
+/* One can be given at the first two levels only. */
+#define ROLE_FIELDS(nlevels)                                               \
+    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },           \
+        { .name = TN_STR_C("name"),                                        \
+          .type = TN__TYPE_TEXT,                                           \
+          .out = 1,                                                        \
+          .create = 1,                                                     \
+          .required = 1,                                                   \
+          .filter = 1,                                                     \
+          .sort = 1,                                                       \
+          .pattern = TN__ROLE_PATTERN,                                     \
+          .about = TN_STR_C("By which it is given; it never changes"),     \
+          .example = TN_STR_C("\"reviewer\"") },                           \
+        { .name = TN_STR_C("title"),                                       \
+          .type = TN__TYPE_TEXT,                                           \
+          .out = 1,                                                        \
+          .create = 1,                                                     \
+          .update = 1,                                                     \
+          .required = 1,                                                   \
+          .has_min = 1,                                                    \
+          .min = 1,                                                        \
+          .has_max = 1,                                                    \
+          .max = 200,                                                      \
+          .example = TN_STR_C("\"Reviewer\"") },                           \
+        { .name = TN_STR_C("level"),                                       \
+          .type = TN__TYPE_TEXT,                                           \
+          .out = 1,                                                        \
+          .create = 1,                                                     \
+          .filter = 1,                                                     \
+          .default_sql = TN_STR_C("'tenant'::text"),                       \
+          .set = levels,                                                   \
+          .nset = nlevels,                                                 \
+          .about = TN_STR_C(                                               \
+              "Who holds it: members of the organization, members of "     \
+              "an account, or the platform's staff, which is only "        \
+              "shipped; it never changes") },                              \
+        { .name = TN_STR_C("shipped"),                                     \
+          .type = TN__TYPE_BOOL,                                           \
+          .out = 1,                                                        \
+          .filter = 1,                                                     \
+          .about = TN_STR_C("It comes with Tenon and can't be changed") }, \
+        { .name = TN_STR_C("permissions"),                                 \
+          .type = TN__TYPE_JSON,                                           \
+          .out = 1,                                                        \
+          .array = 1,                                                      \
+          .create = 1,                                                     \
+          .update = 1,                                                     \
+          .has_max = 1,                                                    \
+          .max = TN__PERM_MAX,                                             \
+          .fields = tn__grant_fields,                                      \
+          .nfields = TN__GRANT_FIELDS,                                     \
+          .about = TN_STR_C(                                               \
+              "All that it holds; nobody puts in what their own role "     \
+              "doesn't hold") },                                           \
+        { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },   \
+        { .name = TN_STR_C("created_at"),                                  \
+          .type = TN__TYPE_TIME,                                           \
+          .out = 1,                                                        \
+          .filter = 1,                                                     \
+          .sort = 1 },                                                     \
+    {                                                                      \
+        .name = TN_STR_C("updated_at"), .type = TN__TYPE_TIME, .out = 1    \
+    }
+
+static const tn__field role_fields[] = { ROLE_FIELDS(COUNT(levels)) };
+static const tn__field role_input[] = { ROLE_FIELDS(2) };
 
 static const tn__resource role = {
     .app = TN_STR_C("tenon"),
@@ -188,8 +195,8 @@ static const tn__endpoint endpoints[] = {
       .by_person = 1,
       .resource = &role,
       .stmt = &tn__q_role_create,
-      .input = role_fields,
-      .ninput = COUNT(role_fields),
+      .input = role_input,
+      .ninput = COUNT(role_input),
       .output = role_fields,
       .noutput = COUNT(role_fields),
       .conflicts = role_conflicts,

@@ -61,7 +61,10 @@ static const tn__conflict create_conflicts[] = {
 
 
 static const tn__field mine_fields[] = {
-    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
+    { .name = TN_STR_C("id"),
+      .type = TN__TYPE_UUID,
+      .out = 1,
+      .about = TN_STR_C("Of the organization") },
     { .name = TN_STR_C("name"), .type = TN__TYPE_TEXT, .out = 1 },
     { .name = TN_STR_C("slug"), .type = TN__TYPE_TEXT, .out = 1 },
     { .name = TN_STR_C("status"),
@@ -108,6 +111,19 @@ static const tn__field switch_input[] = {
       .max = 63,
       .about = TN_STR_C("Slug or id of an organization of yours"),
       .example = TN_STR_C("\"acme\"") },
+    { .name = TN_STR_C("refresh_token"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .proves = 1,
+      .has_max = 1,
+      .max = 200,
+      .about = TN_STR_C("Of the session that asks, which it proves: required "
+                        "unless that is a cookie's. It stays good") },
+};
+
+enum {
+    SWITCH_TENANT,
+    SWITCH_PROOF,
 };
 
 /* What switch_find answers, behind the tenant's id, realm and slug. */
@@ -118,6 +134,26 @@ enum {
     FOUND_NAME,
     FOUND_SESSION_END,
     FOUND_LASTS,
+    FOUND_FAMILY,
+    FOUND_MFA,
+    FOUND_PROVEN,
+};
+
+/* The states of a switch:
+ *
+ *   ASK      looks the session that asks up, and the tenant   DEPART
+ *   DEPART   opens a session there                            ARRIVE
+ *            the proof is a copy: ends this one               REUSED
+ *   ARRIVE
+ *   REUSED   dead on this node, and what its sign-in opened   ENDED
+ *   ENDED
+ */
+enum {
+    ASK,
+    DEPART,
+    ARRIVE,
+    REUSED,
+    ENDED,
 };
 
 typedef struct journey {
@@ -127,6 +163,7 @@ typedef struct journey {
     tn_str name;
     tn_str session_end;
     int64_t lasts; /* seconds until then */
+    tn_str family;
 } journey;
 
 
@@ -151,7 +188,9 @@ prepare(tn_op *op, const tn_rows *rows)
         tn__dup(&j->email, tn__cell(rows, 0, FOUND_EMAIL), op->mem) != TN_OK ||
         tn__dup(&j->name, tn__cell(rows, 0, FOUND_NAME), op->mem) != TN_OK ||
         tn__dup(&j->session_end, tn__cell(rows, 0, FOUND_SESSION_END),
-                op->mem) != TN_OK) {
+                op->mem) != TN_OK ||
+        tn__dup(&j->family, tn__cell(rows, 0, FOUND_FAMILY), op->mem) !=
+            TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return NULL;
     }
@@ -161,9 +200,54 @@ prepare(tn_op *op, const tn_rows *rows)
         return NULL;
     }
 
+    if (tn__pg_true(tn__cell(rows, 0, FOUND_MFA))) {
+        tn__local(op, TN_STR("session_mfa"), TN_STR("true"));
+    }
+
     j->from = op->tenant;
 
     return j;
+}
+
+
+static void
+unproven(tn_op *op)
+{
+    tn__fail(op, TN_E_UNAUTHENTICATED,
+             op->principal.cookie
+                 ? "This cookie was replaced: sign in again."
+                 : "The refresh token is not good, not any more, or not of "
+                   "this session: sign in again.");
+}
+
+
+/* An access token alone opens nothing: it may have leaked, and would renew
+ * itself, or live on elsewhere. Whoever has the session has its secret. 0: the
+ * op has failed. */
+static int
+prove(tn_op *op)
+{
+    tn__claims claims;
+    const tn__principal *p;
+
+    p = &op->principal;
+
+    if (p->cookie) {
+        tn__local_int(op, TN_STR("refresh_generation"), p->generation);
+        return op->phase != TN__PHASE_DONE;
+    }
+
+    if (tn__secret_open(&claims, op->core, TN__SECRET_REFRESH,
+                        op->values[SWITCH_PROOF]) != TN_OK ||
+        !tn__eq((tn_str){ claims.tenant, TN__UUID_TEXT }, op->tenant.id) ||
+        !tn__eq((tn_str){ claims.session, TN__UUID_TEXT }, p->session)) {
+        unproven(op);
+        return 0;
+    }
+
+    tn__local_int(op, TN_STR("refresh_generation"), claims.generation);
+
+    return op->phase != TN__PHASE_DONE;
 }
 
 
@@ -193,7 +277,11 @@ ask(tn_op *op)
         return;
     }
 
-    tn__local(op, TN_STR("tenant_ref"), op->values[0]);
+    if (!prove(op)) {
+        return;
+    }
+
+    tn__local(op, TN_STR("tenant_ref"), op->values[SWITCH_TENANT]);
     tn__batch_begin(op, 1, 0);
     tn__batch_add(op, &tn__q_switch_find);
     tn__want_db(op);
@@ -215,6 +303,39 @@ stay(tn_op *op, const journey *j)
 }
 
 
+/* Of tokens, it was good once: what refreshing does with such a one. */
+static void
+disproved(tn_op *op)
+{
+    if (op->principal.cookie) {
+        unproven(op);
+        return;
+    }
+
+    op->state = REUSED;
+    tn__batch_begin(op, 1, 1);
+    tn__batch_add(op, &tn__q_refresh_state);
+    tn__want_db(op);
+}
+
+
+static void
+reused(tn_op *op, const tn_input *input)
+{
+    const tn_rows *rows;
+
+    rows = tn__rows(op, input, 1);
+
+    if (rows && rows->nrows) {
+        op->state = ENDED;
+        tn__refresh_reused(op, rows);
+
+    } else if (rows) {
+        unproven(op); /* it has ended meanwhile */
+    }
+}
+
+
 static void
 depart(tn_op *op, const tn_input *input)
 {
@@ -228,6 +349,11 @@ depart(tn_op *op, const tn_input *input)
 
     if (rows->nrows == 0) {
         tn__fail(op, TN_E_UNAUTHENTICATED, NULL);
+        return;
+    }
+
+    if (!tn__pg_true(tn__cell(rows, 0, FOUND_PROVEN))) {
+        disproved(op);
         return;
     }
 
@@ -265,6 +391,7 @@ depart(tn_op *op, const tn_input *input)
         }
 
         tn__local(op, TN_STR("session_end"), j->session_end);
+        tn__local(op, TN_STR("session_family"), j->family);
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, &tn__q_switch_done);
         tn__want_db(op);
@@ -286,6 +413,7 @@ arrive(tn_op *op, const tn_input *input)
         rows = tn__rows(op, input, 1);
 
         if (rows && rows->nrows) {
+            tn__session_crowded(op, rows);
             tn__respond_session(op, j->email, j->name, j->tenant_name);
             return;
         }
@@ -306,16 +434,26 @@ switch_tenant(tn_op *op, const tn_input *input)
 {
     switch (op->state++) {
 
-    case 0:
+    case ASK:
         ask(op);
         return;
 
-    case 1:
+    case DEPART:
         depart(op, input);
         return;
 
-    default:
+    case ARRIVE:
         arrive(op, input);
+        return;
+
+    case REUSED:
+        reused(op, input);
+        return;
+
+    default:
+        if (!tn__access_void(op)) {
+            unproven(op);
+        }
     }
 }
 

@@ -66,6 +66,10 @@ tn__step_read(tn_op *op, const tn_input *input)
             return;
         }
 
+        if (endpoint->step) {
+            endpoint->step(op, NULL);
+        }
+
         tn__batch_begin(op, 1, 0);
         tn__batch_add(op, tn__statement(op));
         tn__want_db(op);

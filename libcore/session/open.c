@@ -41,12 +41,14 @@ const tn__field tn__session_fields[TN__SESSION_FIELDS] = {
       .out = 1,
       .nullable = 1,
       .set = token_types,
-      .nset = 1 },
+      .nset = 1,
+      .about = TN_STR_C("Of access_token; null where there is none") },
     { .name = TN_STR_C("expires_in"),
       .type = TN__TYPE_INT,
       .out = 1,
       .nullable = 1,
-      .about = TN_STR_C("Seconds that the token lives"),
+      .about = TN_STR_C("Seconds that access_token lives; that mfa_token "
+                        "does, where a second factor is asked for"),
       .example = TN_STR_C("900") },
     { .name = TN_STR_C("refresh_token"),
       .type = TN__TYPE_TEXT,
@@ -95,6 +97,19 @@ tn__open_session(tn_op *op)
     }
 
     return op->phase != TN__PHASE_DONE;
+}
+
+
+void
+tn__session_crowded(tn_op *op, const tn_rows *rows)
+{
+    tn_str id;
+
+    id = tn__cell(rows, 0, 1);
+
+    if (id.p && tn__dup(&op->crowded_out, id, op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+    }
 }
 
 
@@ -191,7 +206,6 @@ tn__respond_challenge(tn_op *op, tn_str user_id, tn_str email, tn_str name,
     tn_str cells[TN__SESSION_FIELDS];
 
     memset(cells, 0, sizeof(cells));
-    cells[1] = token_types[0];
     cells[2] = TN_STR(TEXT_OF(TN__CHALLENGE_TTL));
     cells[6] = mfa_token;
 

@@ -7,7 +7,8 @@
  *   LOOK     both are there and one: rotates the secret,
  *            unless somebody did, and reads what is now    ANSWER
  *   ANSWER   the secret that follows the token's; or the
- *            token is a copy, and the session has ended    ENDED
+ *            token is a copy, and the session has ended
+ *            with all that its sign-in opened              ENDED
  *   ENDED    dead on this node: refused
  *
  * Each token is good once, but for some seconds: who lost the answer asks again
@@ -38,11 +39,12 @@ enum {
     STATE_EMAIL,
     STATE_NAME,
     STATE_TENANT_NAME,
+    STATE_TENANTS,
 };
 
 typedef struct renewal {
     tn__claims claims;
-    int named; /* host or header names a tenant: the first rows are its */
+    unsigned named; /* look-ups of what host and header name: the first rows */
 } renewal;
 
 
@@ -121,14 +123,12 @@ rotate(tn_op *op, const tn_input *input)
     const tn_rows *rows;
 
     r = op->step_data;
-    rows = r->named ? tn__rows(op, input, 0) : NULL;
 
-    if (r->named && (rows == NULL || rows->nrows == 0)) {
-        tn__fail(op, TN_E_TENANT_UNKNOWN, NULL);
+    if (!tn__named_tenant(op, input, r->named)) {
         return;
     }
 
-    rows = tn__rows(op, input, r->named ? 1 : 0);
+    rows = tn__rows(op, input, r->named);
     if (rows == NULL) {
         return;
     }
@@ -159,6 +159,15 @@ rotate(tn_op *op, const tn_input *input)
 }
 
 
+void
+tn__refresh_reused(tn_op *op, const tn_rows *rows)
+{
+    tn__sessions_ended(op, tn__cell(rows, 0, STATE_TENANTS));
+    tn__session_tombstone(op, &op->zone[0], op->principal.session);
+    tn__want_zone(op, 1);
+}
+
+
 static void
 answer(tn_op *op, const tn_input *input)
 {
@@ -175,8 +184,7 @@ answer(tn_op *op, const tn_input *input)
     }
 
     if (!tn__pg_true(tn__cell(rows, 0, STATE_GOOD))) {
-        tn__session_tombstone(op, &op->zone[0], op->principal.session);
-        tn__want_zone(op, 1);
+        tn__refresh_reused(op, rows);
         return;
     }
 
@@ -211,6 +219,8 @@ tn__step_refresh(tn_op *op, const tn_input *input)
         return;
 
     default:
-        refuse(op);
+        if (!tn__access_void(op)) {
+            refuse(op);
+        }
     }
 }

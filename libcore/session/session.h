@@ -20,11 +20,17 @@ extern const tn__field tn__tenant_fields[TN__TENANT_FIELDS];
 extern const tn__field tn__session_fields[TN__SESSION_FIELDS];
 
 void tn__step_refresh(tn_op *op, const tn_input *input);
+/* refresh_state has found that a token is a copy: has the op's session dead on
+ * this node. Then tn__access_void(), until nothing is left. */
+void tn__refresh_reused(tn_op *op, const tn_rows *rows);
 
 /* Binds what {{session_row}} (schema/queries/sessions.sql) says of a new session
  * of the op's principal; 0 when the op has failed. A step may say more:
- * :session_mfa, :session_end. */
+ * :session_mfa, :session_end, :session_family. */
 int tn__open_session(tn_op *op);
+/* Behind {{new_session}}: notes which session had to go for it, the last column
+ * of its statement, so that it is dead on this node, too. */
+void tn__session_crowded(tn_op *op, const tn_rows *rows);
 /* Finishes with what login answers: tokens of that session, or its cookie. */
 void
 tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name);

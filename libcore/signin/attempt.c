@@ -108,39 +108,48 @@ metadata(tn_op *op, tn_str count)
 }
 
 
-int
-tn__attempt_judged(tn_op *op, const tn_input *input, tn_str action,
-                   tn_str user_id, unsigned refused)
+static void
+write_down(tn_op *op, const tn_input *input, tn_str action, tn_str user_id)
 {
-    int64_t n;
-
-    if (op->attempt.right) {
-        if (!tn__int_parse(&n, input->values[OF_ADDRESS]) || n < ADDRESS_MAX) {
-            return 1;
-        }
-
-        op->state--; /* here again, with the counts */
-        tn__attempt_judge(op, 0);
-        return 0;
-    }
-
     tn__local(op, TN_STR("action"), action);
     tn__local(op, TN_STR("user_id"), user_id);
     tn__local(op, TN_STR("metadata"), metadata(op, input->values[OF_TENANT]));
-    op->state = refused;
 
     tn__batch_begin(op, 1, 1);
     tn__batch_add(op, &tn__q_login_failed);
     tn__want_db(op);
-
-    return 0;
 }
 
 
-void
-tn__attempt_refuse(tn_op *op, const tn_input *input, const char *detail)
+int
+tn__attempt_settle(tn_op *op, const tn_input *input, unsigned here,
+                   tn_str action, tn_str user_id, tn_err err,
+                   const char *detail)
 {
-    if (tn__rows(op, input, 1)) {
-        tn__fail(op, TN_E_INVALID_CREDENTIALS, detail);
+    int64_t n;
+
+    if (op->attempt.written) {
+        if (tn__rows(op, input, 1)) {
+            tn__fail(op, err, detail);
+        }
+
+        return 0;
     }
+
+    if (!op->attempt.right) {
+        op->attempt.written = 1;
+        write_down(op, input, action, user_id);
+
+    } else if (op->address.p == NULL ||
+               !tn__int_parse(&n, input->values[OF_ADDRESS]) ||
+               n < ADDRESS_MAX) {
+        return 1;
+
+    } else {
+        tn__attempt_judge(op, 0); /* and here again, with the counts */
+    }
+
+    op->state = here;
+
+    return 0;
 }

@@ -12,9 +12,9 @@
  *   CHECK     compares the code; looks up, or counts,
  *             what came of this address                 SETTLE
  *   SETTLE    right: opens a session, spends the code   ANSWER
- *             wrong: writes the failure, as a login's   REFUSED
+ *             wrong: writes the failure, as a login's;
+ *             then it is refused (attempt.c)            SETTLE
  *   ANSWER
- *   REFUSED
  */
 
 #include "libcore/signin/steps.h"
@@ -39,7 +39,6 @@ enum {
     CHECK,
     SETTLE,
     ANSWER,
-    REFUSED,
 };
 
 /* The rows of challenge_input (signin_endpoints.c). */
@@ -212,8 +211,8 @@ settle(tn_op *op, const tn_input *input)
 
     c = op->step_data;
 
-    if (!tn__attempt_judged(op, input, TN_STR("user.login"), c->factor->id,
-                            REFUSED)) {
+    if (!tn__attempt_settle(op, input, SETTLE, TN_STR("user.login"),
+                            c->factor->id, TN_E_INVALID_CREDENTIALS, wrong)) {
         return;
     }
 
@@ -238,11 +237,15 @@ answer(tn_op *op, const tn_input *input)
     c = op->step_data;
     rows = tn__rows(op, input, 1);
 
-    if (rows && rows->nrows == 0) {
+    if (rows == NULL) {
+        op->principal.user = TN_NULL; /* nobody has signed in */
+
+    } else if (rows->nrows == 0) {
         op->principal.user = TN_NULL;
         tn__fail(op, TN_E_INVALID_CREDENTIALS, wrong);
 
-    } else if (rows) {
+    } else {
+        tn__session_crowded(op, rows);
         tn__respond_session(op, c->factor->email, c->factor->name,
                             c->factor->tenant_name);
     }
@@ -266,11 +269,7 @@ tn__step_challenge(tn_op *op, const tn_input *input)
         settle(op, input);
         return;
 
-    case ANSWER:
-        answer(op, input);
-        return;
-
     default:
-        tn__attempt_refuse(op, input, wrong);
+        answer(op, input);
     }
 }

@@ -1,7 +1,9 @@
 /*
  * factor.c: a user's second factor as it lies in the database: its secret is
- * sealed (http/sealed.c), its recovery codes are MACs. A code is compared here
- * and spent by the statement that it opens, so each works once, whoever hurries.
+ * sealed (http/sealed.c), its recovery codes are MACs under that secret: so they
+ * outlast every key that is replaced, and go with the factor. A code is compared
+ * here and spent by the statement that it opens, so each works once, whoever
+ * hurries.
  */
 
 #include "libcore/signin/steps.h"
@@ -25,6 +27,7 @@ enum {
     FOUND_STEP,
     FOUND_CONFIRMED,
     FOUND_RECOVERY,
+    FOUND_TENANTS,
     FOUND_COUNT
 };
 
@@ -76,6 +79,7 @@ tn__factor_read(tn_op *op, const tn_input *input)
     f->secret = found[FOUND_SECRET];
     f->confirmed = tn__pg_true(found[FOUND_CONFIRMED]);
     f->recovery = found[FOUND_RECOVERY];
+    tn__sessions_ended(op, found[FOUND_TENANTS]);
 
     if (!tn__int_parse(&f->last_step, found[FOUND_STEP])) {
         f->last_step = 0;
@@ -124,35 +128,52 @@ tn__factor_new(tn_op *op, unsigned char secret[TN__TOTP_SECRET])
 }
 
 
-/* The step of a right code that is newer than the last; else -1. */
-static int64_t
-match(tn_op *op, const tn__factor *f, tn_str code)
+/* 0 where there is none, or it can't be read, and the op has failed. Wipe it. */
+static int
+open_secret(unsigned char secret[TN__TOTP_SECRET], tn_op *op,
+            const tn__factor *f)
 {
+    int ok;
     size_t n;
-    int64_t step;
     tn_str text;
     tn_place place;
-    unsigned char secret[TN__TOTP_SECRET];
 
     if (f->secret.p == NULL) {
-        return -1;
+        return 0;
     }
 
     place = place_of(op, f->id);
 
     if (tn__unseal(&text, op, &place, f->secret) != TN_OK) {
+        return 0;
+    }
+
+    ok = tn__b64_decode(secret, TN__TOTP_SECRET, &n, text) &&
+         n == TN__TOTP_SECRET;
+    sodium_memzero((char *) text.p, text.n);
+
+    if (!ok) {
+        tn__log(op, TN_STR("a second factor's secret is damaged"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
+    }
+
+    return ok;
+}
+
+
+/* The step of a right code that is newer than the last; else -1. */
+static int64_t
+match(tn_op *op, const tn__factor *f, tn_str code)
+{
+    int64_t step;
+    unsigned char secret[TN__TOTP_SECRET];
+
+    if (!open_secret(secret, op, f)) {
         return -1;
     }
 
-    step = -1;
-
-    if (tn__b64_decode(secret, sizeof(secret), &n, text) &&
-        n == sizeof(secret)) {
-        step = tn__totp_match(secret, code, op->request->now / 1000000);
-    }
-
+    step = tn__totp_match(secret, code, op->request->now / 1000000);
     sodium_memzero(secret, sizeof(secret));
-    sodium_memzero((char *) text.p, text.n);
 
     return step > f->last_step ? step : -1;
 }
@@ -202,16 +223,19 @@ tn__factor_right_now(tn_op *op, const tn__factor *f, tn_str code)
 
 static void
 recovery_mac(char out[MAC_TEXT + 1], const tn_op *op, tn_str user_id,
+             const unsigned char secret[TN__TOTP_SECRET],
              const char code[RECOVERY_LEN])
 {
     tn_str parts[4];
-    unsigned char mac[MAC_LEN];
+    unsigned char mac[MAC_LEN], key[32] = { 0 };
 
     parts[0] = TN_STR("recovery code");
     parts[1] = op->tenant.realm;
     parts[2] = user_id;
     parts[3] = (tn_str){ code, RECOVERY_LEN };
-    tn__mac(mac, sizeof(mac), op->core->conf.secret, parts, 4);
+    memcpy(key, secret, TN__TOTP_SECRET);
+    tn__mac(mac, sizeof(mac), key, parts, 4);
+    sodium_memzero(key, sizeof(key));
     sodium_bin2hex(out, MAC_TEXT + 1, mac, sizeof(mac));
 }
 
@@ -246,18 +270,20 @@ recovery_right(tn_op *op, const tn__factor *f, tn_str code)
 {
     tn_str rest, mac;
     char text[RECOVERY_LEN], wanted[MAC_TEXT + 1];
+    unsigned char secret[TN__TOTP_SECRET];
 
-    if (!recovery_read(text, code)) {
+    if (!recovery_read(text, code) || !open_secret(secret, op, f)) {
         return 0;
     }
 
-    recovery_mac(wanted, op, f->id, text);
+    recovery_mac(wanted, op, f->id, secret, text);
+    sodium_memzero(secret, sizeof(secret));
     rest = f->recovery;
 
     while (rest.n) {
         mac = tn__split(&rest, ',');
 
-        if (mac.n == MAC_TEXT && memcmp(mac.p, wanted, MAC_TEXT) == 0) {
+        if (mac.n == MAC_TEXT && sodium_memcmp(mac.p, wanted, MAC_TEXT) == 0) {
             bind(op, f, -1, mac);
             return op->phase != TN__PHASE_DONE;
         }
@@ -291,24 +317,30 @@ recovery_make(tn_op *op, char out[RECOVERY_LEN])
                                                   : text[i];
     }
 
+    sodium_memzero(raw, sizeof(raw));
     sodium_memzero(text, sizeof(text));
 }
 
 
 int
-tn__recovery_new(tn_op *op, tn_str *json)
+tn__recovery_new(tn_op *op, const tn__factor *f, tn_str *json)
 {
     unsigned i;
     tn__buf macs, shown;
     tn_str list;
     char code[RECOVERY_LEN], mac[MAC_TEXT + 1];
+    unsigned char secret[TN__TOTP_SECRET];
+
+    if (!open_secret(secret, op, f)) {
+        return 0;
+    }
 
     tn__buf_init(&macs, op->mem, 512);
     tn__buf_init(&shown, op->mem, 256);
 
     for (i = 0; i < TN__RECOVERY_CODES; i++) {
         recovery_make(op, code);
-        recovery_mac(mac, op, op->principal.user, code);
+        recovery_mac(mac, op, f->id, secret, code);
 
         tn__buf_char(&macs, i ? ',' : '{');
         tn__buf_add(&macs, (tn_str){ mac, MAC_TEXT });
@@ -324,6 +356,7 @@ tn__recovery_new(tn_op *op, tn_str *json)
     tn__buf_char(&macs, '}');
     tn__buf_char(&shown, ']');
     sodium_memzero(code, sizeof(code));
+    sodium_memzero(secret, sizeof(secret));
 
     if (tn__buf_str(&list, &macs) != TN_OK ||
         tn__buf_str(json, &shown) != TN_OK) {

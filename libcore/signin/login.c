@@ -9,9 +9,9 @@
  *   SETTLE   good: opens a session, or asks for
  *            the second factor                     ANSWER
  *            else: writes the attempt, and the
- *            event where this many are notable     REFUSED
+ *            event where this many are notable;
+ *            then it is refused (attempt.c)        SETTLE
  *   ANSWER
- *   REFUSED
  *
  * Unknown address, wrong password, not a member, disabled, locked: the same
  * steps, the same statements, the same answer. Who isn't known is checked
@@ -28,10 +28,9 @@ enum {
     JUDGE,
     SETTLE,
     ANSWER,
-    REFUSED,
 };
 
-/* The input's rows, in the order of login_input (endpoints.c). */
+/* The input's rows, in the order of login_input (login_endpoints.c). */
 enum {
     EMAIL,
     PASSWORD,
@@ -69,6 +68,15 @@ find(tn_op *op)
 }
 
 
+/* With the right password. Who may not is not to learn by the time that a new
+ * hash takes that it was. */
+static int
+may_enter(const login *l)
+{
+    return l->found[FOUND_ROLE].p && !tn__pg_true(l->found[FOUND_LOCKED]);
+}
+
+
 static void
 verify(tn_op *op, const tn_input *input)
 {
@@ -96,9 +104,12 @@ verify(tn_op *op, const tn_input *input)
     }
 
     op->step_data = l;
-    tn__want_password(op, op->values[PASSWORD],
-                      l->found[FOUND_HASH].p ? l->found[FOUND_HASH]
-                                             : tn__decoy(op));
+
+    if (tn__want_password(op, op->values[PASSWORD],
+                          l->found[FOUND_HASH].p ? l->found[FOUND_HASH]
+                                                 : tn__decoy(op))) {
+        op->job->renew = may_enter(l) && !tn__pg_true(l->found[FOUND_MFA]);
+    }
 }
 
 
@@ -122,8 +133,7 @@ judge(tn_op *op, const tn_input *input)
         tn__local(op, TN_STR("renewed_hash"), renewed);
     }
 
-    tn__attempt_judge(op, job && job->ok && l->found[FOUND_ROLE].p &&
-                              !tn__pg_true(l->found[FOUND_LOCKED]));
+    tn__attempt_judge(op, job && job->ok && may_enter(l));
 }
 
 
@@ -135,9 +145,10 @@ settle(tn_op *op, const tn_input *input)
     l = op->step_data;
 
     /* the tenant's log names the user only if it is one of its own */
-    if (!tn__attempt_judged(
-            op, input, TN_STR("user.login"),
-            l->found[FOUND_ROLE].p ? l->found[FOUND_ID] : TN_NULL, REFUSED)) {
+    if (!tn__attempt_settle(op, input, SETTLE, TN_STR("user.login"),
+                            l->found[FOUND_ROLE].p ? l->found[FOUND_ID]
+                                                   : TN_NULL,
+                            TN_E_INVALID_CREDENTIALS, nobody)) {
         return;
     }
 
@@ -187,15 +198,19 @@ answer(tn_op *op, const tn_input *input)
     l = op->step_data;
     rows = tn__rows(op, input, 1);
 
-    if (rows && rows->nrows == 0) {
+    if (rows == NULL) {
+        op->principal.user = TN_NULL; /* nobody has signed in */
+
+    } else if (rows->nrows == 0) {
         op->principal.user = TN_NULL;
         tn__fail(op, TN_E_INVALID_CREDENTIALS, nobody);
 
-    } else if (rows && op->principal.user.p) {
+    } else if (op->principal.user.p) {
+        tn__session_crowded(op, rows);
         tn__respond_session(op, l->found[FOUND_EMAIL], l->found[FOUND_NAME],
                             l->found[FOUND_TENANT_NAME]);
 
-    } else if (rows) {
+    } else {
         challenge(op, l);
     }
 }
@@ -222,12 +237,8 @@ tn__step_login(tn_op *op, const tn_input *input)
         settle(op, input);
         return;
 
-    case ANSWER:
-        answer(op, input);
-        return;
-
     default:
-        tn__attempt_refuse(op, input, nobody);
+        answer(op, input);
     }
 }
 
@@ -235,6 +246,8 @@ tn__step_login(tn_op *op, const tn_input *input)
 void
 tn__step_logout(tn_op *op, const tn_input *input)
 {
+    const tn_rows *rows;
+
     switch (op->state++) {
 
     case 0:
@@ -250,17 +263,20 @@ tn__step_logout(tn_op *op, const tn_input *input)
         tn__want_db(op);
         return;
 
-    case 1:
-        if (tn__rows(op, input, 1) == NULL) {
+    default:
+        rows = tn__rows(op, input, 1);
+
+        if (rows && rows->nrows) {
+            tn__sessions_ended(op, tn__cell(rows, 0, 0));
+        }
+
+        if (rows == NULL && op->error != TN_E_OUTCOME_UNKNOWN) {
             return;
         }
 
-        /* dead on this node before the answer leaves */
-        tn__session_tombstone(op, &op->zone[0], op->principal.session);
-        tn__want_zone(op, 1);
-        return;
-
-    default:
+        /* ended, or so it may be: it is dead on this node before the answer
+         * leaves, with all others of the sign-in (op/after.c), and the browser
+         * forgets it */
         if (op->principal.cookie && tn__cookie_set(op) != TN_OK) {
             tn__fail(op, TN_E_NOMEM, NULL);
             return;

@@ -11,7 +11,6 @@
 #define PUBLIC_BODY_MAX 16384
 
 
-/* signup.c and login.c know the order of these rows. */
 static const tn__field organization_fields[] = {
     { .name = TN_STR_C("name"),
       .type = TN__TYPE_TEXT,
@@ -33,6 +32,7 @@ static const tn__field organization_fields[] = {
       .example = TN_STR_C("\"acme\"") },
 };
 
+/* signup.c and login.c know the order of what they take. */
 static const tn__field signup_input[] = {
     { .name = TN_STR_C("email"),
       .type = TN__TYPE_TEXT,
@@ -168,6 +168,7 @@ static const tn__endpoint endpoints[] = {
       .errors = logout_errors,
       .nerrors = COUNT(logout_errors),
       .action = TN_STR_C("user.logout"),
+      .ends_session = 1,
       .unkeyed = 1,
       .cache_control = TN_STR_C("no-store") },
 };

@@ -1,10 +1,12 @@
 /*
  * mfa.c: a second factor comes into force, and goes again.
  *
- * To have one asked for takes a session; that it comes into force takes a code,
+ * To have one made takes the password; that it comes into force takes a code,
  * which shows that the device has the secret. To make new recovery codes takes
  * a code as well, to be rid of it the password too: a session that was stolen
- * is not enough. Wrong ones count as failed logins do (attempt.c).
+ * is not enough. Wrong ones count as failed logins do (attempt.c). When it comes
+ * or goes, the user's other sessions end, in every tenant, as with a password
+ * (reset.c).
  */
 
 #include "libcore/signin/steps.h"
@@ -15,9 +17,49 @@
 #define SECRET_TEXT (TN__TOTP_SECRET / 5 * 8) /* as base32 */
 
 static const char wrong[] = "The code or the password is wrong.";
+static const char in_force[] =
+    "A second factor is in force already; disable it first.";
+
+
+/* What takes a password or a code, or both. */
+enum {
+    FIND,
+    VERIFY, /* a password */
+    JUDGE,
+    SETTLE,
+    ANSWER,
+};
+
+typedef struct change {
+    tn__factor *factor;
+    tn_str codes;           /* JSON */
+    char text[SECRET_TEXT]; /* of a new factor */
+} change;
+
+
+static void
+find(tn_op *op)
+{
+    op->step_data = tn__zalloc(op->mem, sizeof(change));
+
+    if (op->step_data == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+
+    } else if (tn__in_session(op)) {
+        tn__factor_find(op, op->principal.user);
+    }
+}
 
 
 /* ---- enrol ---- */
+
+/* The row of enrol_input (signin_endpoints.c). */
+enum {
+    ENROL_PASSWORD,
+};
+
+static const char wrong_password[] = "This is not your password.";
+
 
 static int
 write_uri(tn_str *out, tn_op *op, tn_str email, tn_str secret)
@@ -43,21 +85,51 @@ write_uri(tn_str *out, tn_op *op, tn_str email, tn_str secret)
 }
 
 
+/* Who came by an identity provider alone has no password to show. */
 static void
-begin(tn_op *op)
+verify(tn_op *op, const tn_input *input)
 {
-    char *text;
+    change *c;
+    const tn__factor *f;
+
+    c = op->step_data;
+    c->factor = tn__factor_read(op, input);
+    f = c->factor;
+
+    if (f == NULL) {
+        return;
+    }
+
+    if (f->id.p == NULL) {
+        tn__fail(op, TN_E_UNAUTHENTICATED, NULL);
+
+    } else if (f->confirmed) {
+        tn__fail(op, TN_E_STATE_CONFLICT, in_force);
+
+    } else if (f->hash.p == NULL) {
+        tn__fail(op, TN_E_STATE_CONFLICT,
+                 "This account has no password to show: set one first, by "
+                 "auth/password/forgot and auth/password/reset.");
+
+    } else {
+        tn__attempt_bind(op, f->email);
+        tn__want_password(op, op->values[ENROL_PASSWORD], f->hash);
+    }
+}
+
+
+static void
+enrol(tn_op *op)
+{
+    change *c;
     unsigned char secret[TN__TOTP_SECRET];
 
-    text = tn__alloc(op->mem, SECRET_TEXT);
+    c = op->step_data;
 
-    if (text == NULL) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-
-    } else if (tn__factor_new(op, secret)) {
-        tn__base32(text, secret, sizeof(secret));
-        op->step_data = text;
-
+    if (tn__factor_new(op, secret)) {
+        tn__base32(c->text, secret, sizeof(secret));
+        tn__local(op, TN_STR("user_id"), c->factor->id);
+        tn__local(op, TN_STR("password_hash"), c->factor->hash);
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, &tn__q_totp_enrol);
         tn__want_db(op);
@@ -71,21 +143,27 @@ static void
 enrolled(tn_op *op, const tn_input *input)
 {
     tn_str cells[2];
+    const change *c;
     const tn_rows *rows;
 
+    c = op->step_data;
     rows = tn__rows(op, input, 1);
 
     if (rows == NULL) {
         return;
     }
 
-    if (!tn__pg_true(tn__cell(rows, 0, 1))) {
-        tn__fail(op, TN_E_STATE_CONFLICT,
-                 "A second factor is in force already; disable it first.");
+    if (rows->nrows == 0) {
+        tn__fail(op, TN_E_REAUTHENTICATION_FAILED, wrong_password);
         return;
     }
 
-    cells[0] = (tn_str){ op->step_data, SECRET_TEXT };
+    if (!tn__pg_true(tn__cell(rows, 0, 1))) {
+        tn__fail(op, TN_E_STATE_CONFLICT, in_force);
+        return;
+    }
+
+    cells[0] = (tn_str){ c->text, SECRET_TEXT };
 
     if (!write_uri(&cells[1], op, tn__cell(rows, 0, 0), cells[0])) {
         tn__fail(op, TN_E_NOMEM, NULL);
@@ -100,11 +178,30 @@ enrolled(tn_op *op, const tn_input *input)
 void
 tn__step_enrol(tn_op *op, const tn_input *input)
 {
-    if (op->state++) {
-        enrolled(op, input);
+    switch (op->state++) {
 
-    } else if (tn__in_person(op)) {
-        begin(op);
+    case FIND:
+        find(op);
+        return;
+
+    case VERIFY:
+        verify(op, input);
+        return;
+
+    case JUDGE:
+        tn__attempt_judge(op, input->job && input->job->ok);
+        return;
+
+    case SETTLE:
+        if (tn__attempt_settle(op, input, SETTLE, TN_STR("user.mfa_enrolled"),
+                               op->principal.user, TN_E_REAUTHENTICATION_FAILED,
+                               wrong_password)) {
+            enrol(op);
+        }
+        return;
+
+    default:
+        enrolled(op, input);
     }
 }
 
@@ -128,7 +225,7 @@ check(tn_op *op, const tn_input *input, tn_str *codes)
                               : "Ask for a second factor first.");
 
     } else if (tn__factor_right_now(op, f, op->values[0])) {
-        if (tn__recovery_new(op, codes)) {
+        if (tn__recovery_new(op, f, codes)) {
             tn__local(op, TN_STR("secret"), f->secret);
             tn__batch_begin(op, 1, 1);
             tn__batch_add(op, &tn__q_totp_confirm);
@@ -156,6 +253,7 @@ show_codes(tn_op *op, const tn_input *input, const tn_str *codes, tn_err err,
         tn__fail(op, err, detail);
 
     } else if (rows) {
+        tn__sessions_ended(op, tn__cell(rows, 0, 1));
         tn__session_rotated(op, input, 2);
         tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput,
                         codes, TN_NULL);
@@ -174,7 +272,7 @@ tn__step_confirm(tn_op *op, const tn_input *input)
         if (op->step_data == NULL) {
             tn__fail(op, TN_E_NOMEM, NULL);
 
-        } else if (tn__in_person(op)) {
+        } else if (tn__in_session(op)) {
             tn__factor_find(op, op->principal.user);
         }
         return;
@@ -191,35 +289,6 @@ tn__step_confirm(tn_op *op, const tn_input *input)
 
 
 /* ---- what takes a code that is in force ---- */
-
-enum {
-    FIND,
-    VERIFY, /* disable alone */
-    JUDGE,
-    SETTLE,
-    ANSWER,
-    REFUSED,
-};
-
-typedef struct change {
-    tn__factor *factor;
-    tn_str codes; /* JSON */
-} change;
-
-
-static void
-find(tn_op *op)
-{
-    op->step_data = tn__zalloc(op->mem, sizeof(change));
-
-    if (op->step_data == NULL) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-
-    } else if (tn__in_person(op)) {
-        tn__factor_find(op, op->principal.user);
-    }
-}
-
 
 /* 0 when the op has failed. */
 static int
@@ -248,7 +317,8 @@ found(tn_op *op, const tn_input *input)
 static void
 settle(tn_op *op, const tn_input *input, tn_str action, const tn__bound *stmt)
 {
-    if (tn__attempt_judged(op, input, action, op->principal.user, REFUSED)) {
+    if (tn__attempt_settle(op, input, SETTLE, action, op->principal.user,
+                           TN_E_REAUTHENTICATION_FAILED, wrong)) {
         tn__local(op, TN_STR("user_id"), op->principal.user);
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, stmt);
@@ -300,19 +370,16 @@ tn__step_disable(tn_op *op, const tn_input *input)
         settle(op, input, TN_STR("user.mfa_disabled"), &tn__q_totp_disable);
         return;
 
-    case ANSWER:
+    default:
         rows = tn__rows(op, input, 1);
 
         if (rows && rows->nrows == 0) {
-            tn__fail(op, TN_E_INVALID_CREDENTIALS, wrong);
+            tn__fail(op, TN_E_REAUTHENTICATION_FAILED, wrong);
         } else if (rows) {
+            tn__sessions_ended(op, tn__cell(rows, 0, 1));
             tn__session_rotated(op, input, 2);
             tn__respond(op, 204, TN_NULL);
         }
-        return;
-
-    default:
-        tn__attempt_refuse(op, input, wrong);
     }
 }
 
@@ -338,7 +405,7 @@ tn__step_renew_codes(tn_op *op, const tn_input *input)
         }
 
         right = tn__factor_right_now(op, c->factor, op->values[0]) &&
-                tn__recovery_new(op, &c->codes);
+                tn__recovery_new(op, c->factor, &c->codes);
 
         if (op->phase != TN__PHASE_DONE) {
             tn__attempt_judge(op, right);
@@ -350,11 +417,7 @@ tn__step_renew_codes(tn_op *op, const tn_input *input)
                &tn__q_recovery_renew);
         return;
 
-    case ANSWER:
-        show_codes(op, input, &c->codes, TN_E_INVALID_CREDENTIALS, wrong);
-        return;
-
     default:
-        tn__attempt_refuse(op, input, wrong);
+        show_codes(op, input, &c->codes, TN_E_REAUTHENTICATION_FAILED, wrong);
     }
 }

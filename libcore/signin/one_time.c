@@ -132,7 +132,9 @@ tn__one_time_spent(tn_op *op)
 void
 tn__one_time_count(tn_op *op, tn_str purpose, tn_str whom)
 {
-    tn__zone_key(&op->zone[FOR], TN_ZONE_COUNT, op, TN_STR("one_time"), purpose,
+    /* of this tenant: what is asked for in another is no reason to send
+     * nothing here */
+    tn__zone_key(&op->zone[FOR], TN_ZONE_COUNT, op, purpose, op->tenant.id,
                  whom);
     tn__zone_address(&op->zone[FROM], TN_ZONE_COUNT, op,
                      TN_STR("one_time_from"));
@@ -143,12 +145,13 @@ tn__one_time_count(tn_op *op, tn_str purpose, tn_str whom)
 
 /* A count that was lost allows: to lose one must do no harm. */
 int
-tn__one_time_allowed(const tn_input *input)
+tn__one_time_allowed(const tn_op *op, const tn_input *input)
 {
     int64_t n;
 
     return (!tn__int_parse(&n, input->values[FOR]) || n <= MAX_FOR) &&
-           (!tn__int_parse(&n, input->values[FROM]) || n <= MAX_FROM);
+           (op->address.p == NULL || !tn__int_parse(&n, input->values[FROM]) ||
+            n <= MAX_FROM);
 }
 
 
@@ -162,6 +165,26 @@ tn__in_person(tn_op *op)
 
     tn__fail(op, TN_E_FORBIDDEN,
              "Only the person may do this, signed in themselves.");
+
+    return 0;
+}
+
+
+int
+tn__in_session(tn_op *op)
+{
+    if (!tn__in_person(op)) {
+        return 0;
+    }
+
+    if (op->principal.session.p) {
+        return 1;
+    }
+
+    tn__fail(op, TN_E_FORBIDDEN,
+             "A token of an identity provider doesn't do for this: sign in "
+             "here, by the account's password. Where there is none yet, "
+             "auth/password/forgot sends a token to set one by.");
 
     return 0;
 }

@@ -7,25 +7,61 @@
 #include <sodium.h>
 
 
-/* "$argon2id$v=19$m=65536,t=2,p=1$…": a stored hash says what its check costs,
- * so what it says is bounded before it is believed. */
+/* "$argon2id$v=19$m=65536,t=2,p=1$SALT$HASH": a stored hash says what its check
+ * costs, so what it says is bounded before it is believed. */
+#define HEAD       "$argon2id$v=19$m="
 #define KIB_MAX    (1024 * 1024)
 #define PASSES_MAX 16
 
+typedef struct stored {
+    int64_t kib;
+    int64_t passes;
+    unsigned char salt[crypto_pwhash_SALTBYTES];
+    unsigned char hash[64];
+    size_t n; /* bytes of hash; 0: of a form that libsodium reads alone */
+} stored;
+
+
+/* "p=1$SALT$HASH", as libsodium writes it. */
+static void
+read_hash(stored *s, tn_str rest)
+{
+    size_t n;
+    tn_str lanes, salt;
+
+    lanes = tn__split(&rest, '$');
+    salt = rest.p ? tn__split(&rest, '$') : TN_NULL;
+
+    if (rest.p == NULL || !tn__eq(lanes, TN_STR("p=1")) || s->passes < 1 ||
+        s->kib < crypto_pwhash_MEMLIMIT_MIN / 1024 ||
+        sodium_base642bin(s->salt, sizeof(s->salt), salt.p, salt.n, NULL, &n,
+                          NULL,
+                          sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 ||
+        n != sizeof(s->salt) ||
+        sodium_base642bin(s->hash, sizeof(s->hash), rest.p, rest.n, NULL, &n,
+                          NULL,
+                          sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 ||
+        n < crypto_pwhash_BYTES_MIN) {
+        return;
+    }
+
+    s->n = n;
+}
+
 
 static int
-affordable(const char *hash)
+affordable(stored *s, const char *hash)
 {
     tn_str rest, memory, passes;
-    int64_t kib, n;
 
+    memset(s, 0, sizeof(stored));
     rest = (tn_str){ hash, strlen(hash) };
 
-    if (!tn__starts(rest, TN_STR("$argon2id$v=19$m="))) {
+    if (!tn__starts(rest, TN_STR(HEAD))) {
         return 0;
     }
 
-    rest = tn__sub(rest, sizeof("$argon2id$v=19$m=") - 1, rest.n);
+    rest = tn__sub(rest, sizeof(HEAD) - 1, rest.n);
     memory = tn__split(&rest, ',');
 
     if (rest.p == NULL || !tn__starts(rest, TN_STR("t="))) {
@@ -35,8 +71,16 @@ affordable(const char *hash)
     rest = tn__sub(rest, 2, rest.n);
     passes = tn__split(&rest, ',');
 
-    return tn__int_parse(&kib, memory) && kib <= KIB_MAX &&
-           tn__int_parse(&n, passes) && n <= PASSES_MAX;
+    if (!tn__int_parse(&s->kib, memory) || s->kib > KIB_MAX ||
+        !tn__int_parse(&s->passes, passes) || s->passes > PASSES_MAX) {
+        return 0;
+    }
+
+    if (rest.p) {
+        read_hash(s, rest);
+    }
+
+    return 1;
 }
 
 
@@ -65,26 +109,54 @@ renew(tn_job *job)
 }
 
 
+/* Hashed here and compared: crypto_pwhash_str_verify() says of a hash that found
+ * no memory that the password is wrong, and whoever owns it would be locked out. */
+static void
+verify(tn_job *job, const stored *s)
+{
+    unsigned char hash[sizeof(s->hash)];
+
+    if (s->n == 0) {
+        job->ok = crypto_pwhash_str_verify(job->hash, job->password,
+                                           job->password_len) == 0;
+        return;
+    }
+
+    job->failed =
+        crypto_pwhash(hash, s->n, job->password, job->password_len, s->salt,
+                      (unsigned long long) s->passes, (size_t) s->kib * 1024,
+                      crypto_pwhash_ALG_ARGON2ID13) != 0;
+    job->ok = !job->failed && sodium_memcmp(hash, s->hash, s->n) == 0;
+    sodium_memzero(hash, sizeof(hash));
+}
+
+
 void
 tn_job_run(tn_job *job)
 {
-    job->renewed = 0;
+    stored s;
+
+    job->ok = job->failed = job->renewed = 0;
 
     /* a length past the array must never reach libsodium */
     if (job->password_len > sizeof(job->password)) {
-        job->ok = 0;
+        sodium_memzero(job->password, sizeof(job->password));
+        return;
+    }
 
-    } else if (job->kind == TN_JOB_HASH) {
+    if (job->kind == TN_JOB_HASH) {
         job->ok = make_hash(job);
 
     } else {
         job->hash[sizeof(job->hash) - 1] = '\0';
-        job->ok = affordable(job->hash) &&
-                  crypto_pwhash_str_verify(job->hash, job->password,
-                                           job->password_len) == 0;
 
-        if (job->ok && crypto_pwhash_str_needs_rehash(job->hash, job->ops,
-                                                      job->memory) == 1) {
+        if (affordable(&s, job->hash)) {
+            verify(job, &s);
+        }
+
+        if (job->ok && job->renew &&
+            crypto_pwhash_str_needs_rehash(job->hash, job->ops, job->memory) ==
+                1) {
             renew(job);
         }
     }

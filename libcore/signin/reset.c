@@ -15,16 +15,6 @@
 #define PURPOSE TN_STR("reset")
 
 
-/* Where sessions may have ended, or have. */
-static void
-take_tenants(tn_op *op, tn_str list)
-{
-    if (list.p && tn__dup(&op->also_access, list, op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-    }
-}
-
-
 /* ---- forgotten: whoever is asked for, the same is done and said ---- */
 
 void
@@ -37,7 +27,7 @@ tn__step_forgot(tn_op *op, const tn_input *input)
         return;
 
     case 1:
-        if (!tn__one_time_allowed(input)) {
+        if (!tn__one_time_allowed(op, input)) {
             tn__respond(op, 204, TN_NULL);
             return;
         }
@@ -104,7 +94,7 @@ token_found(tn_op *op, const tn_input *input)
     }
 
     tn__attempt_bind(op, email);
-    take_tenants(op, tn__cell(rows, 0, TOKEN_TENANTS));
+    tn__sessions_ended(op, tn__cell(rows, 0, TOKEN_TENANTS));
     tn__want_password(op, op->values[RESET_PASSWORD], TN_NULL);
 }
 
@@ -157,7 +147,7 @@ tn__step_reset(tn_op *op, const tn_input *input)
         tn__one_time_spent(op);
 
     } else if (rows) {
-        take_tenants(op, tn__cell(rows, 0, 1));
+        tn__sessions_ended(op, tn__cell(rows, 0, 1));
         tn__respond(op, 204, TN_NULL);
     }
 }
@@ -186,7 +176,6 @@ enum {
     HASH,
     WRITE,
     ANSWER,
-    REFUSED,
 };
 
 static const char wrong[] = "This is not your password.";
@@ -219,7 +208,7 @@ verify_current(tn_op *op, const tn_input *input)
     tn__attempt_bind(op, email);
     tn__local(op, TN_STR("purpose"), PURPOSE);
     tn__local(op, TN_STR("password_hash"), hash);
-    take_tenants(op, tn__cell(rows, 0, PERSON_TENANTS));
+    tn__sessions_ended(op, tn__cell(rows, 0, PERSON_TENANTS));
     tn__want_password(op, op->values[CHANGE_CURRENT],
                       hash.p ? hash : tn__decoy(op));
 }
@@ -233,10 +222,10 @@ changed(tn_op *op, const tn_input *input)
     rows = tn__rows(op, input, 1);
 
     if (rows && rows->nrows == 0) {
-        tn__fail(op, TN_E_INVALID_CREDENTIALS, wrong);
+        tn__fail(op, TN_E_REAUTHENTICATION_FAILED, wrong);
 
     } else if (rows) {
-        take_tenants(op, tn__cell(rows, 0, 1));
+        tn__sessions_ended(op, tn__cell(rows, 0, 1));
         tn__session_rotated(op, input, 2);
         tn__respond(op, 204, TN_NULL);
     }
@@ -265,8 +254,9 @@ tn__step_change_password(tn_op *op, const tn_input *input)
         return;
 
     case HASH:
-        if (tn__attempt_judged(op, input, TN_STR("user.password_changed"),
-                               op->principal.user, REFUSED)) {
+        if (tn__attempt_settle(op, input, HASH, TN_STR("user.password_changed"),
+                               op->principal.user, TN_E_REAUTHENTICATION_FAILED,
+                               wrong)) {
             tn__local(op, TN_STR("user_id"), op->principal.user);
             tn__want_password(op, op->values[CHANGE_PASSWORD], TN_NULL);
         }
@@ -276,11 +266,7 @@ tn__step_change_password(tn_op *op, const tn_input *input)
         write_password(op, input, TN_STR("new_hash"), &tn__q_password_change);
         return;
 
-    case ANSWER:
-        changed(op, input);
-        return;
-
     default:
-        tn__attempt_refuse(op, input, wrong);
+        changed(op, input);
     }
 }

@@ -14,9 +14,8 @@ extern const tn__slice tn__signin_slice;
 
 /* ---- passwords (password.c) ---- */
 
-/* A job for op->job; 0 when the op has failed. `hash` absent: HASH. A hash that
- * was made with other parameters than the core's is renewed where the password
- * is right. */
+/* A job for op->job; 0 when the op has failed. `hash` absent: HASH. The step goes
+ * on only where the password could be checked: else the op fails. */
 int tn__want_password(tn_op *op, tn_str password, tn_str hash);
 /* The hash that came of it, in the op's memory; fails the op where there is
  * none. */
@@ -29,14 +28,16 @@ tn_str tn__decoy(const tn_op *op);
 
 /* Binds :attempt_key: the row of an address in the op's realm. */
 void tn__attempt_bind(tn_op *op, tn_str email);
-/* A password or a code was right, or wasn't. Wishes, and so does
- * tn__attempt_judged() in the next state, until it answers 1: it may count as
- * right. Else its failure has been written, under `action` and a user of this
- * tenant or none, and the op goes on in state `refused`. */
+/* A password or a code was right, or wasn't. Wishes. */
 void tn__attempt_judge(tn_op *op, int right);
-int tn__attempt_judged(tn_op *op, const tn_input *input, tn_str action,
-                       tn_str user_id, unsigned refused);
-/* Finishes in that state; also where the change was refused by a lock. */
-void tn__attempt_refuse(tn_op *op, const tn_input *input, const char *detail);
+/* In the state behind that, `here`: 1 when it may count as right. Else it has
+ * wished, and the op comes back to `here`; or the op has failed with `err` and
+ * `detail`, when the failure was written under `action` and a user of this
+ * tenant or none. Who isn't signed in is INVALID_CREDENTIALS, 401; who is, and
+ * shows once more that it is them, REAUTHENTICATION_FAILED, 422: the session
+ * holds. */
+int tn__attempt_settle(tn_op *op, const tn_input *input, unsigned here,
+                       tn_str action, tn_str user_id, tn_err err,
+                       const char *detail);
 
 #endif

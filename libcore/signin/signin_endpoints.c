@@ -23,6 +23,13 @@
         .example = TN_STR_C("\"correct horse battery\""),                 \
     }
 
+#define PASSWORD_FIELD                                                       \
+    {                                                                        \
+        .name = TN_STR_C("password"), .type = TN__TYPE_TEXT, .create = 1,    \
+        .required = 1, .password = 1, .about = TN_STR_C("The one in force"), \
+        .example = TN_STR_C("\"correct horse battery\""),                    \
+    }
+
 #define CODE_FIELD                                                    \
     {                                                                 \
         .name = TN_STR_C("code"), .type = TN__TYPE_TEXT, .create = 1, \
@@ -41,8 +48,15 @@
 
 
 /* The files that use them know the order of these rows. */
-static const tn__field token_input[] = {
+static const tn__field verify_input[] = {
     TOKEN_FIELD("token", "Which was sent to the address"),
+    { .name = TN_STR_C("password"),
+      .type = TN__TYPE_TEXT,
+      .create = 1,
+      .password = 1,
+      .about = TN_STR_C("The account's; not needed where you are signed in to "
+                        "it"),
+      .example = TN_STR_C("\"correct horse battery\"") },
 };
 
 static const tn__field forgot_input[] = {
@@ -73,13 +87,10 @@ static const tn__field change_input[] = {
 
 static const tn__field code_input[] = { CODE_FIELD };
 
+static const tn__field enrol_input[] = { PASSWORD_FIELD };
+
 static const tn__field disable_input[] = {
-    { .name = TN_STR_C("password"),
-      .type = TN__TYPE_TEXT,
-      .create = 1,
-      .required = 1,
-      .password = 1,
-      .example = TN_STR_C("\"correct horse battery\"") },
+    PASSWORD_FIELD,
     ANY_CODE_FIELD,
 };
 
@@ -102,21 +113,31 @@ static const tn__field enrol_output[] = {
                           "?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\"") },
 };
 
+static const tn__field code_items[] = {
+    { .type = TN__TYPE_TEXT, .out = 1 },
+};
+
 static const tn__field codes_output[] = {
     { .name = TN_STR_C("recovery_codes"),
       .type = TN__TYPE_JSON,
       .out = 1,
+      .array = 1,
+      .fields = code_items,
+      .nfields = COUNT(code_items),
       .about = TN_STR_C("Ten, shown once; each works once"),
-      .example = TN_STR_C("[\"k3vtz-9qh4m\"]") },
+      .example = TN_STR_C("[\"k3vtz-7qh4m\"]") },
 };
 
 static const tn_err spent_errors[] = { TN_E_SECRET_SPENT };
+static const tn_err verify_errors[] = { TN_E_SECRET_SPENT,
+                                        TN_E_INVALID_CREDENTIALS,
+                                        TN_E_FORBIDDEN };
 static const tn_err wrong_errors[] = { TN_E_INVALID_CREDENTIALS };
 static const tn_err person_errors[] = { TN_E_FORBIDDEN };
-static const tn_err change_errors[] = { TN_E_INVALID_CREDENTIALS,
+static const tn_err change_errors[] = { TN_E_REAUTHENTICATION_FAILED,
                                         TN_E_FORBIDDEN };
-static const tn_err enrol_errors[] = { TN_E_STATE_CONFLICT, TN_E_FORBIDDEN };
-static const tn_err factor_errors[] = { TN_E_INVALID_CREDENTIALS,
+static const tn_err confirm_errors[] = { TN_E_STATE_CONFLICT, TN_E_FORBIDDEN };
+static const tn_err factor_errors[] = { TN_E_REAUTHENTICATION_FAILED,
                                         TN_E_STATE_CONFLICT, TN_E_FORBIDDEN };
 
 
@@ -128,11 +149,14 @@ static const tn__endpoint endpoints[] = {
       .summary = TN_STR_C("Show that you read your address"),
       .kind = TN__KIND_STEP,
       .step = tn__step_verify,
+      .heeds_caller = 1,
+      .by_person = 1,
+      .hashes = 1,
       .action = TN_STR_C("user.email_verified"),
-      .input = token_input,
-      .ninput = COUNT(token_input),
-      .errors = spent_errors,
-      .nerrors = COUNT(spent_errors),
+      .input = verify_input,
+      .ninput = COUNT(verify_input),
+      .errors = verify_errors,
+      .nerrors = COUNT(verify_errors),
       .status = 204,
       .unkeyed = 1,
       .body_max = PUBLIC_BODY_MAX,
@@ -169,8 +193,8 @@ static const tn__endpoint endpoints[] = {
       .method = TN_STR_C("POST"),
       .path = TN_STR_C("/v1/auth/password/reset"),
       .permission_name = "public",
-      .summary = TN_STR_C("Set a new password by a token, and end all of your "
-                          "sessions"),
+      .summary = TN_STR_C("Set a new password by a token, end all of your "
+                          "sessions and revoke your API keys"),
       .kind = TN__KIND_STEP,
       .step = tn__step_reset,
       .hashes = 1,
@@ -190,7 +214,7 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "authenticated",
       .by_self = 1,
       .summary = TN_STR_C("Set a new password, and end all of your other "
-                          "sessions"),
+                          "sessions; API keys stay"),
       .kind = TN__KIND_STEP,
       .step = tn__step_change_password,
       .hashes = 1,
@@ -212,11 +236,14 @@ static const tn__endpoint endpoints[] = {
       .noun = TN_STR_C("TotpSecret"),
       .kind = TN__KIND_STEP,
       .step = tn__step_enrol,
+      .hashes = 1,
       .action = TN_STR_C("user.mfa_enrolled"),
+      .input = enrol_input,
+      .ninput = COUNT(enrol_input),
       .output = enrol_output,
       .noutput = COUNT(enrol_output),
-      .errors = enrol_errors,
-      .nerrors = COUNT(enrol_errors),
+      .errors = factor_errors,
+      .nerrors = COUNT(factor_errors),
       .unkeyed = 1,
       .cache_control = TN_STR_C("no-store") },
     { .operation = TN_STR_C("confirmTotp"),
@@ -224,7 +251,8 @@ static const tn__endpoint endpoints[] = {
       .path = TN_STR_C("/v1/auth/mfa/totp/confirm"),
       .permission_name = "authenticated",
       .by_self = 1,
-      .summary = TN_STR_C("Put the second factor into force by a first code"),
+      .summary = TN_STR_C("Put the second factor into force by a first code, "
+                          "and end all of your other sessions"),
       .noun = TN_STR_C("RecoveryCodes"),
       .kind = TN__KIND_STEP,
       .step = tn__step_confirm,
@@ -233,16 +261,18 @@ static const tn__endpoint endpoints[] = {
       .ninput = COUNT(code_input),
       .output = codes_output,
       .noutput = COUNT(codes_output),
-      .errors = enrol_errors,
-      .nerrors = COUNT(enrol_errors),
+      .errors = confirm_errors,
+      .nerrors = COUNT(confirm_errors),
       .unkeyed = 1,
+      .changes_access = 1,
       .cache_control = TN_STR_C("no-store") },
     { .operation = TN_STR_C("disableTotp"),
       .method = TN_STR_C("POST"),
       .path = TN_STR_C("/v1/auth/mfa/totp/disable"),
       .permission_name = "authenticated",
       .by_self = 1,
-      .summary = TN_STR_C("Do without the second factor"),
+      .summary = TN_STR_C("Do without the second factor, and end all of your "
+                          "other sessions"),
       .kind = TN__KIND_STEP,
       .step = tn__step_disable,
       .hashes = 1,
@@ -253,6 +283,7 @@ static const tn__endpoint endpoints[] = {
       .nerrors = COUNT(factor_errors),
       .status = 204,
       .unkeyed = 1,
+      .changes_access = 1,
       .cache_control = TN_STR_C("no-store") },
     { .operation = TN_STR_C("renewRecoveryCodes"),
       .method = TN_STR_C("POST"),
@@ -271,6 +302,7 @@ static const tn__endpoint endpoints[] = {
       .errors = factor_errors,
       .nerrors = COUNT(factor_errors),
       .unkeyed = 1,
+      .changes_access = 1,
       .cache_control = TN_STR_C("no-store") },
     { .operation = TN_STR_C("verifyMfa"),
       .method = TN_STR_C("POST"),

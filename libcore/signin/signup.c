@@ -3,7 +3,7 @@
  * users of their own, the realm of these. Two steps: hash, write. Every id is
  * made up front, so the write is one statement and every conflict is a
  * unique violation that leaves nothing behind: its constraint tells which
- * field to blame (signup_conflicts in endpoints.c).
+ * field to blame (signup_conflicts in login_endpoints.c).
  */
 
 #include "libcore/signin/steps.h"
@@ -11,7 +11,7 @@
 
 #define SHARED_REALM "00000000-0000-7000-8000-000000000001"
 
-/* The input's rows, in the order of signup_input (endpoints.c). */
+/* The input's rows, in the order of signup_input (login_endpoints.c). */
 enum {
     EMAIL,
     PASSWORD,

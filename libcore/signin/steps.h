@@ -25,11 +25,13 @@ void tn__one_time_spent(tn_op *op);
 /* Wishes to count those that are asked for, for an address (or whoever it is)
  * and from an address; then, whether this one may be made. */
 void tn__one_time_count(tn_op *op, tn_str purpose, tn_str whom);
-int tn__one_time_allowed(const tn_input *input);
+int tn__one_time_allowed(const tn_op *op, const tn_input *input);
 
 /* Fails the op unless a person asks for themselves: neither a key of theirs nor
  * somebody acting as them. */
 int tn__in_person(tn_op *op);
+/* And in a session of ours: not by an identity provider's token either. */
+int tn__in_session(tn_op *op);
 
 void tn__step_verify(tn_op *op, const tn_input *input);
 void tn__step_resend(tn_op *op, const tn_input *input);
@@ -82,7 +84,7 @@ int tn__factor_right(tn_op *op, const tn__factor *f, tn_str code);
 int tn__factor_right_now(tn_op *op, const tn__factor *f, tn_str code);
 /* Makes new recovery codes, bound as :recovery_codes; the JSON that tells them.
  * 0 when the op has failed. */
-int tn__recovery_new(tn_op *op, tn_str *json);
+int tn__recovery_new(tn_op *op, const tn__factor *f, tn_str *json);
 
 void tn__step_enrol(tn_op *op, const tn_input *input);
 void tn__step_confirm(tn_op *op, const tn_input *input);

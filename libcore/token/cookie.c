@@ -111,6 +111,10 @@ tn__cookie_admitted(tn_op *op)
         return 1;
     }
 
+    if (op->principal.user.p == NULL) {
+        op->stranger.action = TN_STR("auth.csrf_refused");
+    }
+
     tn__fail(op, TN_E_CSRF_REFUSED, NULL);
 
     return 0;

@@ -48,7 +48,7 @@ add_key(tn_key_ring *ring, tn_str line)
     unsigned i;
     const char *fault;
 
-    if (ring->n == TN_SIGNING_KEYS_MAX) {
+    if (ring->n == TN_RING_KEYS_MAX) {
         return "there are too many keys: take old ones away, from the end";
     }
 
@@ -209,9 +209,11 @@ tn__token_setup(tn_core *core)
         return err;
     }
 
-    /* with another ring, or other issuers, nothing counts that the zone keeps
-     * of tokens */
+    /* with another ring, another name, which is their audience, or other
+     * issuers, nothing counts that the zone keeps of tokens */
     crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+    crypto_generichash_update(&state, (const unsigned char *) core->issuer.p,
+                              core->issuer.n);
     crypto_generichash_update(&state, (const unsigned char *) core->jwks.p,
                               core->jwks.n);
     tn__issuers_hash(core, &state);

@@ -83,8 +83,10 @@ int tn__cookie_admitted(tn_op *op);
 
 /* Where what the session may do changes: adds a statement to the batch that
  * replaces the secret of a cookie's session, and, once the batch was answered,
- * tells the browser the new one. The old one holds for some seconds, for what
- * is on its way. `i` is the statement's place in the batch. */
+ * tells the browser the new one. The old one is good for nothing from then on:
+ * let the endpoint say `changes_access`. It is replaced only behind a change that
+ * has written the op's event (:event_id). `i` is the statement's place in the
+ * batch. */
 void tn__session_rotate(tn_op *op);
 void tn__session_rotated(tn_op *op, const tn_input *input, unsigned i);
 

@@ -7,7 +7,8 @@
 
 #include <arpa/inet.h>
 
-/* A house has all of a /64: addresses within it are one. */
+/* A house has all of a /64: addresses within it are one, but for IPv4's, which
+ * a socket of both has within a single one. */
 #define PREFIX_LEN 8
 
 
@@ -34,16 +35,17 @@ tn__zone_address(tn_zone_cmd *cmd, tn_zone_verb verb, const tn_op *op,
 {
     tn_str address;
     char text[INET6_ADDRSTRLEN];
-    unsigned char raw[16];
+    struct in6_addr raw;
 
-    address = op->request->address;
+    address = op->address;
 
-    if (address.n < sizeof(text) && memchr(address.p, ':', address.n)) {
+    if (address.n && memchr(address.p, ':', address.n)) {
         memcpy(text, address.p, address.n);
         text[address.n] = '\0';
 
-        if (inet_pton(AF_INET6, text, raw) == 1) {
-            address = (tn_str){ (const char *) raw, PREFIX_LEN };
+        if (inet_pton(AF_INET6, text, &raw) == 1 &&
+            !IN6_IS_ADDR_V4MAPPED(&raw)) {
+            address = (tn_str){ (const char *) &raw, PREFIX_LEN };
         }
     }
 

@@ -42,10 +42,7 @@ with {{idem}},
      {{kept}}
 select v.refused,
        {{account_shown}}
-       idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+       {{told}};
 
 -- fragment: account_shown
 coalesce(shown.id, idem.outcome ->> 'id') as id,
@@ -59,11 +56,9 @@ coalesce(shown.id, idem.outcome ->> 'id') as id,
        coalesce(shown.updated_at, idem.outcome ->> 'updated_at')
            as updated_at,
 
--- Moving takes the account from where it lay, so the actor must reach that,
--- too. (Bit 2 of :mask is parent_id's.)
--- name: account_update
-with {{idem}},
-     locked as materialized (
+-- The account, where somebody may see it.
+-- fragment: account_locked
+locked as materialized (
        select a.*
          from idem
         cross join tenon.account a
@@ -71,7 +66,30 @@ with {{idem}},
           and a.tenant_id = :tenant::uuid and a.id = :id::uuid
           and a.deleted_at is null
           and (:sight::uuid[] is null or a.id = any (:sight::uuid[]))
-          for no key update of a),
+          for no key update of a)
+
+-- What any change of one is refused for first.
+-- fragment: account_refused
+when not idem.go or idem.fingerprint is not null then null
+              when t.id is null then 'not_found'
+              when t.id <> all (:reach::uuid[]) then 'forbidden'
+              when t.version <> all (:match::bigint[])
+              then 'precondition_failed'
+
+-- What is deleted is told by its id.
+-- fragment: gone_shown
+shown as materialized (
+       select done.id::text
+         from done
+        cross join logged)
+
+-- Moving takes the account from where it lay, so the actor must reach that,
+-- too. And who holds roles around the one place and not around the other gains
+-- or loses rights: the actor must be one to give and take them. (Bit 2 of :mask
+-- is parent_id's.)
+-- name: account_update
+with {{idem}},
+     {{account_locked}},
      wanted as materialized (
        select case when :mask::bigint & 2 <> 0 then :parent_id::uuid
                    else t.parent_id end as parent_id,
@@ -84,11 +102,7 @@ with {{idem}},
          from locked t),
      verdict as materialized (
        select case
-              when not idem.go or idem.fingerprint is not null then null
-              when t.id is null then 'not_found'
-              when t.id <> all (:reach::uuid[]) then 'forbidden'
-              when t.version <> all (:match::bigint[])
-              then 'precondition_failed'
+              {{account_refused}}
               when not w.moves then null
               when :reach::uuid[] is not null
                and coalesce(t.parent_id <> all (:reach::uuid[]), true)
@@ -98,7 +112,15 @@ with {{idem}},
                    || 'hold in accounts, so name the one that it shall lie in'
               when w.parent_id <> all (:reach::uuid[])
               then 'invalid_fields /parent_id not_found'
-              else tenon.place_account(t.id, w.parent_id)
+              else coalesce(
+                       tenon.place_account(t.id, w.parent_id),
+                       case when not tenon.may_move_account(
+                                         :actor::uuid, t.id, w.parent_id)
+                            then 'forbidden /parent_id refused would give or '
+                                 || 'take rights that your own roles don''t '
+                                 || 'hold in this account: who may give and '
+                                 || 'take the roles held there can move it'
+                            end)
               end as refused
          from idem
          left join locked t on true
@@ -139,29 +161,14 @@ with {{idem}},
      {{kept}}
 select v.refused,
        {{account_shown}}
-       idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+       {{told}};
 
 -- name: account_delete
 with {{idem}},
-     locked as materialized (
-       select a.*
-         from idem
-        cross join tenon.account a
-        where idem.go and idem.fingerprint is null
-          and a.tenant_id = :tenant::uuid and a.id = :id::uuid
-          and a.deleted_at is null
-          and (:sight::uuid[] is null or a.id = any (:sight::uuid[]))
-          for no key update of a),
+     {{account_locked}},
      verdict as materialized (
        select case
-              when not idem.go or idem.fingerprint is not null then null
-              when t.id is null then 'not_found'
-              when t.id <> all (:reach::uuid[]) then 'forbidden'
-              when t.version <> all (:match::bigint[])
-              then 'precondition_failed'
+              {{account_refused}}
               else tenon.leave_account(t.id)
               end as refused
          from idem
@@ -181,15 +188,9 @@ with {{idem}},
                 null, :salt::bytea, 'success', t.id, null)
          from done
         cross join locked t),
-     shown as materialized (
-       select done.id::text
-         from done
-        cross join logged),
+     {{gone_shown}},
      {{kept}}
-select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+select v.refused, {{told}};
 
 -- What is asked for is told at once; whether it may be given, only of what is
 -- there.
@@ -271,10 +272,7 @@ with {{idem}},
      {{kept}}
 select v.refused,
        {{account_member_shown}}
-       idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+       {{told}};
 
 -- fragment: account_member_shown
 coalesce(shown.id, idem.outcome ->> 'id') as id,
@@ -306,16 +304,19 @@ locked as materialized (
           and (:sight::uuid[] is null or h.account_id = any (:sight::uuid[]))
           for no key update of h)
 
+-- fragment: account_member_refused
+when not idem.go or idem.fingerprint is not null then null
+              when t.id is null then 'not_found'
+              when t.account_id <> all (:reach::uuid[]) then 'forbidden'
+              when t.version <> all (:match::bigint[])
+              then 'precondition_failed'
+
 -- name: account_member_update
 with {{idem}},
      {{account_member_locked}},
      verdict as materialized (
        select case
-              when not idem.go or idem.fingerprint is not null then null
-              when t.id is null then 'not_found'
-              when t.account_id <> all (:reach::uuid[]) then 'forbidden'
-              when t.version <> all (:match::bigint[])
-              then 'precondition_failed'
+              {{account_member_refused}}
               when not tenon.is_account_role(coalesce(:role::text, t.role))
               then 'invalid_fields /role not_in_set'
               when not (tenon.may_hand_account_role(
@@ -360,21 +361,14 @@ with {{idem}},
      {{kept}}
 select v.refused,
        {{account_member_shown}}
-       idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+       {{told}};
 
 -- name: account_member_delete
 with {{idem}},
      {{account_member_locked}},
      verdict as materialized (
        select case
-              when not idem.go or idem.fingerprint is not null then null
-              when t.id is null then 'not_found'
-              when t.account_id <> all (:reach::uuid[]) then 'forbidden'
-              when t.version <> all (:match::bigint[])
-              then 'precondition_failed'
+              {{account_member_refused}}
               when not tenon.may_hand_account_role(:actor::uuid, t.account_id,
                                                    t.role)
               then 'forbidden'
@@ -397,15 +391,9 @@ with {{idem}},
                 :salt::bytea, 'success', t.account_id, null)
          from done
         cross join locked t),
-     shown as materialized (
-       select done.id::text
-         from done
-        cross join logged),
+     {{gone_shown}},
      {{kept}}
-select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+select v.refused, {{told}};
 
 -- A row is shared by who may do to it what they share, in its account or in
 -- the whole tenant.
@@ -423,7 +411,8 @@ with {{idem}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
-              when n.there is null then 'invalid_fields /resource not_in_set is no resource whose '
+              when n.there is null
+              then 'invalid_fields /resource not_in_set is no resource whose '
                    || 'rows can be shared'
               when not w.here or n.member is null
               then 'invalid_fields ' || concat_ws(
@@ -515,10 +504,7 @@ select v.refused,
        coalesce(shown.created_at, idem.outcome ->> 'created_at') as created_at,
        coalesce(shown.created_by, idem.outcome ->> 'created_by')
            as created_by,
-       idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+       {{told}};
 
 -- name: share_delete
 with {{idem}},
@@ -560,12 +546,6 @@ with {{idem}},
                 null, :salt::bytea, 'success', t.account_id, null)
          from done
         cross join locked t),
-     shown as materialized (
-       select done.id::text
-         from done
-        cross join logged),
+     {{gone_shown}},
      {{kept}}
-select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
-  from idem
- cross join verdict v
-  left join shown on true;
+select v.refused, {{told}};

@@ -4,16 +4,27 @@
 
 -- name: api_key_create
 with {{idem}},
+     me as materialized (
+       select m.user_id
+         from idem
+        cross join tenon.member m
+        where idem.go and idem.fingerprint is null
+          and m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
+          for no key update of m),
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
               when {{bad_expiry}}
               then 'invalid_fields /expires_at out_of_range'
+              when tenon.api_key_count(me.user_id) >= 100
+              then 'limit_reached: You have 100 API keys here already: revoke '
+                   || 'one first.'
               else tenon.scopes_refused(:tenant::uuid, :actor::uuid,
                                         :scopes::jsonb)
               end as refused,
               idem.go and idem.fingerprint is null as fresh
-         from idem),
+         from idem
+         left join me on true),
      done as (
        insert into tenon.api_key (tenant_id, id, name, scopes, expires_at,
                                   created_by)

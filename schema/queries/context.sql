@@ -72,12 +72,22 @@ kept as (
 select set_config('tenon.cause', :cause::text, true),
        set_config('tenon.cause_id', :id::text, true);
 
--- A request that was refused; whoever sent it is signed in.
+-- A request that was refused; whoever sent it is signed in, or a stranger. What
+-- a stranger holds may be of a tenant that is gone.
 -- name: refused
 select tenon.log_event(:event_id::uuid, :action::text, :resource::text,
                        :resource_id::uuid, null, null, null, :metadata::jsonb,
-                       :salt::bytea, 'refused');
+                       :salt::bytea, 'refused')
+  from tenon.tenant
+ where tenant_id = :tenant::uuid and deleted_at is null;
 
 -- name: ready
 select coalesce(max(version), 0)::bigint as schema_version
   from tenon.migration;
+
+-- The last columns of every write, and whence they come.
+-- fragment: told
+idem.go as idem_go, idem.fingerprint as idem_fingerprint
+  from idem
+ cross join verdict v
+  left join shown on true

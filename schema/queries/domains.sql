@@ -4,6 +4,7 @@
 -- it is verified.
 -- name: domain_create
 with {{idem}},
+     {{here}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
@@ -13,13 +14,13 @@ with {{idem}},
                     where d.tenant_id = :tenant::uuid
                       and d.domain = :domain::text)
               then 'duplicate /domain duplicate'
-              when (select count(*)
-                      from tenon.domain d
-                     where d.tenant_id = :tenant::uuid) >= 100
-              then 'limit_reached'
+              when here.tenant_id is not null and tenon.domain_count() >= 100
+              then 'limit_reached: There are 100 domains already: delete one '
+                   || 'first.'
               end as refused,
               idem.go and idem.fingerprint is null as fresh
-         from idem),
+         from idem
+         left join here on true),
      done as (
        insert into tenon.domain (tenant_id, id, domain, created_by)
        select :tenant::uuid, :id::uuid, :domain::text, :actor::uuid

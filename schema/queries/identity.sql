@@ -80,6 +80,20 @@ attempt as (
         where coalesce(a.locked_until <= now(), true)
        returning a.failures)
 
+-- The same by a password where a code was not asked for: of who has a second
+-- factor it ends no count, or codes could be guessed between passwords.
+-- fragment: unlocked_by_password
+attempt as (
+       insert into tenon.login_attempt as a (realm_id, key, failures)
+       values (:realm::uuid, :attempt_key::bytea, 0)
+       on conflict (realm_id, key)
+       do update set failures = case when tenon.has_factor(:realm::uuid,
+                                                           :user_id::uuid)
+                                     then a.failures else 0 end,
+                     locked_until = null, last_at = now()
+        where coalesce(a.locked_until <= now(), true)
+       returning a.failures)
+
 -- The user's row, held, with the password that was checked: who changes it
 -- comes before or after, and then sees the session that is opened here. Always
 -- behind the attempt's row.
@@ -93,6 +107,8 @@ person as materialized (
           and u.deleted_at is null and u.status = 'active'
           for no key update of u)
 
+-- Nobody has more than a hundred in a tenant: `crowded` is the one that had to
+-- go for this one.
 -- fragment: new_session
 opened as (
        {{session_row}}
@@ -100,7 +116,11 @@ opened as (
          join tenon.member m on m.tenant_id = :tenant::uuid
                             and m.user_id = admitted.id
                             and m.deleted_at is null
-       returning id)
+       returning id, user_id),
+     room as materialized (
+       select opened.id,
+              tenon.make_room(:tenant::uuid, opened.user_id) as crowded
+         from opened)
 
 -- No row: the membership ended, the password was changed, a second factor came
 -- into force or the identity was locked while the password was checked.
@@ -117,18 +137,15 @@ with {{unlocked}},
      admitted as materialized (
        select person.id
          from person
-        where not exists (select
-                            from tenon.totp f
-                           where f.realm_id = :realm::uuid
-                             and f.user_id = person.id
-                             and f.confirmed_at is not null)),
+        where not tenon.has_factor(:realm::uuid, person.id)),
      {{new_session}}
 select tenon.log_event(:event_id::uuid, 'user.login', 'tenon.session',
                        opened.id, null, null, null,
                        case when renewed.id is not null
                             then jsonb_build_object('password_rehashed', true)
-                        end, :salt::bytea)
-  from opened
+                        end, :salt::bytea) as event,
+       opened.crowded
+  from room opened
   left join renewed on true;
 
 -- The password was right, and half the way: failures stay counted until the
@@ -180,26 +197,39 @@ select case when :metadata::jsonb is not null
         end as locked_event
   from attempt;
 
+-- Out of all that this sign-in opened; `tenants` is where there was more.
 -- name: logout
-with closed as (
-       update tenon.session
+with {{held_user}},
+     closed as (
+       update tenon.session s
           set revoked_at = now()
-        where tenant_id = :tenant::uuid and id = :session::uuid
-          and revoked_at is null
-       returning id)
-select tenon.log_event(:event_id::uuid, 'user.logout', 'tenon.session',
-                       closed.id, null, null, null, null, :salt::bytea)
-  from closed;
+         from held
+        where s.tenant_id = :tenant::uuid and s.id = :session::uuid
+          and s.revoked_at is null
+       returning s.id, coalesce(s.family, s.id) as family),
+     logged as materialized (
+       select closed.family,
+              tenon.log_event(:event_id::uuid, 'user.logout', 'tenon.session',
+                              closed.id, null, null, null, null,
+                              :salt::bytea)
+         from closed)
+select (select string_agg(e::text, ',')
+          from tenon.end_family(:realm::uuid, :actor::uuid,
+                                array[logged.family], 'logout') as e)
+           as tenants
+  from logged;
 
+-- One statement, whatever is shown: what one may do is known here already, as
+-- each request is measured by it, and only passes through.
 -- name: me
 select u.id, u.email, u.name, m.role,
        json_build_object('id', t.tenant_id, 'name', t.name,
                          'slug', t.slug) as tenant,
        u.email_verified_at is not null as email_verified,
-       exists (select
-                 from tenon.totp f
-                where f.realm_id = u.realm_id and f.user_id = u.id
-                  and f.confirmed_at is not null) as mfa_enabled,
+       f.user_id is not null as mfa_enabled,
+       cardinality(f.recovery) as recovery_codes_left,
+       :impersonator::uuid is not null as impersonated,
+       :permissions::json as permissions,
        case when k.id is not null
             then json_build_object('id', k.id, 'name', k.name,
                                    'scopes', k.scopes) end as api_key,
@@ -208,6 +238,8 @@ select u.id, u.email, u.name, m.role,
   from tenon.member m
   join tenon."user" u on u.realm_id = m.realm_id and u.id = m.user_id
   join tenon.tenant t on t.tenant_id = m.tenant_id
+  left join tenon.totp f on f.realm_id = u.realm_id and f.user_id = u.id
+                        and f.confirmed_at is not null
   left join tenon.api_key k on k.tenant_id = m.tenant_id
                            and k.id = :api_key::uuid
  where m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid

@@ -24,8 +24,7 @@ with {{idem}},
         cross join tenon.member m
         where idem.go and idem.fingerprint is null
           and m.tenant_id = :tenant::uuid and m.deleted_at is null
-          and (m.role = 'owner' or m.user_id = :actor::uuid
-               or m.id = :id::uuid)
+          and m.id in ({{owners_and}} :id::uuid)
         order by m.id
           for no key update of m),
      {{given}},
@@ -94,6 +93,21 @@ select v.refused,
  cross join verdict v
   left join shown on true;
 
+-- Whom a change of members is decided by: owners, the actor, and the one named
+-- behind it. Each by an index of its own; `or` would read all members.
+-- fragment: owners_and
+select o.id
+                         from tenon.member o
+                        where o.tenant_id = :tenant::uuid
+                          and o.role = 'owner' and o.deleted_at is null
+                        union all
+                       select a.id
+                         from tenon.member a
+                        where a.tenant_id = :tenant::uuid
+                          and a.user_id = :actor::uuid
+                        union all
+                       select
+
 -- fragment: given
 given as materialized (
        select count(*)
@@ -122,8 +136,7 @@ with {{idem}},
         cross join tenon.member m
         where idem.go and idem.fingerprint is null
           and m.tenant_id = :tenant::uuid and m.deleted_at is null
-          and (m.role = 'owner' or m.user_id = :actor::uuid
-               or m.id = :id::uuid)
+          and m.id in ({{owners_and}} :id::uuid)
         order by m.id
           for no key update of m),
      verdict as materialized (
@@ -186,16 +199,26 @@ select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
  cross join verdict v
   left join shown on true;
 
+-- The tenant's row, held where there is a most of something in it.
+-- fragment: here
+here as materialized (
+       select t.tenant_id
+         from idem
+        cross join tenon.tenant t
+        where idem.go and idem.fingerprint is null
+          and t.tenant_id = :tenant::uuid
+          for no key update of t)
+
 -- An invitation that has run out makes way for a new one to its address.
 -- name: invitation_create
 with {{idem}},
+     {{here}},
      locked as materialized (
        select m.role
-         from idem
-        cross join tenon.member m
-        where idem.go and idem.fingerprint is null
-          and m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
-          and m.deleted_at is null
+         from here
+         join tenon.member m on m.tenant_id = here.tenant_id
+                            and m.user_id = :actor::uuid
+                            and m.deleted_at is null
           for share of m),
      {{given}},
      verdict as materialized (
@@ -219,6 +242,9 @@ with {{idem}},
                       and i.email = :email::text and i.status = 'pending'
                       and i.deleted_at is null and i.expires_at > now())
               then 'duplicate /email duplicate'
+              when tenon.invitation_count() >= 1000
+              then 'limit_reached: There are 1,000 open invitations already: '
+                   || 'revoke one, or wait until one is accepted or expires.'
               end as refused,
               idem.go and idem.fingerprint is null as fresh
          from idem
@@ -368,6 +394,22 @@ select coalesce(i.status = 'pending' and i.expires_at > now()
   left join tenon.member m
          on m.tenant_id = :tenant::uuid and m.user_id = u.id
         and m.deleted_at is null;
+
+-- For whoever is about to accept: nothing that they couldn't learn by accepting.
+-- name: invitation_preview
+select json_build_object('name', t.name, 'slug', t.slug) as tenant, i.email,
+       u.id is not null as has_account, i.role, i.expires_at
+  from tenon.invitation i
+  join tenon.tenant t on t.tenant_id = i.tenant_id
+  join tenon.member giver
+         on giver.tenant_id = i.tenant_id and giver.user_id = i.invited_by
+        and giver.deleted_at is null
+  left join tenon."user" u
+         on u.realm_id = :realm::uuid and u.email = i.email
+        and u.deleted_at is null
+ where i.tenant_id = :tenant::uuid and i.id = :invitation_id::uuid
+   and i.deleted_at is null
+   and i.status = 'pending' and i.expires_at > now() and {{still_given}};
 
 -- fragment: still_given
 tenon.is_member_role(:tenant::uuid, i.role)

@@ -1,19 +1,13 @@
 -- Roles of a tenant's own, and the owner's, which goes from one to another. How
 -- a write goes tells the top of people.sql. What a role holds, and who may give
--- it, is asked of functions (0006_roles.sql), which see what was committed
+-- it, is asked of functions (0008_roles.sql), which see what was committed
 -- while the statement waited for its locks.
 
 -- The tenant's row is locked: there is a most of roles. And the actor's: the
 -- role it has now counts, until the new one is there.
 -- name: role_create
 with {{idem}},
-     here as materialized (
-       select t.tenant_id
-         from idem
-        cross join tenon.tenant t
-        where idem.go and idem.fingerprint is null
-          and t.tenant_id = :tenant::uuid
-          for no key update of t),
+     {{here}},
      me as materialized (
        select m.role
          from here
@@ -30,7 +24,7 @@ with {{idem}},
               when tenon.role_level(:tenant::uuid, :name::text) is not null
               then 'duplicate /name duplicate'
               when tenon.role_count(:tenant::uuid) >= 100
-              then 'state_conflict: There are 100 roles already.'
+              then 'limit_reached: There are 100 roles already.'
               else tenon.grants_refused(:tenant::uuid, me.role,
                                         :permissions::jsonb, '/permissions')
               end as refused,
@@ -252,8 +246,7 @@ with {{idem}},
         cross join tenon.member m
         where idem.go and idem.fingerprint is null
           and m.tenant_id = :tenant::uuid and m.deleted_at is null
-          and (m.role = 'owner' or m.user_id = :actor::uuid
-               or m.id = :member_id::uuid)
+          and m.id in ({{owners_and}} :member_id::uuid)
         order by m.id
           for no key update of m),
      verdict as materialized (

@@ -1,18 +1,31 @@
 -- Sessions: how one begins, goes on and ends; what one changes of oneself. How
 -- a write goes tells the top of people.sql.
 
--- A new session of the member m. What a step doesn't say is none: an earlier
--- end than its time to live, a second factor.
+-- A new session of the member m, whose user's row is held. What a step doesn't
+-- say is none: an earlier end than its time to live, a second factor, a sign-in
+-- other than its own. It begins now, not with the transaction: all may have
+-- been ended (tenon.end_sessions) while that waited.
 -- fragment: session_row
 insert into tenon.session (tenant_id, id, realm_id, user_id, kind, mfa,
-                           idle_ttl, expires_at, ip, user_agent)
+                           idle_ttl, expires_at, ip, user_agent, family,
+                           created_at)
        select :tenant::uuid, :session_id::uuid, :realm::uuid, m.user_id,
               :session_kind::text, coalesce(:session_mfa::boolean, false),
               :session_idle::int,
               least(now() + make_interval(secs =>
                                           :session_ttl::double precision),
                     :session_end::timestamptz),
-              :ip::text, :user_agent::text
+              :ip::text, :user_agent::text, :session_family::uuid,
+              clock_timestamp()
+
+-- The user's row, held, orders what ends a sign-in with what opens sessions of
+-- it: held before any session's.
+-- fragment: held_user
+held as materialized (
+       select u.id
+         from tenon."user" u
+        where u.realm_id = :realm::uuid and u.id = :actor::uuid
+          for no key update of u)
 
 -- name: find_cookie
 select tenant_id, realm_id, slug, name, status, user_id, role, roles, accounts,
@@ -31,6 +44,8 @@ with rotated as (
         where tenant_id = :tenant::uuid and id = :session::uuid
           and kind = 'token' and impersonator is null
           and revoked_at is null and expires_at > now()
+          and (idle_ttl is null
+               or last_used_at + make_interval(secs => idle_ttl) > now())
           and generation = :refresh_generation::int
        returning id)
 select tenon.log_event(:event_id::uuid, 'session.refreshed', 'tenon.session',
@@ -39,24 +54,37 @@ select tenon.log_event(:event_id::uuid, 'session.refreshed', 'tenon.session',
 
 -- Behind it, in the same batch: its snapshot is a new one, so it sees whoever
 -- was first. A token that is neither the one just used nor its immediate
--- parent, within seconds, is a copy: the session ends.
+-- parent, within seconds, is a copy: the session ends, and with it all others
+-- of that sign-in; `tenants` is where.
 -- name: refresh_state
 with found as materialized (
        select s.id, s.user_id, s.generation, s.expires_at,
+              coalesce(s.family, s.id) as family,
               s.generation = :refresh_generation::int + 1
               and s.rotated_at > now() - interval '10 seconds' as good
          from tenon.session s
         where s.tenant_id = :tenant::uuid and s.id = :session::uuid
           and s.kind = 'token' and s.impersonator is null
-          and s.revoked_at is null and s.expires_at > now()),
+          and s.revoked_at is null and s.expires_at > now()
+          and (s.idle_ttl is null
+               or s.last_used_at + make_interval(secs => s.idle_ttl)
+                  > now())),
+     held as materialized (
+       select u.id
+         from found
+         join tenon."user" u
+           on u.realm_id = :realm::uuid and u.id = found.user_id
+        where not found.good
+          for no key update of u),
      ended as (
        update tenon.session s
           set revoked_at = now()
          from found
-        where not found.good and s.tenant_id = :tenant::uuid
+        cross join held
+        where s.tenant_id = :tenant::uuid
           and s.id = found.id and s.revoked_at is null
        returning s.id),
-     logged as (
+     logged as materialized (
        select tenon.log_event(
                 tenon.uuid7(), 'session.reused', 'tenon.session', ended.id,
                 null, null, null,
@@ -68,29 +96,41 @@ with found as materialized (
 select found.good, found.generation,
        greatest(extract(epoch from found.expires_at - now()), 1)::bigint
            as lasts,
-       u.email, u.name, t.name as tenant_name
+       u.email, u.name, t.name as tenant_name,
+       (select string_agg(e::text, ',')
+          from logged
+         cross join lateral tenon.end_family(
+                  :realm::uuid, found.user_id, array[found.family],
+                  'session_reused') as e) as tenants
   from found
   join tenon."user" u on u.realm_id = :realm::uuid and u.id = found.user_id
-  join tenon.tenant t on t.tenant_id = :tenant::uuid
-  left join logged on true;
+  join tenon.tenant t on t.tenant_id = :tenant::uuid;
 
 -- The secret of the session that asks is replaced, where that is a cookie's.
--- Only for the secret that is in force: one that was replaced, and holds for
--- some seconds yet, replaces no other.
+-- Only for the secret that is in force: of two requests by one cookie, both on
+-- their way, the second replaces nothing. And only behind a change that was made,
+-- which its event shows: where that was refused nobody is told a new secret.
 -- name: session_rotate
 update tenon.session
    set generation = generation + 1, rotated_at = now()
  where tenant_id = :tenant::uuid and id = :session::uuid
    and kind = 'cookie' and revoked_at is null and expires_at > now()
    and generation = :presented_generation::int
+   and exists (select
+                 from tenon.event e
+                where e.tenant_id = :tenant::uuid and e.at = now()
+                  and e.id = :event_id::uuid)
 returning generation,
           greatest(extract(epoch from expires_at - now()), 1)::bigint as lasts;
 
+-- With it all others of that sign-in end; `tenants` is where there were any.
 -- name: session_end
 with {{idem}},
+     {{held_user}},
      locked as materialized (
-       select s.id
+       select s.id, coalesce(s.family, s.id) as family
          from idem
+        cross join held
         cross join tenon.session s
         where idem.go and idem.fingerprint is null
           and s.tenant_id = :tenant::uuid and s.id = :id::uuid
@@ -111,34 +151,50 @@ with {{idem}},
         where v.refused is null
           and s.tenant_id = :tenant::uuid and s.id = l.id
        returning s.id),
-     logged as (
+     logged as materialized (
        select tenon.log_event(
                 :event_id::uuid, 'session.revoked', 'tenon.session', done.id,
                 null, null, null, null, :salt::bytea)
          from done),
+     relatives as materialized (
+       select e.tenant_id
+         from locked
+        cross join logged
+        cross join lateral tenon.end_families(
+                :realm::uuid, :actor::uuid, array[locked.family],
+                nullif(:session::uuid, locked.id),
+                'session_revoked') as e (tenant_id)),
      shown as materialized (
        select done.id::text
          from done
         cross join logged),
      {{kept}}
-select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
+select v.refused,
+       (select string_agg(r.tenant_id::text, ',')
+          from relatives r) as tenants,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
   from idem
  cross join verdict v
   left join shown on true;
 
--- All but the one that asks; the newest, so many that it can always be done.
+-- All but the one that asks, whose cookie is replaced behind this. The sign-ins
+-- that they are of end elsewhere too, but for its own. Where there are a thousand
+-- of them or more, all that the person has end everywhere: that can always be
+-- done.
 -- name: sessions_end
 with {{idem}},
+     {{held_user}},
      others as materialized (
-       select s.id
+       select s.id, coalesce(s.family, s.id) as family
          from idem
+        cross join held
         cross join tenon.session s
         where idem.go and idem.fingerprint is null
           and s.tenant_id = :tenant::uuid and s.user_id = :actor::uuid
           and s.id is distinct from :session::uuid
           and s.revoked_at is null and s.expires_at > now()
         order by s.created_at desc, s.id desc
-        limit 10000
+        limit 1000
           for no key update of s),
      done as (
        update tenon.session s
@@ -151,20 +207,50 @@ with {{idem}},
          from idem
          left join done on true
         where idem.go and idem.fingerprint is null),
-     logged as (
+     logged as materialized (
        select tenon.log_event(
                 :event_id::uuid, 'session.others_revoked', 'tenon.user',
                 :actor::uuid, null, null, null,
                 jsonb_build_object('sessions', ended.n), :salt::bytea)
          from ended
-        where ended.n > 0),
+        cross join idem
+        where ended.n > 0
+           or (idem.go and idem.fingerprint is null
+               and exists (select
+                             from tenon.session s
+                            where s.tenant_id = :tenant::uuid
+                              and s.id = :session::uuid
+                              and s.kind = 'cookie'))),
+     relatives as materialized (
+       select e.tenant_id
+         from logged
+         join ended on ended.n < 1000
+        cross join lateral tenon.end_families(
+                :realm::uuid, :actor::uuid,
+                (select array_agg(distinct o.family)
+                   from others o
+                  where o.family is distinct from (
+                        select coalesce(s.family, s.id)
+                          from tenon.session s
+                         where s.tenant_id = :tenant::uuid
+                           and s.id = :session::uuid)),
+                :session::uuid, 'session_revoked') as e (tenant_id)
+        union all
+       select e.tenant_id
+         from logged
+         join ended on ended.n >= 1000
+        cross join lateral tenon.end_sessions(
+                :realm::uuid, :actor::uuid, :session::uuid,
+                'session_revoked') as e (tenant_id)),
      shown as materialized (
        select ended.n::text as sessions
          from ended
          left join logged on true),
      {{kept}}
-select null::text as refused, idem.go as idem_go,
-       idem.fingerprint as idem_fingerprint
+select null::text as refused,
+       (select string_agg(r.tenant_id::text, ',')
+          from relatives r) as tenants,
+       idem.go as idem_go, idem.fingerprint as idem_fingerprint
   from idem
   left join shown on true;
 
@@ -220,15 +306,17 @@ with {{idem}},
               json_build_object('id', a.tenant_id, 'name', a.name,
                                 'slug', a.slug)::text as tenant,
               (l.email_verified_at is not null)::text as email_verified,
-              (exists (select
-                         from tenon.totp f
-                        where f.realm_id = :realm::uuid and f.user_id = l.id
-                          and f.confirmed_at is not null))::text
-                  as mfa_enabled,
+              (f.user_id is not null)::text as mfa_enabled,
+              cardinality(f.recovery)::text as recovery_codes_left,
+              (:impersonator::uuid is not null)::text as impersonated,
+              :permissions::text as permissions,
               (coalesce(done.version, l.version) + a.version)::text as version
          from verdict v
         cross join locked l
         cross join around a
+         left join tenon.totp f on f.realm_id = :realm::uuid
+                               and f.user_id = l.id
+                               and f.confirmed_at is not null
          left join done on true
          left join logged on true
         where v.refused is null),
@@ -243,6 +331,13 @@ select v.refused,
            as email_verified,
        coalesce(shown.mfa_enabled, idem.outcome ->> 'mfa_enabled')
            as mfa_enabled,
+       coalesce(shown.recovery_codes_left,
+                idem.outcome ->> 'recovery_codes_left')
+           as recovery_codes_left,
+       coalesce(shown.impersonated, idem.outcome ->> 'impersonated')
+           as impersonated,
+       coalesce(shown.permissions, idem.outcome ->> 'permissions')
+           as permissions,
        null::text as api_key,
        coalesce(shown.version, idem.outcome ->> 'version') as version,
        idem.go as idem_go, idem.fingerprint as idem_fingerprint

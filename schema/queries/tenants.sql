@@ -113,16 +113,33 @@ with {{idem}},
         where s.tenant_id = :tenant::uuid and s.id = newest.id
           and s.revoked_at is null
        returning s.id),
+     -- The directory follows by a trigger: others may have them.
+     released as (
+       delete from tenon.domain d
+        using done
+        where d.tenant_id = :tenant::uuid
+       returning d.*),
+     given_up as materialized (
+       select count(tenon.log_event(
+                tenon.uuid7(), 'domain.deleted', 'tenon.domain', d.id,
+                d.version,
+                tenon.image('tenon.domain'::regclass, to_jsonb(d)), null,
+                jsonb_build_object('domain', d.domain,
+                                   'reason', 'tenant_deleted'),
+                uuid_send(gen_random_uuid()))) as n
+         from released d),
      logged as (
        select tenon.log_event(
                 :event_id::uuid, 'tenant.deleted', 'tenon.tenant',
                 done.tenant_id, done.version,
                 tenon.image('tenon.tenant'::regclass, to_jsonb(l)), null,
                 jsonb_build_object('sessions',
-                                   (select count(*) from closed)),
+                                   (select count(*) from closed),
+                                   'domains', g.n),
                 :salt::bytea)
          from done
-        cross join locked l),
+        cross join locked l
+        cross join given_up g),
      shown as materialized (
        select done.tenant_id::text as id
          from done
@@ -179,11 +196,18 @@ select v.refused,
   left join shown on true;
 
 -- No row: the session that asks has ended, though this node may not know it
--- yet. A row without a tenant: there is none of the user's by that name.
+-- yet. A row without a tenant: there is none of the user's by that name. It is
+-- `proven` by the secret in force; of tokens by the one before, for as long as
+-- refresh_state takes that for a lost answer.
 -- name: switch_find
 select t.tenant_id, t.realm_id, t.slug, t.name, t.status, u.email,
        u.name as user_name, s.expires_at::text,
-       greatest(extract(epoch from s.expires_at - now()), 1)::bigint as lasts
+       greatest(extract(epoch from s.expires_at - now()), 1)::bigint as lasts,
+       coalesce(s.family, s.id) as family, s.mfa,
+       s.generation = :refresh_generation::int
+       or (s.kind = 'token'
+           and s.generation = :refresh_generation::int + 1
+           and s.rotated_at > now() - interval '10 seconds') as proven
   from tenon.find_session(:tenant::uuid, :session::uuid) asking
   join tenon.session s on s.tenant_id = :tenant::uuid
                       and s.id = :session::uuid
@@ -201,19 +225,14 @@ with person as materialized (
          from tenon."user" u
         where u.realm_id = :realm::uuid and u.id = :actor::uuid
           for no key update of u),
-     asking as materialized (
-       select f.user_id
+     admitted as materialized (
+       select f.user_id as id
          from person
         cross join lateral tenon.find_session(:from_tenant::uuid,
                                               :from_session::uuid) f),
-     opened as (
-       {{session_row}}
-         from asking
-         join tenon.member m
-           on m.tenant_id = :tenant::uuid and m.user_id = asking.user_id
-        where m.deleted_at is null
-       returning id)
+     {{new_session}}
 select tenon.log_event(:event_id::uuid, 'user.switched_tenant',
                        'tenon.session', opened.id, null, null, null, null,
-                       :salt::bytea)
-  from opened;
+                       :salt::bytea) as event,
+       opened.crowded
+  from room opened;
