@@ -51,7 +51,9 @@ host_head(host *h, const host_request *r)
     h->request.path = unit_str(r->path);
     h->request.query = r->query ? unit_str(r->query) : TN_NULL;
     h->request.headers = h->headers;
-    h->request.address = TN_STR("192.0.2.1");
+    h->request.address = unit_str(r->address   ? r->address
+                                  : h->address ? h->address
+                                               : "192.0.2.1");
     h->request.now = h->now;
     h->request.tls = h->tls != 0;
     h->request.body_length = r->body_length ? r->body_length
@@ -125,7 +127,7 @@ host_send(host *h, const host_request *r, const host_reply *replies,
           unsigned nreplies)
 {
     char letter;
-    unsigned n;
+    unsigned n, looks;
     tn_job job;
     tn_input input;
     const tn_want *want;
@@ -133,7 +135,7 @@ host_send(host *h, const host_request *r, const host_reply *replies,
     host_end(h);
     unit_arena_init(&h->arena, r->fail_at);
     host_head(h, r);
-    n = 0;
+    n = looks = 0;
     memset(h->trace, 0, sizeof(h->trace));
     h->sql = TN_NULL;
     h->params = NULL;
@@ -163,6 +165,10 @@ host_send(host *h, const host_request *r, const host_reply *replies,
         switch (want->kind) {
         case TN_WANT_ZONE:
             letter = 'Z';
+            looks++;
+            if (r->between) {
+                r->between(h, looks);
+            }
             host_zone(h, want, &input);
 
             if (want->zone.cmds[0].verb == TN_ZONE_COUNT) {
@@ -191,9 +197,21 @@ host_send(host *h, const host_request *r, const host_reply *replies,
             break;
         case TN_WANT_CPU:
             letter = 'C';
+            h->job = want->job;
+
+            if (r->gone) {
+                return;
+            }
+
             input.failed = r->no_permit ? TN_E_BUSY : TN_OK;
             memcpy(&job, want->job, sizeof(job));
+            h->renew = job.renew;
             tn_job_run(&job);
+            if (r->no_memory) {
+                job.ok = 0;
+                job.failed = 1;
+            }
+            h->renewed = job.renewed;
             assert_true(sodium_is_zero((unsigned char *) job.password,
                                        sizeof(job.password)));
             input.job = &job;

@@ -59,7 +59,8 @@ host_is(tn_str s, const char *want)
 }
 
 
-/* find_subject: by an identity, else by a verified address. */
+/* find_subject: by an identity, else by a verified address; else nobody of
+ * acme's, where that is named. */
 static inline void
 host_find_subject(host *h, const tn_query *query, tn_rows *out)
 {
@@ -71,14 +72,18 @@ host_find_subject(host *h, const tn_query *query, tn_rows *out)
             host_is(query->params[1], s->subject) &&
             host_is(query->params[2], s->tenant) &&
             (s->id || host_is(query->params[3], s->email))) {
-            cells[0] = ACME;
-            cells[1] = REALM;
-            cells[2] = cells[3] = "acme";
-            cells[4] = "active";
             cells[5] = s->user;
             cells[6] = s->id;
             break;
         }
+    }
+
+    if (cells[5] || host_is(query->params[2], "acme") ||
+        host_is(query->params[2], ACME)) {
+        cells[0] = ACME;
+        cells[1] = REALM;
+        cells[2] = cells[3] = "acme";
+        cells[4] = "active";
     }
 
     host_cells(h, out, &(host_rows){ 7, cells[0] ? 7 : 0, cells });

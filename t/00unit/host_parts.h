@@ -23,7 +23,7 @@
 #define PROJECT    "0192f0c0-0000-7000-8000-0000000000f2"
 #define SESSION(n) "0192f0c0-0000-7000-8000-0000000005" n
 
-#define HOST_ZONE_MAX 64
+#define HOST_ZONE_MAX 128
 #define HOST_HEADERS  16
 #define HOST_START    1763690000000000 /* 2025-11-21, microseconds */
 
@@ -77,13 +77,18 @@ typedef struct host_request {
     const char *traceparent;
     const char *header[2]; /* one more, name and value, whatever it is */
     const char *prefix;
+    const char *address;    /* 192.0.2.1 */
     tn_db_outcome unlogged; /* how writing down a refusal fails */
     int no_count;           /* the zone counts, and forgets */
     int no_zone;            /* it can't even do that */
     /* run when a look-up was answered, before the op hears of it */
     void (*meanwhile)(struct host *h);
+    /* run before the zone is asked for the n-th time, from 1 */
+    void (*between)(struct host *h, unsigned n);
     int too_large;  /* the host finds the body over body_max */
     int no_permit;  /* no thread for a job */
+    int no_memory;  /* the job runs out of it */
+    int gone;       /* the client goes away while a job runs */
     int no_room;    /* and nowhere to wait for one */
     size_t fail_at; /* this call for memory fails */
     uint64_t body_length;
@@ -154,6 +159,7 @@ typedef struct host {
     /* the last request */
     unit_arena arena;
     tn_op *op;
+    const tn_job *job; /* the last that was wanted */
     tn_request request;
     tn_header headers[HOST_HEADERS];
     const tn_response *response;
@@ -162,13 +168,16 @@ typedef struct host {
     tn_str sql;         /* of the step's last batch, behind the context */
     const tn_str *params;
     unsigned nparams;
+    int renewed;    /* a job made a new hash */
     int slow;       /* the batch says that it may take long */
     tn_str context; /* the statement in front of it, and its parameters */
     const tn_str *context_params;
     unsigned context_nparams;
     tn_str before; /* what stands between the two, if anything does */
     host_refused refused;
+    int renew; /* whether the last job was to renew a hash */
     tn_db_outcome unlogged;
+    const char *address; /* the client's; 192.0.2.1 */
     uint64_t requests;
     int tls;             /* requests come over TLS */
     const char *more[4]; /* two headers more, of all that follow */
@@ -337,7 +346,14 @@ static inline void
 host_end(host *h)
 {
     tn_op_free(h->op);
+
+    if (h->job) {
+        assert_true(
+            sodium_is_zero((const unsigned char *) h->job, sizeof(tn_job)));
+    }
+
     h->op = NULL;
+    h->job = NULL;
     unit_arena_free(&h->arena);
 }
 

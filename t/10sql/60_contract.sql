@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(47);
+select plan(48);
 
 \set acme   '''01900000-000a-7000-8000-000000000001'''
 \set globex '''01900000-000b-7000-8000-000000000001'''
@@ -323,9 +323,27 @@ select :acme, ('01900000-000a-7000-8000-00000000060' || n)::uuid,
                (4, '1 hour',   '-31 days'),
                (5, '1 hour',   '-1 hour')) as s (n, expires, revoked);
 
+insert into tenon.api_key (tenant_id, id, name, scopes, created_by,
+                           expires_at, deleted_at)
+select :acme, ('01900000-000a-7000-8000-00000000070' || n)::uuid, 'k' || n,
+       '{tenon.tenant:read}', :alice, now() + expires::interval,
+       now() + deleted::interval
+  from (values (1, null,       null),
+               (2, '1 hour',   null),
+               (3, '-29 days', null),
+               (4, '-31 days', null),
+               (5, null,       '-29 days'),
+               (6, null,       '-31 days'),
+               (7, '1 hour',   '-31 days')) as k (n, expires, deleted);
+
+insert into tenon.api_key_secret (tenant_id, api_key_id, hash)
+select tenant_id, id, decode(repeat(right(id::text, 2), 32), 'hex')
+  from tenon.api_key
+ where name in ('k1', 'k3', 'k4');
+
 create temporary table before as select count(*) as n from tenon.event;
 
-select is(run('tenon_worker', '', 'select tenon.purge(3)'), '7',
+select is(run('tenon_worker', '', 'select tenon.purge(3)'), '10',
           'what has run out is removed, so many of a kind');
 select is(run('tenon_worker', '', 'select tenon.purge(3)'), '1',
           'and the rest the next time');
@@ -338,15 +356,22 @@ select set_eq(
        union all
        select 'k' || encode(key, 'hex') from tenon.idempotency
        union all
-       select 'a' || encode(key, 'hex') from tenon.login_attempt $$,
-    array['601', '602', '605', 'k0000', 'k0a', 'a0000'],
+       select 'a' || encode(key, 'hex') from tenon.login_attempt
+       union all
+       select name from tenon.api_key where name ~ '^k.$'
+       union all
+       select 's' || encode(substr(hash, 1, 1), 'hex')
+         from tenon.api_key_secret $$,
+    array['601', '602', '605', 'k0000', 'k0a', 'a0000',
+          'k1', 'k2', 'k3', 'k5', 's01', 's03'],
     'and nothing else');
 
 select is((select count(*) from tenon.event), n,
-          'that a session ended is not logged twice') from before;
+          'that a session or a key ended is not logged twice') from before;
 
-select is(run('tenon_worker', '', 'delete from tenon.session'), '0',
-          'what hasn''t run out is none of the worker''s');
+select is(run('tenon_worker', '', 'delete from tenon.' || t), '0',
+          'what hasn''t run out is none of the worker''s: ' || t)
+  from unnest(array['session', 'api_key']) as t;
 select is(run('tenon_api', acme(), 'select tenon.purge()'), '42501',
           'nor the API''s to purge');
 

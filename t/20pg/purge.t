@@ -49,6 +49,56 @@ is $out, "removed 22500 rows\n", 'all that has run out is removed';
 is $pg->psql('-d', $super, '-c', 'select count(*) from tenon.idempotency'),
     '2500', 'and nothing else';
 
+# Of each kind one that is over for long, one that is since yesterday, and one
+# that is in force.
+$pg->psql('-d', $super, '-c', <<'SQL');
+set session_replication_role = replica;
+create temporary table age (n, days) as
+values (1, 40), (2, 1), (3, null);
+insert into tenon.invitation (tenant_id, realm_id, email, role, invited_by,
+                              expires_at, status, accepted_at)
+select gen_random_uuid(), gen_random_uuid(), 'a@b.test', 'member',
+       gen_random_uuid(), now() + interval '1 day',
+       case when days is null then 'pending' else 'accepted' end,
+       now() - days * interval '1 day'
+  from age;
+insert into tenon.share (tenant_id, resource, resource_id, user_id, deleted_at)
+select gen_random_uuid(), 'a.b', gen_random_uuid(), gen_random_uuid(),
+       now() - days * interval '1 day'
+  from age;
+insert into tenon.account_member (tenant_id, account_id, user_id, role,
+                                  deleted_at)
+select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'account_user',
+       now() - days * interval '1 day'
+  from age;
+insert into tenon.tenant_role (tenant_id, name, title, deleted_at)
+select gen_random_uuid(), 'a_role', 'A role', now() - days * interval '1 day'
+  from age;
+insert into tenon.tenant_grant (tenant_id, role_id, permission)
+select r.tenant_id, r.id, p.number
+  from tenon.tenant_role r
+ cross join (select number from tenon.permission limit 1) p;
+insert into tenon.totp (realm_id, user_id, secret, created_at, confirmed_at)
+select gen_random_uuid(), gen_random_uuid(), 'x',
+       now() - interval '40 days' * (n % 2),
+       case when n = 3 then now() end
+  from age;
+SQL
+
+my $events = $pg->psql('-d', $super, '-c', 'select count(*) from tenon.event');
+($status, $out) = purge($worker);
+is $out, "removed 5 rows\n", 'what is over for thirty days goes';
+is $pg->psql('-d', $super, '-c', <<'SQL'), '2|2|2|2|2|2', 'nothing else does';
+select (select count(*) from tenon.invitation),
+       (select count(*) from tenon.share),
+       (select count(*) from tenon.account_member),
+       (select count(*) from tenon.tenant_role),
+       (select count(*) from tenon.tenant_grant),
+       (select count(*) from tenon.totp)
+SQL
+is $pg->psql('-d', $super, '-c', 'select count(*) from tenon.event'), $events,
+    'and no event is written';
+
 ($status, $out) = purge($pg->conninfo('tenon', 'tenon_api'));
 is $status, 1, 'not for anybody';
 like $out, qr/permission denied for function purge/, 'who hears why';

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use FindBin ();
+use POSIX ();
 use lib "$FindBin::Bin/../lib";
 
 use Test::More;
@@ -145,6 +146,16 @@ subtest 'roles in an account' => sub {
     is_deeply [@{ $r->json }{qw(account_id user_id email role)}],
         [$top, $user{carol}, 'carol@acme.test', 'account_owner'], 'and told';
     my $role = $r->json->{id};
+    my ($mine) = grep { $_->{id} eq $top }
+        @{ call('carol', GET => 'me/accounts')->json->{data} };
+    is $mine->{role}, 'account_owner', 'she finds it among her accounts';
+    ok +(grep { "$_->{permission} $_->{scope}" eq 'tenon.account:update tenant'
+              } @{ $mine->{permissions} }), 'with what she may do there';
+    my %may = map { $_->{permission} => $_->{scope} }
+        @{ call('carol', GET => 'me')->json->{permissions} };
+    is $may{'tenon.account:update'}, 'accounts', 'and me says where to look';
+    is $may{'teamos.task:read'}, 'tenant', 'what holds everywhere does';
+    ok !exists $may{'tenon.tenant:update'}, 'and what does not is not there';
     problem_is give('alice', $top, 'carol', 'account_user'), 409, 'duplicate',
         'one for each', '/user_id' => 'duplicate';
     for my $not (qw(member owner guest nothing super_admin)) {
@@ -215,6 +226,119 @@ subtest 'nobody gives more than they hold there' => sub {
     problem_is call('alice', PATCH => "account-members/$role",
                     { role => 'member' }), 422, 'invalid_fields',
         'a role of the tenant is none', '/role' => 'not_in_set';
+};
+
+subtest 'nobody gains or loses by a move what the mover couldn\'t give' => sub {
+    my $top = account('alice');
+    my ($unit, $under, $aside) = map { account('alice', $top) } 1 .. 3;
+    status_is call('alice', POST => 'roles', {
+        name => 'account_mover', title => 'Mover', level => 'account',
+        permissions => [ map { { permission => "tenon.$_", scope => 'tenant' } }
+                         qw(account:read account:update) ] }), 201,
+        'a role that only moves accounts';
+    $user{max} = $s->hire('max', 'acme', 'member')->{user_id};
+    $user{olga} = $s->hire('olga', 'acme', 'member')->{user_id};
+    made(give('alice', $top, 'max', 'account_mover'));
+    my $move = sub {
+        my ($who, $to) = @_;
+        return call($who, PATCH => "accounts/$unit", { parent_id => $to });
+    };
+    my $can = sub {
+        my ($who) = @_;
+        return call($who, PATCH => "accounts/$unit", { name => "by $who" })
+            ->{status};
+    };
+    my $refused = sub {
+        my ($r, $name) = @_;
+        problem_is $r, 403, 'forbidden', $name, '/parent_id' => 'refused';
+        return;
+    };
+    status_is $move->('max', $under), 200, 'where nobody gains, he moves it';
+    status_is $move->('max', $top), 200, 'and back';
+
+    my $olga = made(give('alice', $under, 'olga', 'account_owner'));
+    problem_is give('max', $unit, 'olga', 'account_owner'), 403, 'forbidden',
+        'he can\'t give her the account';
+    $refused->($move->('max', $under), 'nor move it under her');
+    is $can->('olga'), 404, 'she has gained nothing';
+    is $s->psql("select count(*) from tenon.event
+                  where resource_id = '$unit' and outcome = 'refused'
+                    and actor = '$user{max}'"), 1, 'which is written down';
+    is call('max', PATCH => "accounts/$unit",
+            { parent_id => $random })->{status}, 422, 'what isn\'t there';
+    my $deep = account('alice', $under);
+    $refused->($move->('max', $deep), 'nor under what lies under her');
+
+    is $move->('alice', $deep)->{status}, 200, 'who may give that, moves it';
+    is $can->('olga'), 200, 'and she has it';
+    $refused->($move->('max', $aside), 'he can\'t take it from her either');
+    is $can->('olga'), 200, 'so she has it still';
+    status_is $move->('max', $under), 200, 'but move it within what she holds';
+    status_is $move->('alice', $aside), 200, 'who may take, does';
+    is $can->('olga'), 404, 'and it is gone';
+
+    # She holds the whole: nothing comes to her by a second role below.
+    my $whole = made(give('alice', $top, 'olga', 'account_owner'));
+    status_is $move->('max', $under), 200, 'she had that before';
+    status_is $move->('max', $aside), 200, 'and has it after';
+    status_is call('alice', DELETE => "account-members/$whole"), 204, 'taken';
+    status_is call('alice', DELETE => "account-members/$olga"), 204, 'both';
+
+    # Nor where she comes to hold it while he waits.
+    my $giving = fork // die "fork: $!\n";
+    if (!$giving) {
+        eval { $s->psql("
+            begin;
+            select set_config('tenon.tenant', tenant_id::text, true)
+              from tenon.account where id = '$under';
+            select tenon.lock_accounts();
+            insert into tenon.account_member (tenant_id, account_id, user_id,
+                                              role)
+            select tenant_id, id, '$user{olga}', 'account_owner'
+              from tenon.account where id = '$under';
+            set application_name = 'giving';
+            do \$\$ begin
+                for i in 1 .. 500 loop
+                    exit when exists (select from pg_locks where not granted);
+                    perform pg_sleep(0.01);
+                end loop;
+            end \$\$;
+            commit"); 1 } or warn $@;
+        POSIX::_exit(0);
+    }
+    ok $s->wait_until(5, sub { $s->psql(
+        "select count(*) from pg_stat_activity
+          where application_name = 'giving'") }), 'somebody gives her the place';
+    $refused->($move->('max', $under), 'he has waited, and is refused');
+    waitpid $giving, 0;
+    status_is $move->('alice', $under), 200, 'hers';
+    status_is $move->('alice', $aside), 200, 'and not';
+    status_is call('alice', DELETE => 'account-members/' . $s->psql(
+        "select id from tenon.account_member where deleted_at is null
+            and account_id = '$under' and user_id = '$user{olga}'")), 204,
+        'taken again';
+
+    # Nor does he gain himself.
+    made(give('alice', $under, 'max', 'account_owner'));
+    $refused->($move->('max', $under), 'not to where he holds more');
+    problem_is call('max', DELETE => "accounts/$unit"), 403, 'forbidden',
+        'which he doesn\'t here';
+
+    # Who has left counts for nothing.
+    made(give('alice', $aside, 'olga', 'account_owner'));
+    $refused->($move->('max', $top), 'she holds where it lies');
+    status_is $s->request(DELETE => 'members/' . $s->psql(
+        "select id from tenon.member where user_id = '$user{olga}'"),
+        as => 'alice'), 204, 'she leaves';
+    status_is $move->('max', $top), 200, 'and is in nobody\'s way';
+
+    # Who manages the moved account and nothing else.
+    $user{una} = $s->hire('una', 'acme', 'member')->{user_id};
+    made(give('alice', $_, 'una', 'account_owner')) for $unit, $aside;
+    problem_is $move->('una', $aside), 403, 'forbidden',
+        'she must hold the place it is taken from';
+    problem_is call('una', PATCH => "accounts/$unit", { parent_id => $under }),
+        403, 'forbidden', 'and reaches no other';
 };
 
 subtest 'a thousand accounts, and no more' => sub {

@@ -11,6 +11,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
+use File::Temp ();
 use JSON::PP ();
 use MIME::Base64 qw(decode_base64url encode_base64url);
 use Test::More;
@@ -18,7 +19,9 @@ use Time::HiRes qw(sleep time);
 use TenonCheck;
 use TenonServer ();
 
-my $s = TenonServer->new;
+my $sockets = File::Temp->newdir('tenon-XXXXXX', TMPDIR => 1);
+chmod 0755, "$sockets";
+my $s = TenonServer->new(server => "listen unix:$sockets/http;");
 my $key_text = qr/\Atnk_[A-Za-z0-9_-]{91}\z/;
 my @shown;    # every secret there was
 my $n = 0;
@@ -79,6 +82,8 @@ subtest 'a key is made, shown once, and asks as its maker' => sub {
     is $me->json->{email}, 'alice@acme.test', 'is alice';
     is_deeply $me->json->{api_key},
         { map { $_ => $key->{$_} } qw(id name scopes) }, 'by this key';
+    is_deeply [sort map { $_->{permission} } @{ $me->json->{permissions} }],
+        [sort @task], 'who may do what the key says';
     is $s->request(GET => 'me', as => 'alice')->json->{api_key}, undef,
         'who has none in a session';
 
@@ -208,6 +213,19 @@ subtest 'what a key can not do' => sub {
     is status_of($r->json->{secret}, DELETE => "api-keys/$other->{id}"),
         204, 'and revokes another';
     is status_of($other, GET => 'tasks'), 401, 'which is dead';
+};
+
+# Behind a proxy on the same machine, that doesn't say who it asks for.
+subtest 'over a unix socket, where clients have no address' => sub {
+    my $key = key('alice', \@task);
+    my $c = TenonClient->new("$sockets/http");
+    $c->write($s->bytes(GET => 'me', at => 'acme', token => $key->{secret}));
+    my $r = $c->response;
+    status_is $r, 200, 'a key is good there' or return;
+    is $r->json->{email}, 'alice@acme.test', 'and its maker\'s';
+    is $s->psql("select last_used_at is not null and last_used_ip is null
+                   from tenon.api_key_secret where api_key_id = '$key->{id}'"),
+        't', 'it was used from nowhere';
 };
 
 subtest 'a key of another tenant' => sub {

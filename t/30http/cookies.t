@@ -9,6 +9,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
+use JSON::PP ();
 use Test::More;
 use TenonCheck;
 use TenonServer ();
@@ -40,6 +41,17 @@ sub by {
     return $s->request($method, $path, at => 'acme', %o,
                        headers => [Cookie => "a=b; __Host-tenon=$cookie; c=d",
                                    @$headers]);
+}
+
+# What acme's log says of refusals by that name: of whom, and how many.
+sub told {
+    my ($action, $type) = @_;
+    my $r = $s->request(GET => "audit/events?limit=100&action=$action",
+                        as => 'alice');
+    return map { JSON::PP->new->canonical->encode($_->{metadata}) }
+        grep { $_->{outcome} eq 'refused' && $_->{actor}{type} eq $type
+               && !defined $_->{resource_id} && $_->{ip} eq '127.0.0.1' }
+        @{ $r->json->{data} };
 }
 
 subtest 'a login' => sub {
@@ -108,6 +120,16 @@ subtest 'what is none' => sub {
         'unauthenticated', 'under another name neither';
     problem_is $s->request(GET => 'me', at => 'acme', token => $cookie), 401,
         'unauthenticated', 'and a cookie is no token';
+    is_deeply [told('auth.cookie_refused', 'anonymous')],
+        [map { qq({"attempts":$_,"code":"unauthenticated"}) } reverse 1 .. 10],
+        'the organization hears of it, though not each time';
+    problem_is by('x', GET => 'me', at => 'globex'), 401, 'unauthenticated',
+        'another' for 1, 2;
+    is $s->psql("select count(*) from tenon.event e
+                   join tenon.tenant t using (tenant_id)
+                  where t.slug = 'globex'
+                    and e.action = 'auth.cookie_refused'"), 2,
+        'of what happens to it';
 };
 
 subtest 'pages of other origins' => sub {
@@ -163,8 +185,11 @@ subtest 'pages of other origins' => sub {
                   where e.action = 'auth.csrf_refused'"),
         'refused|carol@acme.test', 'it is in the log';
     cmp_ok $s->psql("select count(*) from tenon.event
-                      where action = 'auth.csrf_refused'"), '<=', 30,
+                      where action = 'auth.csrf_refused'"), '<=', 40,
         'some of it, however much there is';
+    is_deeply [told('auth.csrf_refused', 'anonymous')],
+        [map { qq({"attempts":$_,"code":"csrf_refused"}) } reverse 1 .. 10],
+        'those of logins, who is whose is not known, too';
 };
 
 subtest 'over TLS' => sub {
@@ -202,10 +227,11 @@ subtest 'other organizations' => sub {
     my (undef, $cookie) = log_in('carol');
     problem_is by($cookie, POST => 'auth/tenant', json => $where), 409,
         'state_conflict', 'a host of one organization keeps its cookie';
+    my $proof = [refresh_token => $s->proof('carol')];
     problem_is $s->request(POST => 'auth/tenant', as => 'carol',
                            headers => ['Tenon-Session' => 'cookie'],
-                           json => $where), 409, 'state_conflict',
-        'by a token neither';
+                           json => { %$where, @$proof }), 409,
+        'state_conflict', 'by a token neither';
     my @base = (host => 'tenon.localhost');
     my ($r, $there) = log_in('carol', @base,
                              headers => ['Tenon-Tenant' => 'acme']);
@@ -222,7 +248,7 @@ subtest 'other organizations' => sub {
     ok $age <= 2592000 && $age > 2592000 - 600, 'it ends with that one';
     problem_is $s->request(POST => 'auth/tenant', as => 'carol', @base,
                            headers => ['Tenon-Session' => 'cookie'],
-                           json => { tenant => 'acme' }), 409,
+                           json => { tenant => 'acme', @$proof }), 409,
         'state_conflict', 'tokens don\'t become a cookie';
 };
 
@@ -236,16 +262,117 @@ subtest 'a new secret' => sub {
     like $new, qr/\Atns_/, 'the browser is told';
     isnt $new, $copy, 'another one';
     status_is by($new, GET => 'me'), 200, 'which is good' for @workers;
-    status_is by($copy, GET => 'me'), 200,
-        'the old one for what is on its way' for @workers;
+    problem_is by($copy, GET => 'me'), 401, 'unauthenticated',
+        'the old one is not, on any worker' for @workers, @workers;
     problem_is by($other, GET => 'me'), 401, 'unauthenticated',
         'another session has ended' for @workers;
-    $s->psql("update tenon.session set rotated_at = rotated_at
-                     - interval '11 seconds' where kind = 'cookie'");
-    ok $s->wait_until(8, sub {
-        !grep { by($copy, GET => 'me')->{status} != 401 } @workers, @workers;
-    }), 'and after that no more';
-    status_is by($new, GET => 'me'), 200, 'the new one is';
+    problem_is by($copy, DELETE => 'me/sessions'), 401, 'unauthenticated',
+        'nor does it replace the new one';
+    status_is by($new, GET => 'me'), 200, 'which stays good';
+};
+
+# A connection that each worker serves.
+my %at = map {
+    my $pid = $_;
+    ($pid => $s->alone($pid, sub {
+        my $c = $s->connect;
+        $c->request(GET => '/live', host => 'tenon.localhost');
+        return $c;
+    }))
+} @workers;
+
+sub everywhere {
+    my ($cookie) = @_;
+    return join ' ', map {
+        $at{$_}->write($s->bytes(GET => 'me', at => 'acme', headers =>
+                                 [Cookie => "__Host-tenon=$cookie"]));
+        $at{$_}->response->{status};
+    } @workers;
+}
+
+subtest 'another password' => sub {
+    my $p = $s->hire('changer', 'acme', 'member');
+    my (undef, $cookie) = log_in('changer');
+    is everywhere($cookie), join(' ', (200) x @workers), 'a cookie';
+    my $r = by($cookie, POST => 'auth/password/change', json => {
+        current_password => $s->password, password => 'another one' });
+    status_is $r, 204, 'and another password';
+    is everywhere($cookie), join(' ', (401) x @workers),
+        'the old cookie is refused at the next request of every worker';
+    is everywhere(value($r)), join(' ', (200) x @workers), 'not the new one';
+};
+
+# What is asked by one cookie several times at once, held up in the database
+# until all have been let in.
+subtest 'two at once by one cookie' => sub {
+    my $p = $s->hire('twice', 'acme', 'member');
+    my (undef, $cookie) = log_in('twice');
+    my $id = by($cookie, GET => 'me/sessions')->json->{data}[0]{id};
+    my @c = map { $s->connect } 1, 2;
+    my $lock = fork // die "fork: $!\n";
+    if (!$lock) {
+        $s->psql("begin; select from tenon.session where id = '$id' for update;
+                  select pg_sleep(0.4); commit");
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    ok $s->wait_until(5, sub { $s->psql("
+        select count(*) from pg_stat_activity
+         where query like '%pg_sleep(0.4)%' and pid <> pg_backend_pid()")
+    }), 'the session\'s row is held';
+    $_->write($s->bytes(DELETE => 'me/sessions', at => 'acme', headers =>
+                        [Cookie => "__Host-tenon=$cookie"])) for @c;
+    my @r = map { $_->response } @c;
+    waitpid $lock, 0;
+    is_deeply [map { $_->{status} } @r], [204, 204], 'both are done';
+    my @new = grep { defined } map { value($_) } @r;
+    is @new, 1, 'one of them replaces the cookie';
+    status_is by($new[0], GET => 'me'), 200, 'and that one is good';
+    is $s->psql("select generation from tenon.session where id = '$id'"), 1,
+        'it was replaced once';
+};
+
+# Who is told no keeps the cookie: nobody tells a browser of a secret in an
+# error.
+subtest 'a change that was refused' => sub {
+    my $p = $s->hire('keeper', 'acme', 'member');
+    my ($r, $cookie) = log_in('keeper');
+    my $generation = sub {
+        return $s->psql("select string_agg(generation::text, ' '
+                                           order by created_at)
+                           from tenon.session
+                          where user_id = '$p->{user_id}'");
+    };
+    my $change = sub {
+        return by($cookie, POST => 'auth/password/change',
+                  json => { current_password => $s->password,
+                            password => 'correct horse battery' });
+    };
+    $s->psql("update tenon.login_attempt
+                 set locked_until = now() + interval '5 minutes'");
+    $r = $change->();
+    problem_is $r, 422, 'reauthentication_failed',
+        'during a lock, the password';
+    is $r->header('Set-Cookie'), undef, 'no cookie is told';
+    is $generation->(), 0, 'nor made';
+    $s->psql('update tenon.login_attempt set locked_until = null');
+
+    my @key = ('Idempotency-Key' => 'the same');
+    status_is by($cookie, DELETE => 'me/sessions', headers => [@key]), 204,
+        'the others end';
+    is $generation->(), 1, 'and the cookie is replaced, though there were none';
+    (undef, $cookie) = log_in('keeper');
+    $s->psql("update tenon.idempotency
+                 set fingerprint = fingerprint || '\\x00'");
+    $r = by($cookie, DELETE => 'me/sessions', headers => [@key]);
+    problem_is $r, 422, 'idempotency_mismatch', 'by a key that was another\'s';
+    is $r->header('Set-Cookie'), undef, 'no cookie is told';
+    is $generation->(), '1 0', 'nor made';
+
+    $r = $change->();
+    status_is $r, 204, 'the password is changed';
+    like value($r), qr/\Atns_/, 'and so is the cookie';
+    status_is by(value($r), GET => 'me'), 200, 'to one that is good';
 };
 
 is_deeply [$s->alarms], [], 'nothing alarmed nginx';

@@ -17,18 +17,33 @@ use Time::HiRes qw(sleep time);
 use TenonCheck;
 use TenonServer ();
 
-my $s = TenonServer->new;
+# An address is the connection's, or what X-Real-IP says. However slow hashes are
+# here, nobody is refused for waiting.
+my $s = TenonServer->new(http => 'tenon_queue_timeout 8s;',
+                         server => 'set_real_ip_from 127.0.0.0/8;');
 my @workers = $s->workers;
 
+my %crowds = (
+    'one address' => [sub { undef }],
+    'one house of IPv6, by many addresses' =>
+        [sub { sprintf '2001:db8::%x', 1 + $_[0] }, '2001:db8:0:1::1'],
+);
+
 # A good login is repeated on each worker: the queue is a worker's own.
-for my $worker (@workers) {
+for my $worker (@workers) { for my $crowd (sort keys %crowds) {
+    my ($from, $elsewhere) = @{ $crowds{$crowd} };
+    my $login = sub {
+        my ($address, $email, $password) = @_;
+        return $s->bytes(POST => 'auth/login', at => 'acme',
+            headers => [$address ? ('X-Real-IP' => $address) : ()],
+            json => { email => $email, password => $password });
+    };
     my $guess = sub {
         my ($n) = @_;
-        return $s->bytes(POST => 'auth/login', at => 'acme', json => {
-            email => "nobody-$n\@acme.test", password => "guess number $n" });
+        return $login->($from->($n), "nobody-$n\@acme.test",
+                        "guess number $n");
     };
-    my $good = $s->bytes(POST => 'auth/login', at => 'acme', json => {
-        email => 'alice@acme.test', password => $s->password });
+    my $good = $login->($elsewhere, 'alice@acme.test', $s->password);
 
     my (@crowd, $other);
     $s->alone($worker, sub {
@@ -42,8 +57,8 @@ for my $worker (@workers) {
     my $began = time;
     $other->write($good);
     my $r = $other->response;
-    status_is $r, 200, "worker $worker: the other address signs in";
-    cmp_ok time - $began, '<', 2.5, sprintf 'in %.1f s', time - $began;
+    status_is $r, 200, "worker $worker, $crowd: another one signs in";
+    cmp_ok time - $began, '<', 8, sprintf 'in %.1f s', time - $began;
 
     my @r = map { $_->response } @crowd;
     my %count;
@@ -54,7 +69,7 @@ for my $worker (@workers) {
                keys %count], [], 'else refused for its passwords';
     is_deeply [map { problem_faults($_, 503) }
                grep { $_->{status} == 503 } @r], [], 'each told to come back';
-}
+} }
 
 # The crowd on one worker, the other address on another: permits are shared.
 SKIP: {

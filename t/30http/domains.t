@@ -166,7 +166,7 @@ subtest 'names that are none' => sub {
                   'a_b.example.com', '192.0.2.1', '[2001:db8::1]', '::1',
                   'example.com:443', 'https://example.com', '*.example.com',
                   "example.com\n", ' example.com', "b\x{fc}cher.example",
-                  'EXAMPLE.com', 'ab--c.example.com', 'example.c',
+                  'ab--c.example.com', 'AB--c.example.com', 'example.c',
                   'example.123', 'x' x 64 . '.example.com',
                   join('.', ('abcdefgh') x 28, 'toolong'), '') {
         my $r = add('alice', $name);
@@ -174,7 +174,7 @@ subtest 'names that are none' => sub {
             '/domain' => length $name > 253 ? 'too_long' : 'bad_format';
     }
     for my $name ('tenon.localhost', 'acme.tenon.localhost',
-                  'a.b.tenon.localhost') {
+                  'a.b.tenon.localhost', 'Acme.TENON.localhost') {
         my $r = add('alice', $name);
         problem_is $r, 422, 'invalid_fields', $name, '/domain' => 'refused';
         is $r->json->{errors}[0]{detail}, "lies in the platform's own domain",
@@ -186,6 +186,22 @@ subtest 'names that are none' => sub {
         status_is $r, 201, $name;
         $s->request(DELETE => 'domains/' . $r->json->{id}, as => 'alice');
     }
+};
+
+subtest 'upper case is taken for lower' => sub {
+    my $r = add('alice', 'Shop.EXAMPLE.Org');
+    status_is $r, 201, 'accepted';
+    my $d = $r->json;
+    is $d->{domain}, 'shop.example.org', 'kept in lower case';
+    is $d->{challenge}{name}, '_tenon-challenge.shop.example.org',
+        'and asked for so';
+    problem_is add('alice', 'SHOP.example.org'), 409, 'duplicate',
+        'the same once more', '/domain' => 'duplicate';
+    status_is $s->request(DELETE => "domains/$d->{id}", as => 'alice'), 204,
+        'deleted';
+    $d = add('alice', 'XN--bcher-KVA.example')->json;
+    is $d->{domain}, 'xn--bcher-kva.example', 'other scripts as well';
+    $s->request(DELETE => "domains/$d->{id}", as => 'alice');
 };
 
 subtest 'pending, it names nobody' => sub {
@@ -360,6 +376,43 @@ subtest 'all that name a tenant agree' => sub {
         }
     }
 
+    my %token;
+    for my $host (sort keys %host) {
+        for my $header (undef, 'acme', 'globex') {
+            for my $who ('alice', 'dave') {
+                $token{$who} //= $s->login($who)->json->{refresh_token};
+                my $home = $who eq 'alice' ? 'acme' : 'globex';
+                my %named = map { $_ => 1 } grep { defined }
+                    $host{$host}, $header, $home;
+                my $r = at($host, POST => 'auth/refresh',
+                           json => { refresh_token => $token{$who} }, headers =>
+                           [$header ? ('Tenon-Tenant' => $header) : ()]);
+                my $name = join ', ', 'refresh', $host, $header // '-', $who;
+                if (keys %named > 1) {
+                    problem_is $r, 403, 'tenant_mismatch', $name;
+                    next;
+                }
+                status_is $r, 200, $name;
+                $token{$who} = $r->json->{refresh_token};
+                my $me = at('tenon.localhost', GET => 'me',
+                            token => $r->json->{access_token});
+                is $me->json->{id}, $r->json->{user}{id}, 'who asks there';
+            }
+        }
+    }
+
+    $s->psql("update tenon.session
+                 set idle_ttl = 300, last_used_at = now() - interval '301 s'
+               where expires_at > now() and revoked_at is null");
+    for my $header (undef, 'acme') {
+        problem_is at($app, POST => 'auth/refresh',
+                      json => { refresh_token => $token{alice} }, headers =>
+                      [$header ? ('Tenon-Tenant' => $header) : ()]), 401,
+            'unauthenticated', 'one that is asleep stays so, '
+            . ($header // 'no header');
+    }
+    $s->psql('update tenon.session set idle_ttl = null');
+
     my $before = events('globex', 'auth.tenant_mismatch');
     my $acmes = events('acme', 'auth.tenant_mismatch');
     problem_is at($app, GET => 'tasks', as => 'dave'), 403, 'tenant_mismatch',
@@ -431,6 +484,26 @@ subtest 'a tenant that ends' => sub {
     status_is $s->request(DELETE => 'tenant', as => 'lumbergh'), 204, 'gone';
     is names('initech.example'), 'tenant_unknown', 'with its domain, at once'
         for 1 .. 4;
+
+    my $of = "from tenon.domain where tenant_id = '$id'";
+    is $s->psql("select count(*) $of"), 0, 'which is its no more';
+    is $s->psql("select resource_id, b.metadata ->> 'domain',
+                        b.metadata ->> 'reason'
+                   from tenon.event e
+                   join tenon.event_body b on b.tenant_id = e.tenant_id
+                                          and b.event_id = e.id
+                  where e.tenant_id = '$id'
+                    and e.action = 'domain.deleted'"),
+        "$d->{id}|initech.example|tenant_deleted", 'says its log';
+    my $next = add('dave', 'initech.example')->json;
+    records(txt($next));
+    is +(verify('initech.example'))[0], 0, 'another tenant can have it';
+    ok $s->wait_until(8, sub {
+        names('initech.example') eq 'invalid_credentials' }), 'and be named';
+    is at('initech.example', GET => 'me', as => 'dave')
+        ->json->{tenant}{slug}, 'globex', 'that one';
+    status_is $s->request(DELETE => "domains/$next->{id}", as => 'dave'), 204,
+        'until it is given up';
 };
 
 subtest 'as many as there may be' => sub {

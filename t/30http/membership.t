@@ -52,9 +52,9 @@ sub granted_by {
 }
 
 sub switch {
-    my ($tenant, @as) = @_;
-    return $s->request(POST => 'auth/tenant', @as,
-                       json => { tenant => $tenant });
+    my ($tenant, $proof, @as) = @_;
+    return $s->request(POST => 'auth/tenant', @as, json => {
+        tenant => $tenant, refresh_token => $proof });
 }
 
 sub sessions {
@@ -181,7 +181,7 @@ subtest 'who has left has left everywhere' => sub {
     is_deeply [map { $_->{slug} } @{ $s->request(
         GET => 'me/tenants', as => 'dave')->json->{data} }], ['globex'],
         'which is all he sees';
-    problem_is switch('acme', as => 'dave'), 422, 'invalid_fields',
+    problem_is switch('acme', $s->proof('dave'), as => 'dave'), 422, 'invalid_fields',
         'there is no way back', '/tenant' => 'not_found';
 };
 
@@ -222,7 +222,7 @@ subtest 'a switch makes no session longer' => sub {
     $s->psql("update tenon.session set expires_at = now() + interval '1 hour'
                where user_id = '$here->{user_id}'");
 
-    my $r = switch('acme', @as);
+    my $r = switch('acme', $s->proof('sam'), @as);
     status_is $r, 200, 'to where one is';
     is $r->json->{user}{email}, $here->{email}, 'answers as ever';
     is sessions($here->{user_id}), 1, 'and opens no session';
@@ -230,14 +230,14 @@ subtest 'a switch makes no session longer' => sub {
                           token => $r->json->{access_token}), 200,
         'the token is good';
 
-    $r = switch('globex', @as);
+    $r = switch('globex', $s->proof('sam'), @as);
     status_is $r, 200, 'to another';
     is sessions($here->{user_id}), 2, 'opens one';
     is $s->psql("select count(distinct expires_at) from tenon.session
                   where user_id = '$here->{user_id}'"), 1,
         'which ends with the one that asked';
     my @there = (at => 'globex', token => $r->json->{access_token});
-    $r = switch('acme', @there);
+    $r = switch('acme', $r->json->{refresh_token}, @there);
     status_is $r, 200, 'and back';
     is $s->psql("select count(distinct expires_at) from tenon.session
                   where user_id = '$here->{user_id}'"), 1,
@@ -249,7 +249,8 @@ subtest 'a switch makes no session longer' => sub {
 
     status_is $s->request(POST => 'auth/logout', @as), 204,
         'to log out of one';
-    status_is $s->request(GET => 'me', @there), 200, 'leaves the others';
+    problem_is $s->request(GET => 'me', @there), 401, 'unauthenticated',
+        'is to log out of what it opened';
 
     # The node may think a session alive for some seconds; a new one is only
     # made of one that is.
@@ -257,7 +258,7 @@ subtest 'a switch makes no session longer' => sub {
     status_is $s->request(GET => 'me', @$of_tess), 200, 'a session is known';
     $s->psql("update tenon.session set revoked_at = now()
                where user_id = '$tess->{user_id}'");
-    problem_is switch('acme', @$of_tess), 401, 'unauthenticated',
+    problem_is switch('acme', $s->proof('tess'), @$of_tess), 401, 'unauthenticated',
         'but what was revoked elsewhere makes no token';
 };
 

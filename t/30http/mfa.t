@@ -10,6 +10,7 @@ use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
 use JSON::PP ();
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -42,6 +43,13 @@ sub code {
     return $code;
 }
 
+# Asks for one: that takes the password.
+sub enrol {
+    my ($token, $password) = @_;
+    return post('auth/mfa/totp', { password => $password // $s->password },
+                token => $token);
+}
+
 # Codes must not change between being made and being used, nor be used up by the
 # test before: what was used is forgotten.
 sub settle {
@@ -56,7 +64,7 @@ sub settle {
 sub guarded {
     my $p = $s->hire('guarded' . ++$next, 'acme', 'member');
     $p->{token} = login($p)->json->{access_token};
-    my $r = post('auth/mfa/totp', undef, token => $p->{token});
+    my $r = enrol($p->{token});
     status_is $r, 200, "$p->{email} asks for a second factor";
     $p->{secret} = $r->json->{secret};
     settle($p);
@@ -106,8 +114,8 @@ subtest 'into force' => sub {
                     password => $s->password }, token => $token), 409,
         'state_conflict', 'nor to disable';
 
-    my $first = post('auth/mfa/totp', undef, token => $token)->json;
-    my $r = post('auth/mfa/totp', undef, token => $token);
+    my $first = enrol($token)->json;
+    my $r = enrol($token);
     my ($secret, $uri) = @{ $r->json }{qw(secret uri)};
     isnt $secret, $first->{secret}, 'asked for twice, another secret';
     like $secret, qr/\A[A-Z2-7]{32}\z/, 'of 160 bits';
@@ -136,8 +144,7 @@ subtest 'into force' => sub {
         'for people';
     ok me($token)->json->{mfa_enabled}, 'in force';
     isnt me($token)->header('ETag'), $etag, 'under another ETag';
-    problem_is post('auth/mfa/totp', undef, token => $token), 409,
-        'state_conflict', 'not twice';
+    problem_is enrol($token), 409, 'state_conflict', 'not twice';
     is scalar events("user.mfa_$_", $p->{user_id}), $_ eq 'enabled' ? 1 : 2,
         "event user.mfa_$_" for qw(enrolled enabled);
     is $s->psql("select count(*) from tenon.event_body
@@ -151,6 +158,43 @@ subtest 'into force' => sub {
         'invalid_credentials', 'the code that confirmed is used up';
 };
 
+subtest 'a session that was stolen makes none' => sub {
+    my $p = $s->hire('stepup', 'acme', 'member');
+    my $token = login($p)->json->{access_token};
+    my $rows = sub { $s->psql("select count(*) from tenon.totp
+                                where user_id = '$p->{user_id}'") };
+    problem_is post('auth/mfa/totp', {}, token => $token), 422,
+        'invalid_fields', 'without the password', '/password' => 'required';
+    problem_is post('auth/mfa/totp', undef, token => $token), 400,
+        'malformed_json', 'nor with nothing at all';
+    $s->psql('delete from tenon.login_attempt');
+    problem_is enrol($token, 'guess'), 422, 'reauthentication_failed',
+        'nor with a guess';
+    is $s->psql('select failures from tenon.login_attempt'), 1,
+        'which is counted as any other';
+    is_deeply [map { $_->{outcome} }
+               events('user.mfa_enrolled', $p->{user_id})], ['failure'],
+        'and written down';
+    $s->psql("update tenon.login_attempt set failures = 20,
+                     locked_until = now() + interval '900 seconds'");
+    problem_is enrol($token), 422, 'reauthentication_failed',
+        'the right one neither, during a lock';
+    is $rows->(), 0, 'nothing was made';
+    $s->psql('delete from tenon.login_attempt');
+
+    my $key = $s->request(POST => 'api-keys', as => 'alice', json => {
+        name => 'k', scopes => ['teamos.task:read'] })->json->{secret};
+    like $key, qr/\Atnk_/, 'a key';
+    problem_is enrol($key), 403, 'forbidden', 'nor does a key make one';
+
+    my $hash = $s->psql("update tenon.\"user\" set password_hash = null
+                          where id = '$p->{user_id}' returning id");
+    my $r = enrol($token);
+    problem_is $r, 409, 'state_conflict', 'nor who has no password';
+    like $r->json->{detail}, qr{auth/password/forgot}, 'who is told what to do';
+    is $rows->(), 0, 'nothing was made';
+};
+
 subtest 'asked for at login' => sub {
     my $p = guarded();
     my $r = login($p);
@@ -160,6 +204,7 @@ subtest 'asked for at login' => sub {
     my $token = $r->json->{mfa_token};
     like $token, qr/\A[A-Za-z0-9_-]{139}\z/, 'but leads to a token';
     is $r->json->{expires_in}, 300, 'of five minutes';
+    is $r->json->{token_type}, undef, 'which is no bearer\'s';
     problem_is me($token), 401, 'unauthenticated', 'which is no access token';
     is scalar events('user.mfa_challenged', $p->{user_id}), 1, 'an event';
 
@@ -213,6 +258,7 @@ subtest 'recovery codes' => sub {
     my @codes = @{ $p->{codes} };
     my $r = answer(challenge($p), uc $codes[3] =~ s/-/ /r);
     status_is $r, 200, 'one opens a session, however it is typed';
+    is me($p->{token})->json->{recovery_codes_left}, 9, 'nine are left';
     problem_is answer(challenge($p), $codes[3]), 401, 'invalid_credentials',
         'once';
     problem_is answer(challenge($p), 'aaaaa-aaaaa'), 401,
@@ -225,7 +271,7 @@ subtest 'recovery codes' => sub {
 
     settle($p);
     problem_is post('auth/mfa/recovery-codes', { code => '000000' },
-                    token => $p->{token}), 401, 'invalid_credentials',
+                    token => $p->{token}), 422, 'reauthentication_failed',
         'new ones take a code';
     $r = post('auth/mfa/recovery-codes', { code => code($p->{secret}) },
               token => $p->{token});
@@ -271,10 +317,10 @@ subtest 'out of force' => sub {
         return post('auth/mfa/totp/disable', { password => $password,
                     code => $code }, token => $p->{token});
     };
-    problem_is $disable->('guess', code($p->{secret})), 401,
-        'invalid_credentials', 'not without the password';
-    problem_is $disable->($s->password, '000000'), 401,
-        'invalid_credentials', 'nor without a code';
+    problem_is $disable->('guess', code($p->{secret})), 422,
+        'reauthentication_failed', 'not without the password';
+    problem_is $disable->($s->password, '000000'), 422,
+        'reauthentication_failed', 'nor without a code';
     status_is $disable->($s->password, code($p->{secret})), 204, 'with both';
     is login($p)->json->{mfa_token}, undef, 'login asks for none';
     ok !me($p->{token})->json->{mfa_enabled}, 'and me says so';
@@ -294,6 +340,261 @@ subtest 'a new password ends what the old one began' => sub {
     settle($p);
     problem_is answer($token, code($p->{secret})), 401,
         'invalid_credentials', 'the second step of a login by the old one';
+};
+
+subtest 'what ends with the change' => sub {
+    my $p = $s->hire('wide', 'acme', 'member');
+    $s->found('branch');
+    $s->hire('wide', 'branch', 'member');
+    my $next = sub {
+        my ($slug, %o) = @_;
+        return $s->request(POST => 'auth/login', at => $slug, %o, json => {
+            email => $p->{email}, password => $s->password });
+    };
+    my $over = sub {
+        my ($what, @sessions) = @_;
+        for my $worker ($s->workers) {
+            for (@sessions) {
+                my ($slug, $token) = @$_;
+                my $r = $s->alone($worker, sub { $s->request(
+                    GET => 'me', at => $slug, token => $token) });
+                problem_is $r, 401, 'unauthenticated',
+                    "$what: over in $slug, at worker $worker";
+            }
+        }
+    };
+    my $here = $next->('acme')->json->{access_token};
+    my @others = map { [$_ => $next->($_)->json->{access_token}] }
+        qw(acme branch);
+    status_is $s->request(GET => 'me', at => $_->[0], token => $_->[1]), 200,
+        "a session in $_->[0]" for @others, ['acme', $here];
+    my $secret = post('auth/mfa/totp', { password => $s->password },
+                      token => $here)->json->{secret};
+    settle($p);
+    status_is post('auth/mfa/totp/confirm', { code => code($secret) },
+                   token => $here), 200, 'a second factor comes into force';
+    $over->('confirmed', @others);
+    status_is me($here), 200, 'the session that asked goes on';
+
+    settle($p);
+    my $cookie = $s->request(
+        POST => 'auth/mfa/verify', at => 'acme',
+        headers => ['Tenon-Session' => 'cookie'], json => {
+            mfa_token => $next->('acme')->json->{mfa_token},
+            code => code($secret) })->header('Set-Cookie') =~ s/;.*//r;
+    settle($p);
+    my $branch = $s->request(POST => 'auth/mfa/verify', at => 'branch', json => {
+        mfa_token => $next->('branch')->json->{mfa_token},
+        code => code($secret) });
+    status_is $branch, 200, 'one in branch, with a code';
+    settle($p);
+    my $r = $s->request(
+        POST => 'auth/mfa/totp/disable', at => 'acme',
+        headers => [Cookie => $cookie],
+        json => { password => $s->password, code => code($secret) });
+    status_is $r, 204, 'it goes';
+    $over->('disabled', [acme => $here],
+            [branch => $branch->json->{access_token}]);
+    for my $worker ($s->workers) {
+        my ($old, $new) = $s->alone($worker, sub {
+            return map { $s->request(GET => 'me', at => 'acme',
+                                     headers => [Cookie => $_]) }
+                $cookie, $r->header('Set-Cookie') =~ s/;.*//r;
+        });
+        problem_is $old, 401, 'unauthenticated',
+            "the old cookie is refused, at worker $worker";
+        status_is $new, 200, 'the new one is not';
+    }
+    is $s->psql("
+        select string_agg(t.slug || ' ' || b.metadata::text, E'\n'
+                          order by e.at, t.slug)
+          from tenon.event e
+          join tenon.event_body b on b.tenant_id = e.tenant_id
+           and b.at = e.at and b.event_id = e.id
+          join tenon.tenant t on t.tenant_id = e.tenant_id
+         where e.action = 'session.revoked'
+           and e.resource_id = '$p->{user_id}'"), join("\n",
+        'acme {"reason": "mfa_enabled", "sessions": 1}',
+        'branch {"reason": "mfa_enabled", "sessions": 1}',
+        'acme {"reason": "mfa_disabled", "sessions": 1}',
+        'branch {"reason": "mfa_disabled", "sessions": 1}'),
+        'each organization hears of it';
+};
+
+# A login by the password alone has begun, and waits for the user's row.
+subtest 'a second factor comes into force during a login' => sub {
+    for my $round (1 .. 3) {
+        my $p = $s->hire("late$round", 'acme', 'member');
+        $s->psql("insert into tenon.totp (realm_id, user_id, secret)
+                  select realm_id, id, 'x' from tenon.\"user\"
+                   where id = '$p->{user_id}'");
+        my $pid = fork // die "fork: $!\n";
+        if ($pid == 0) {
+            eval { $s->psql("
+                begin;
+                select from tenon.\"user\" where id = '$p->{user_id}'
+                   for no key update;
+                update tenon.totp set confirmed_at = now()
+                 where user_id = '$p->{user_id}';
+                select pg_sleep(0.4);
+                commit") };
+            POSIX::_exit(0);
+        }
+        $s->wait_until(5, sub { $s->psql("
+            select count(*) from pg_stat_activity
+             where query like '%pg_sleep(0.4)%' and pid <> pg_backend_pid()
+               and wait_event = 'PgSleep'") });
+        my $r = login($p);
+        waitpid $pid, 0;
+        is_deeply $r->json->{access_token}, undef,
+            "no session for it: $r->{status}";
+        is $s->psql("select count(*) from tenon.session
+                      where user_id = '$p->{user_id}' and not mfa
+                        and created_at > now() - interval '2 seconds'
+                        and revoked_at is null"), 0, 'nor a row of one';
+    }
+};
+
+# Whoever made the account may not be who reads the address.
+subtest 'a reset by who reads the address' => sub {
+    $s->found('branch') if !$s->psql("select count(*) from tenon.tenant
+                                       where slug = 'branch'");
+    for my $verified (0, 1) {
+        my $p = guarded();
+        my ($name) = $p->{email} =~ /(.*)@/;
+        $s->hire($name, 'branch', 'member');
+        $s->psql("update tenon.\"user\" set email_verified_at = now()
+                   where id = '$p->{user_id}'") if $verified;
+        my $stale = challenge($p);
+        post('auth/password/forgot', { email => $p->{email} });
+        status_is post('auth/password/reset', {
+            token => $s->mailed($p->{email}, 'reset'),
+            password => 'mine by now' }), 204, 'reset';
+        my $r = login($p, password => 'mine by now');
+        is $s->psql("select count(*) from tenon.totp
+                      where user_id = '$p->{user_id}'"), $verified,
+            $verified ? 'an owner who lost the password has the factor still'
+                      : 'the factor of who had never shown it is theirs is gone';
+        is !!$r->json->{mfa_token}, !!$verified, 'login asks for it, or not';
+        problem_is answer($stale, $p->{codes}[0]), 401, 'invalid_credentials',
+            'what the old password began is over';
+        is $s->psql("
+            select string_agg(t.slug || ' ' || (b.metadata ->> 'reason'), ','
+                              order by t.slug)
+              from tenon.event e
+              join tenon.event_body b on b.event_id = e.id
+              join tenon.tenant t on t.tenant_id = e.tenant_id
+             where e.action = 'user.mfa_disabled'
+               and e.resource_id = '$p->{user_id}'"),
+            $verified ? '' : 'acme unverified_address,branch unverified_address',
+            'which each of their organizations hears of';
+    }
+};
+
+subtest 'device and codes are lost' => sub {
+    my $reset = sub {
+        return $s->shell('tenonctl_as "$pg_user" user reset-mfa \
+                              --database "$owner_db" "$@" 2>&1 || echo "exit $?"',
+                         @_);
+    };
+    my $p = guarded();
+    my ($name) = $p->{email} =~ /(.*)@/;
+    $s->hire($name, 'branch', 'member');
+    my $stale = challenge($p);
+    my $branch = answer($s->request(POST => 'auth/login', at => 'branch',
+        json => { email => $p->{email}, password => $s->password })
+        ->json->{mfa_token}, $p->{codes}[0], at => 'branch')
+        ->json->{access_token};
+    my $there = sub { $s->request(GET => 'me', token => $branch,
+                                  at => 'branch')->{status} };
+    is $there->(), 200, 'a session in another organization';
+
+    like $reset->('--email', $p->{email}), qr/needs --tenant.*usage.*exit 2/s,
+        'whose user it is must be said';
+    like $reset->('--tenant', 'acme', '--email', $p->{email}, '--subject', 'x'),
+        qr/reset-mfa takes no --subject.*exit 2/s, 'and nothing else';
+    like $reset->('--tenant', 'nowhere', '--email', $p->{email}),
+        qr/there is no tenant "nowhere".*exit 1/s, 'no tenant';
+    like $reset->('--tenant', 'globex', '--email', $p->{email}),
+        qr/globex has no member with the address.*exit 1/s, 'no member';
+    is $there->(), 200, 'nothing was done';
+
+    is $reset->('--tenant', 'acme', '--email', uc $p->{email}),
+        uc($p->{email}) . ': the second factor is gone, and every session is '
+        . "over; organizations: 2\n", 'done';
+    $s->wait_until(8, sub { $there->() == 401 });
+    is $there->(), 401, 'a session anywhere ends within seconds';
+    problem_is me($p->{token}), 401, 'unauthenticated', 'one here as well';
+    problem_is answer($stale, $p->{codes}[1]), 401, 'invalid_credentials',
+        'a login half way is worth nothing';
+    my $r = login($p);
+    is $r->json->{mfa_token}, undef, 'the password is enough';
+    ok !me($r->json->{access_token})->json->{mfa_enabled}, 'and me says so';
+    for my $slug ('acme', 'branch') {
+        is $s->psql("
+            select string_agg(e.action || ' ' || (b.metadata ->> 'reason')
+                              || coalesce(' ' || e.actor::text, ''), ','
+                              order by e.action)
+              from tenon.event e
+              join tenon.event_body b on b.event_id = e.id
+              join tenon.tenant t on t.tenant_id = e.tenant_id
+             where e.resource_id = '$p->{user_id}' and t.slug = '$slug'
+               and b.metadata ? 'reason'"),
+            'session.revoked mfa_reset,user.mfa_disabled operator',
+            "$slug reads that an operator did it";
+    }
+    is $s->psql("select count(*) from tenon.event
+                  where resource_id = '$p->{user_id}'
+                    and action = 'user.updated'"), 0, 'and nothing twice';
+    like $reset->('--tenant', 'acme', '--email', $p->{email}),
+        qr/has no second factor.*exit 1/s, 'again, there is none';
+};
+
+subtest 'by a cookie' => sub {
+    my $p = $s->hire('baker', 'acme', 'member');
+    my $cookie = post('auth/login', { email => $p->{email},
+                      password => $s->password },
+                      headers => ['Tenon-Session' => 'cookie'])
+        ->header('Set-Cookie') =~ s/;.*//r;
+    my $by = sub {
+        my $r = post(@_, headers => [Cookie => $cookie]);
+        $cookie = $1 if ($r->header('Set-Cookie') // '') =~ /\A([^;]+)/;
+        return $r;
+    };
+    my $generation = sub {
+        return $s->psql("select generation from tenon.session
+                          where user_id = '$p->{user_id}'");
+    };
+    my $secret = $by->('auth/mfa/totp', { password => $s->password })
+        ->json->{secret};
+    settle($p);
+    status_is $by->('auth/mfa/totp/confirm', { code => code($secret) }), 200,
+        'confirmed';
+    is $generation->(), 1, 'for another cookie';
+
+    $s->psql("update tenon.login_attempt
+                 set locked_until = now() + interval '5 minutes'");
+    settle($p);
+    for my $case (['recovery-codes'],
+                  ['totp/disable', password => $s->password]) {
+        my ($path, @more) = @$case;
+        my $r = $by->("auth/mfa/$path", { code => code($secret), @more });
+        problem_is $r, 422, 'reauthentication_failed',
+            "$path, during a lock";
+        is $r->header('Set-Cookie'), undef, 'no cookie is told';
+    }
+    is $generation->(), 1, 'nor made';
+
+    $s->psql('update tenon.login_attempt set locked_until = null');
+    status_is $by->('auth/mfa/recovery-codes', { code => code($secret) }), 200,
+        'recovery codes';
+    settle($p);
+    status_is $by->('auth/mfa/totp/disable', { code => code($secret),
+                    password => $s->password }), 204, 'and none any more';
+    is $generation->(), 3, 'each for another cookie';
+    status_is $s->request(GET => 'me', at => 'acme',
+                          headers => [Cookie => $cookie]), 200,
+        'the last of which is good';
 };
 
 is_deeply [$s->alarms], [], 'no alarms';

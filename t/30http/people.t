@@ -166,6 +166,18 @@ subtest 'an invitation' => sub {
     unlike $r->{body}, qr/token/, 'its token is in no answer';
     my $token = outbox('acme')->{'zed@people.test'};
     like $token, $token_text, 'and in the outbox';
+    my $seen = $s->request(POST => 'invitations/preview',
+                           host => 'tenon.localhost',
+                           json => { token => $token });
+    status_is $seen, 200, 'who has it may look at it';
+    is_deeply $seen->json,
+        { tenant => { name => 'Acme Inc.', slug => 'acme' },
+          email => 'zed@people.test', has_account => JSON::PP::false,
+          role => 'member', expires_at => $zed->{expires_at} },
+        'and sees where it leads';
+    problem_is $s->request(POST => 'invitations/preview', at => 'acme',
+                           json => { token => 'x' . $token }), 410,
+        'secret_spent', 'which a bad one does not';
     is $s->psql("select count(*) from tenon.invitation i, tenon.event_body b
                   where i::text like '%$token%' or b::text like '%$token%'"),
         0, 'but not in the database';
@@ -416,7 +428,8 @@ subtest 'someone of another tenant joins, and goes to and fro' => sub {
 
     my $switch = sub {
         return $s->request(POST => 'auth/tenant', as => 'dave',
-                           json => { tenant => $_[0] });
+                           json => { tenant => $_[0],
+                                     refresh_token => $s->proof('dave') });
     };
     $r = $switch->('acme');
     status_is $r, 200, 'auth/tenant';
@@ -442,14 +455,17 @@ subtest 'someone of another tenant joins, and goes to and fro' => sub {
     problem_is $_, 422, 'invalid_fields', 'no tenant of theirs',
         '/tenant' => 'not_found' for @absent;
     problem_is $s->request(POST => 'auth/tenant', as => 'carol',
-                           json => { tenant => 'globex' }),
+                           json => { tenant => 'globex',
+                                     refresh_token => $s->proof('carol') }),
         422, 'invalid_fields', 'one that is there, but not theirs',
         '/tenant' => 'not_found';
 
     status_is $s->request(POST => 'auth/logout', @there), 204, 'logs out';
     problem_is $s->request(GET => 'me', @there), 401, 'unauthenticated',
         'of this tenant';
-    status_is $s->request(GET => 'me', as => 'dave'), 200, 'not of the other';
+    problem_is $s->request(GET => 'me', as => 'dave'), 401, 'unauthenticated',
+        'and of the other: it was one sign-in';
+    delete $s->{token}{dave};
 
     problem_is invite('alice', 'dave@globex.test', 'member'), 409,
         'duplicate', 'a member is not invited again', '/email' => 'duplicate';
@@ -774,7 +790,8 @@ subtest 'further tenants, and their end' => sub {
         'unauthenticated', 'a stranger makes none';
 
     my $session = $s->request(POST => 'auth/tenant', as => 'carol',
-                              json => { tenant => 'carols' })->json;
+                              json => { tenant => 'carols', refresh_token =>
+                                        $s->proof('carol') })->json;
     my @as = (at => 'carols', token => $session->{access_token});
     is $s->request(GET => 'me', @as)->json->{role}, 'owner',
         'who makes it owns it';
@@ -806,7 +823,8 @@ subtest 'further tenants, and their end' => sub {
         GET => 'me/tenants', as => 'carol')->json->{data} }], ['acme'],
         'me/tenants no longer lists it';
     problem_is $s->request(POST => 'auth/tenant', as => 'carol',
-                           json => { tenant => 'carols' }),
+                           json => { tenant => 'carols',
+                                     refresh_token => $s->proof('carol') }),
         422, 'invalid_fields', 'there is no way there',
         '/tenant' => 'not_found';
     problem_is $make->('Carols', 'carols'), 409, 'slug_taken',

@@ -9,6 +9,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
+use JSON::PP ();
 use Test::More;
 use TenonCheck;
 use TenonServer ();
@@ -193,11 +194,35 @@ subtest 'acting as a user' => sub {
         user_id => $s->request(GET => 'me', as => 'dave')->json->{id},
         reason => 'x' }), 422, 'invalid_fields', 'nor as somebody else\'s',
         '/user_id', 'not_found';
+    my $sessions = sub { $s->psql('select count(*) from tenon.session
+                                    where impersonator is not null') };
+    my $login = $s->request(
+        POST => 'auth/login', at => 'platform',
+        headers => ['Tenon-Session' => 'cookie'],
+        json => { email => 'root@platform.test', password => $s->password });
+    my ($cookie) = $login->header('Set-Cookie') =~ /\A([^;]+)/;
+    for my $by ([at => 'platform', headers => [Cookie => $cookie]],
+                [as => 'root', headers => ['Tenon-Session' => 'cookie']]) {
+        problem_is $s->request(POST => $path, @$by, json => {
+            user_id => $alice->{id}, reason => 'x' }), 409, 'state_conflict',
+            'nor for a cookie, which is given no tokens';
+        is $sessions->(), 0, 'no session is made for nobody';
+    }
     my $r = $s->request(POST => $path, as => 'root', json => {
         user_id => $alice->{id}, reason => 'ticket 4711' });
     status_is $r, 200, 'a session';
     my $session = $r->json;
     is $session->{refresh_token}, undef, 'that ends by itself';
+    my $as = $s->request(GET => 'me', at => 'acme',
+                         token => $session->{access_token});
+    is_deeply [@{ $as->json }{qw(id impersonated)}],
+        [$alice->{id}, JSON::PP::true], 'me says so';
+    ok !$alice->{impersonated}, 'of her alone it doesn\'t';
+    isnt $as->header('ETag'), $s->request(GET => 'me', as => 'alice')
+        ->header('ETag'), 'nor under the same tag';
+    is_deeply [map { $_->{impersonated} ? 1 : 0 } @{ $s->request(
+        GET => 'me/sessions?limit=1', as => 'alice')->json->{data} }], [1],
+        'and she finds it among her sessions';
     is_deeply $session->{user}, { map { $_ => $alice->{$_} } qw(id email name) },
         'as her';
     my $me = $s->request(GET => 'me', at => 'acme',

@@ -19,7 +19,7 @@ use TenonServer ();
 my $s = TenonServer->new(http => 'tenon_signup_realm own;');
 my $email = 'ann@people.test';
 my %password = (voho => 'the first password', rival => 'another password');
-my %token;
+my (%token, %proof);
 
 sub signup {
     my ($slug, %o) = @_;
@@ -70,6 +70,7 @@ subtest 'one address, two people' => sub {
         status_is $r, 200, "a login to $slug";
         is $r->json->{user}{id}, $user{$slug}, 'as its own user';
         $token{$slug} = $r->json->{access_token};
+        $proof{$slug} = $r->json->{refresh_token};
         my ($other) = grep { $_ ne $slug } qw(voho rival);
         problem_is login($slug, $password{$other}), 401,
             'invalid_credentials', 'not by the other\'s password';
@@ -125,7 +126,8 @@ subtest 'its people belong nowhere else' => sub {
         'and not made';
     problem_is $s->request(POST => 'auth/tenant', at => 'voho',
                            token => $token{voho}, json => {
-                               tenant => 'rival' }), 422, 'invalid_fields',
+                               tenant => 'rival',
+                               refresh_token => $proof{voho} }), 422, 'invalid_fields',
         'there is no way to the other\'s', '/tenant' => 'not_found';
     status_is $s->request(POST => 'tenants', as => 'alice', json => {
         name => 'More', slug => 'more' }), 201,

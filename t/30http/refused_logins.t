@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Whoever is refused at login is told the same, after the same statements: who
-# isn't known, guessed wrong, is locked, disabled, of another tenant, or has a
-# second factor. That it takes the same time is bench/timing.pl's to show.
+# Whoever is refused at login is told the same, after the same statements, which
+# wrote the same: who isn't known, guessed wrong, is locked, disabled, of another
+# tenant, or has a second factor. That it takes the same time is bench/timing.pl's to show.
 
 use strict;
 use warnings;
@@ -47,13 +47,33 @@ sub statements {
                           split /\n/, log_text($from));
 }
 
-my (%answer, %statements);
+# What is there of what a refusal writes; the attempts of the last transaction
+# that wrote one, and whether its event is of the same.
+sub rows {
+    return $s->psql('
+        with last as (select xmin, count(*) as n
+                        from tenon.login_attempt
+                       group by 1 order by max(last_at) desc limit 1)
+        select (select count(*) from tenon.login_attempt),
+               (select count(*) from tenon.event),
+               (select count(*) from tenon.event_body),
+               n, (select count(*) from tenon.event e where e.xmin = last.xmin),
+               (select count(*) from tenon.event_body b
+                 where b.xmin = last.xmin)
+          from last');
+}
+
+my (%answer, %statements, %wrote);
 my @same = (fixed_id(), Connection => 'close');
 
 for my $kind (0 .. $#kinds) {
     for my $n (0, 1) {
+        my @before = split /\|/, rows();
         my ($r, $ran) = statements($logins->bytes($kind, $n, @same));
         is $r->{status}, 401, "$kinds[$kind]: refused";
+        my @after = split /\|/, rows();
+        push @{ $wrote{join ' ', map({ $after[$_] - $before[$_] } 0 .. 2),
+                       @after[3 .. 5]} }, $kinds[$kind];
         push @{ $answer{ $r->visible } }, $kinds[$kind];
         push @{ $statements{$ran} }, $kinds[$kind];
     }
@@ -70,6 +90,9 @@ for my $kind ($locked, $disabled, $elsewhere) {
     push @{ $statements{$ran} }, $kinds[$kind];
 }
 
+is_deeply [keys %wrote], ['0 1 1 1 1 1'],
+    'one row was there and is written, and its event, in one transaction'
+    or diag explain \%wrote;
 is keys %answer, 1, 'one answer to all' or diag explain \%answer;
 is keys %statements, 1, 'after the same statements' or diag explain \%statements;
 like((keys %statements)[0], qr/\A(?:tn_\w+ ){3}tn_\w+\z/, 'four of them');

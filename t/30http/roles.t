@@ -250,7 +250,7 @@ subtest 'what can not be' => sub {
         my $r = define('dave', 'many' . ++$n);
         push @made, $r->json->{id} if $r->{status} == 201;
         next if $r->{status} == 201;
-        problem_is $r, 409, 'state_conflict', 'not more than so many';
+        problem_is $r, 409, 'limit_reached', 'not more than so many';
         last;
     }
     is scalar @made, 100, 'a hundred';

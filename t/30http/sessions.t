@@ -82,8 +82,8 @@ subtest 'a list' => sub {
     is_deeply [map { $_->{created_at} } @got],
         [reverse sort map { $_->{created_at} } @got], 'newest first';
     is_deeply [sort keys %{ $got[0] }],
-        [qw(created_at current expires_at id ip kind last_used_at mfa
-            user_agent)], 'as they are described';
+        [qw(created_at current expires_at id impersonated ip kind
+            last_used_at mfa user_agent)], 'as they are described';
     my ($here) = grep { $_->{current} } @got;
     is_deeply [map { $_->{id} } grep { $_->{current} } @got], [$here->{id}],
         'one of them is the one that asks';

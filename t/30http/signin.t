@@ -101,8 +101,8 @@ subtest 'an address is verified' => sub {
     problem_is post('auth/email/verify', { token => $secret }, @at), 410,
         'secret_spent', 'which replaces the first';
     my $etag = me($token, @at)->header('ETag');
-    status_is post('auth/email/verify', { token => $newer }, @at), 204,
-        'the new one is good';
+    status_is post('auth/email/verify', { token => $newer }, @at,
+                   token => $token), 204, 'the new one is good';
     ok me($token, @at)->json->{email_verified}, 'and shown';
     isnt me($token, @at)->header('ETag'), $etag, 'under another ETag';
     problem_is post('auth/email/verify', { token => $newer }, @at), 410,
@@ -118,6 +118,97 @@ subtest 'an address is verified' => sub {
                    body => ''), 204, 'a third time';
     problem_is post('auth/email/resend', undef, token => $token, @at,
                     body => ''), 429, 'rate_limited', 'not a fourth';
+};
+
+# Whoever signed up with an address first need not be who reads it.
+subtest 'a token alone verifies nobody\'s account' => sub {
+    my $p = somebody();
+    my $other = somebody();
+    my $rows = sub { $s->psql("select email_verified_at is not null
+                                 from tenon.\"user\"
+                                where id = '$p->{user_id}'") };
+    my $session = login($p->{email}, $s->password)->json->{access_token};
+    my $stranger = login($other->{email}, $s->password)->json->{access_token};
+    my $token = sub {
+        status_is post('auth/email/resend', undef, token => $session,
+                       body => ''), 204, 'a token is sent';
+        return $s->mailed($p->{email}, 'verify');
+    };
+    my $verify = sub {
+        my ($token, %more) = @_;
+        my %o = map { ($_ => delete $more{$_}) }
+            grep { exists $more{$_} } qw(at from headers token);
+        return post('auth/email/verify', { token => $token, %more },
+                    headers => [fixed_id()], %o);
+    };
+
+    my $secret = $token->();
+    my $alone = $verify->($secret);
+    problem_is $alone, 401, 'unauthenticated', 'the token alone';
+    like $alone->json->{detail}, qr/sign in .* password .* resets/,
+        'which says what would do';
+    is $verify->($secret, token => $stranger)->visible, $alone->visible,
+        'with somebody else\'s session, the same';
+    is $verify->($secret, token => 'x.y.z')->{body}, $alone->{body},
+        'as with what is no session';
+    is $verify->($secret, headers => [fixed_id(),
+        Cookie => '__Host-tenon=none'])->visible, $alone->visible,
+        'or a cookie that is none';
+
+    $s->psql('delete from tenon.login_attempt');
+    my $guess = $verify->($secret, password => 'guess');
+    problem_is $guess, 401, 'invalid_credentials', 'with a guess';
+    is $s->psql('select failures from tenon.login_attempt'), 1,
+        'which is counted as any other';
+    is_deeply [map { $_->{outcome} }
+               events('user.email_verified', $p->{user_id})], ['failure'],
+        'and written down';
+    $s->psql("update tenon.login_attempt set failures = 20,
+                     locked_until = now() + interval '900 seconds'");
+    is $verify->($secret, password => $s->password)->visible, $guess->visible,
+        'the right one neither, during a lock';
+    my $key = $s->request(POST => 'api-keys', as => 'alice', json => {
+        name => 'k', scopes => ['teamos.task:read'] })->json->{secret};
+    problem_is $verify->($secret, token => $key), 403, 'forbidden',
+        'nor by an API key';
+    is $rows->(), 'f', 'nothing was verified';
+    $s->psql('delete from tenon.login_attempt');
+
+    status_is $verify->($secret, password => $s->password, token => $stranger),
+        204, 'the password will do, whoever else is signed in';
+    is $rows->(), 't', 'it was verified';
+    is((events('user.email_verified', $p->{user_id}))[-1]{actor},
+       $p->{user_id}, 'by themselves, says the log');
+    problem_is $verify->($secret, password => $s->password), 410,
+        'secret_spent', 'once';
+
+    # In a browser: the cookie counts, where its own page sends it.
+    $s->psql("update tenon.\"user\" set email_verified_at = null
+               where id = '$p->{user_id}'");
+    $secret = $token->();
+    my $cookie = (split /;/, post('auth/login', { email => $p->{email},
+        password => $s->password }, headers => [
+            'Tenon-Session' => 'cookie'])->header('Set-Cookie'))[0];
+    problem_is $verify->($secret, headers => [Cookie => $cookie,
+        'Sec-Fetch-Site' => 'cross-site']), 403, 'csrf_refused',
+        'another site\'s page doesn\'t verify';
+    status_is $verify->($secret, headers => [Cookie => $cookie,
+        'Sec-Fetch-Site' => 'same-origin']), 204, 'our own does';
+    is $rows->(), 't', 'verified';
+};
+
+subtest 'fifty verifications by one token' => sub {
+    my $p = somebody();
+    my $session = login($p->{email}, $s->password)->json->{access_token};
+    post('auth/email/resend', undef, token => $session, body => '');
+    my $secret = $s->mailed($p->{email}, 'verify');
+    my @c = map { $s->connect(from($_)) } 1 .. 50;
+    $c[$_]->write($s->bytes(POST => 'auth/email/verify', at => 'acme',
+        token => $session, json => { token => $secret })) for 0 .. $#c;
+    my @status = sort map { $_->response->{status} } @c;
+    is_deeply [grep { $_ != 410 && $_ != 503 } @status], [204],
+        'one is done: ' . join ' ', @status;
+    is scalar events('user.email_verified', $p->{user_id}), 1, 'one event';
 };
 
 subtest 'an invitation verifies the address' => sub {
@@ -151,8 +242,9 @@ subtest 'a password is changed' => sub {
     status_is $branch->(), 200, 'and one in another organization';
 
     problem_is post('auth/password/change', { current_password => 'guess',
-        password => $password }, token => $here), 401,
-        'invalid_credentials', 'not without the old one';
+        password => $password }, token => $here), 422,
+        'reauthentication_failed', 'not without the old one';
+    status_is me($here), 200, 'and the session goes on';
     is_deeply [map { "$_->{outcome} $_->{actor}" }
                events('user.password_changed', $p->{user_id})],
         ["failure $p->{user_id}"], 'which is written down';
@@ -191,8 +283,7 @@ subtest 'logins and switches while a password changes' => sub {
     for my $round (1 .. 4) {
         my $here = login($p->{email}, $password, from => from(9))
             ->json->{access_token};
-        my $old = login($p->{email}, $password, from => from(9))
-            ->json->{access_token};
+        my $old = login($p->{email}, $password, from => from(9))->json;
         my $new = new_password();
         my @c = map { $s->connect(from(10 + $_)) } 0 .. 6;
         my $change = $s->connect(from(20));
@@ -205,7 +296,9 @@ subtest 'logins and switches while a password changes' => sub {
                 ? $s->bytes(POST => 'auth/login', at => 'acme', json => {
                       email => $p->{email}, password => $password })
                 : $s->bytes(POST => 'auth/tenant', at => 'acme',
-                            token => $old, json => { tenant => 'branch' }));
+                            token => $old->{access_token}, json => {
+                                tenant => 'branch',
+                                refresh_token => $old->{refresh_token} }));
         }
         my $r = $change->response;
         if ($r->{status} != 204) {
@@ -351,8 +444,8 @@ subtest 'an identity is locked, and nobody is told' => sub {
                      locked_until = now() + interval '900 seconds'
                where failures = 0");
     problem_is post('auth/password/change', { current_password =>
-        $s->password, password => new_password() }, token => $session), 401,
-        'invalid_credentials', 'a change of password heeds the lock';
+        $s->password, password => new_password() }, token => $session), 422,
+        'reauthentication_failed', 'a change of password heeds the lock';
 
     # A reset ends it: who reads the address is who they are.
     $s->psql('delete from tenon.one_time');
@@ -422,6 +515,55 @@ subtest 'a hash of other parameters is renewed' => sub {
          where e.action = 'user.login' and e.actor = '$p->{user_id}'
            and e.outcome = 'success'")],
         [{ password_rehashed => JSON::PP::true }], 'one login tells';
+};
+
+subtest 'keys of who lost the password' => sub {
+    my $p = somebody(role => 'admin');
+    $s->found('branch') if !$s->psql("select count(*) from tenon.tenant
+                                       where slug = 'branch'");
+    $s->hire($p->{name}, 'branch', 'admin');
+    my $key = sub {
+        my ($slug, $token) = @_;
+        my $r = $s->request(POST => 'api-keys', at => $slug, token => $token,
+                            json => { name => 'k',
+                                      scopes => ['tenon.member:read'] });
+        status_is $r, 201, "a key in $slug";
+        return [$slug, $r->json->{secret}];
+    };
+    my %token = map { $_ => login($p->{email}, $s->password, at => $_)
+                          ->json->{access_token} } qw(acme branch);
+    my @keys = map { $key->($_, $token{$_}) } qw(acme acme branch);
+    my $alices = $key->('acme', $s->token('alice'));
+    my $say = sub { join ' ', map { $s->request(GET => 'members',
+        at => $_->[0], token => $_->[1])->{status} } @_ };
+    is $say->(@keys, $alices), '200 200 200 200', 'they are good';
+
+    my $password = new_password();
+    status_is post('auth/password/change', {
+        current_password => $s->password, password => $password },
+        token => $token{acme}), 204, 'a change';
+    is $say->(@keys, $alices), '200 200 200 200', 'leaves them';
+
+    status_is post('auth/password/forgot', { email => $p->{email} }), 204,
+        'forgotten';
+    status_is post('auth/password/reset', {
+        token => $s->mailed($p->{email}, 'reset'),
+        password => new_password() }), 204, 'a reset';
+    for my $worker ($s->workers) {
+        is $s->alone($worker, sub { $say->(@keys, $alices) }),
+            '401 401 401 200', "revokes them, in every organization, at once"
+            . " on worker $worker";
+    }
+    is $s->psql("select count(*) from tenon.api_key_secret s
+                   join tenon.api_key k on k.tenant_id = s.tenant_id
+                    and k.id = s.api_key_id
+                  where k.created_by = '$p->{user_id}'"), 0,
+        'their secrets are gone';
+    is_deeply [sort map { "$_->{tenant} $_->{metadata}{api_keys} "
+                          . $_->{metadata}{reason} }
+               events('api_key.revoked', $p->{user_id})],
+        ['acme 2 password_reset', 'branch 1 password_reset'],
+        'each organization hears how many';
 };
 
 is_deeply [$s->alarms], [], 'no alarms';

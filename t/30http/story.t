@@ -136,12 +136,12 @@ subtest 'login' => sub {
 subtest 'me and tenant' => sub {
     my $r = erin(GET => 'me');
     is_deeply [sort keys %{ $r->json }],
-        [qw(api_key email email_verified id mfa_enabled name role
-            tenant)],
+        [qw(api_key email email_verified id impersonated mfa_enabled name
+            permissions recovery_codes_left role tenant)],
         'members of me';
     is $r->json->{role}, 'owner', 'who signs up is the owner';
     is $r->json->{tenant}{slug}, 'initech', 'of this organization';
-    like $r->header('ETag'), qr/\A"\d+"\z/, 'me has an ETag';
+    like $r->header('ETag'), qr/\A"\d+-[-0-9a-f]+"\z/, 'me has an ETag';
 
     $r = erin(GET => 'tenant');
     status_is $r, 200, 'tenant';

@@ -24,8 +24,8 @@ my $password = 'correct horse battery';
 
 # The members of each answer, exactly.
 my %shape = (
-    me         => [qw(api_key email email_verified id mfa_enabled name role
-                      tenant)],
+    me         => [qw(api_key email email_verified id impersonated mfa_enabled
+                      name permissions recovery_codes_left role tenant)],
     member     => [qw(created_at email id name role user_id version)],
     invitation => [qw(created_at email expires_at id invited_by role status
                       version)],
@@ -51,7 +51,7 @@ sub shape_is {
 }
 
 # Who is signed in where: name => [slug, token].
-my %token;
+my (%token, %proof);
 sub as {
     my ($who, $method, $path, %o) = @_;
     my ($slug, $token) = @{ $token{$who} || die "who is $who?\n" };
@@ -62,7 +62,10 @@ sub log_in {
     my ($who, $slug) = @_;
     my $r = $s->request(POST => 'auth/login', at => $slug, json => {
         email => "$who\@initech.test", password => $password });
-    $token{$who} = [$slug, $r->json->{access_token}] if $r->{status} == 200;
+    if ($r->{status} == 200) {
+        $token{$who} = [$slug, $r->json->{access_token}];
+        $proof{$who} = $r->json->{refresh_token};
+    }
     return $r;
 }
 
@@ -291,12 +294,14 @@ subtest 'T2 organizations: create, select, delete' => sub {
     is_deeply [map { "$_->{slug} $_->{role}" } all('milton', 'me/tenants')],
         ['initech member'], 'tells each person their own';
 
-    $r = as('peter', POST => 'auth/tenant', json => { tenant => 'penetrode' });
+    $r = as('peter', POST => 'auth/tenant', json => {
+        tenant => 'penetrode', refresh_token => $proof{peter} });
     status_is $r, 200, 'POST auth/tenant, by slug';
     shape_is $r->json, 'login', 'answers as login does';
     is $r->json->{tenant}{id}, $second, 'with the other organization';
     is $r->header('Cache-Control'), 'no-store', 'kept nowhere';
     $token{there} = ['penetrode', $r->json->{access_token}];
+    $proof{there} = $r->json->{refresh_token};
 
     $r = $s->request(GET => 'tenant', host => 'tenon.localhost',
                      token => $token{there}[1]);
@@ -308,13 +313,16 @@ subtest 'T2 organizations: create, select, delete' => sub {
     is scalar(all('there', 'projects')), 0, 'it is empty';
 
     $r = as('there', POST => 'auth/tenant',
-            json => { tenant => $tenant->{id} });
+            json => { tenant => $tenant->{id},
+                      refresh_token => $proof{there} });
     status_is $r, 200, 'POST auth/tenant, by id';
     is $r->json->{tenant}{slug}, 'initech', 'and back';
     $token{peter} = ['initech', $r->json->{access_token}];
+    $proof{peter} = $r->json->{refresh_token};
     for my $elsewhere ('acme', 'nowhere', $nobody) {
         problem_is as('peter', POST => 'auth/tenant',
-                      json => { tenant => $elsewhere }),
+                      json => { tenant => $elsewhere,
+                                refresh_token => $proof{peter} }),
             422, 'invalid_fields', "not to $elsewhere",
             '/tenant' => 'not_found';
     }
@@ -348,7 +356,8 @@ subtest 'T2 organizations: create, select, delete' => sub {
     is_deeply [map { $_->{slug} } all('peter', 'me/tenants')], ['initech'],
         'me/tenants has lost it';
     problem_is as('peter', POST => 'auth/tenant',
-                  json => { tenant => 'penetrode' }),
+                  json => { tenant => 'penetrode',
+                            refresh_token => $proof{peter} }),
         422, 'invalid_fields', 'nobody goes back', '/tenant' => 'not_found';
     problem_is as('peter', POST => 'tenants', json => {
                       name => 'P', slug => 'penetrode' }),

@@ -39,6 +39,7 @@ my %value = (
     task            => $task->{id},
     foreign         => $foreign->{id},
     token           => $token,
+    proof           => $s->proof('alice'),
     'token:flipped' => substr($token, 0, -8) . reverse(substr $token, -8),
     owner           => $member{'alice@acme.test'},
     member          => $member{'carol@acme.test'},

@@ -60,6 +60,27 @@ is_deeply [map { $_->[1] } @twice[0, 2]], [$once[1][1], $once[0][1]],
     'another rotation';
 is @twice, 3, 'drops what nobody can have a token of';
 
+# tokens that live longer need their key for longer
+my $hours = sub {
+    my @t = gmtime(time - 3600 * $_[0]);
+    return sprintf '%04d-%02d-%02dT%02d:%02d:%02dZ', $t[5] + 1900, $t[4] + 1,
+        @t[3, 2, 1, 0];
+};
+for my $case ([[], 3], [['--ttl 7500'], 3], [['--ttl 11h'], 4], [['--ttl 1d'], 4],
+              [['--ttl 5m'], 3]) {
+    my ($more, $n) = @$case;
+    my ($first, $second, $third) = split /\n/, lines();
+    spew(join '', map { s/ \S+// ; "$_ " . $hours->(3) . "\n" }
+         $first, $second, $third);
+    ($status, $out) = keys_('rotate', $file, '--force', @$more);
+    is ids($out), $n, "rotate @$more: $n keys";
+}
+for my $bad ('1x', '', '-1', '1.5h', '99999999999999999999d', 'h') {
+    ($status, $out) = keys_('rotate', $file, "--force --ttl '$bad'");
+    is $status, 2, "--ttl '$bad' is a wrong call";
+    like $out, qr/--ttl/, 'it says so';
+}
+
 # without times nothing is known to be old
 spew(lines() =~ s/ \S+//gr);
 ($status, $out) = keys_('rotate');

@@ -331,6 +331,95 @@ subtest 'single rows are shared' => sub {
                    { account_id => $account{berlin} }), 200, 'back';
 };
 
+subtest 'an API key has what its scopes say, not what was shared' => sub {
+    my ($mine, $shared) = (undef, north(602));
+    status_is call('ada', POST => 'roles', {
+        name => 'key_maker', title => 'Makes keys', permissions => [
+            (map { { permission => "tenon.$_" } }
+             qw(api_key:create api_key:read api_key:delete)),
+            (map { { permission => "mono.profile:$_", scope => 'own' } }
+             qw(read update)) ] }), 201, 'a role that makes keys';
+    status_is call('ada', PATCH => 'members/' . north(305),
+                   { role => 'key_maker' }), 200, 'eve gets it';
+    my $share = made(call('ben', POST => 'shares', {
+        resource => 'mono.profile', resource_id => $shared,
+        user_id => $user{eve}, access => 'update' }));
+    my $role = made(call('ben', POST => 'account-members', {
+        account_id => $account{lisbon}, user_id => $user{eve},
+        role => 'account_user' }));
+    $mine = profile('eve', 'lisbon');
+    my $own = call('eve', GET => "profiles/$mine")->json->{display_name};
+    like names('eve', 'profiles'), qr/\ABela Brandt, .*\b$own\b/,
+        'eve herself sees the shared row, too';
+
+    my $key = sub {
+        my (@scopes) = @_;
+        my $r = call('eve', POST => 'api-keys', { name => "@scopes",
+                                                  scopes => \@scopes });
+        status_is $r, 201, "a key: @scopes";
+        my $secret = $r->json->{secret};
+        return sub {
+            my ($method, $path, $json) = @_;
+            return $s->request($method, $path, at => 'northlight',
+                               token => $secret, $json ? (json => $json) : (),
+                               headers => [fixed_id()]);
+        };
+    };
+    my $seen = sub {
+        my ($with) = @_;
+        my $r = $with->(GET => 'profiles');
+        return $r->{status} == 200
+            ? join ', ', sort map { $_->{display_name} } @{ $r->json->{data} }
+            : $r->{status};
+    };
+
+    my $reads = $key->('mono.profile:read:own');
+    is $seen->($reads), $own, 'it lists her own, no shared row';
+    is $reads->(GET => "profiles/$mine")->{status}, 200, 'reads that';
+    is $reads->(GET => "profiles/$shared")->visible =~ s/$shared/ID/r,
+        $reads->(GET => "profiles/$random")->visible =~ s/$random/ID/r,
+        'and no other: as if it were not';
+    is $reads->(PATCH => "profiles/$mine", { type => 'actor' })->{status}, 403,
+        'it changes none';
+    my $writes = $key->('mono.profile:read:own', 'mono.profile:update:own');
+    is $writes->(PATCH => "profiles/$mine", { type => 'actor' })->{status},
+        200, 'with the scope, her own';
+    problem_is $writes->(PATCH => "profiles/$shared", { type => 'actor' }),
+        404, 'not_found', 'not what is shared with her to change';
+    my $none = $key->('tenon.api_key:read');
+    is $seen->($none), 403, 'without a scope for profiles, none';
+    is $none->(GET => "profiles/$shared")->{status}, 403, 'nor this';
+    is $none->(GET => 'shares')->{status}, 403, 'nor the shares';
+    is call('eve', PATCH => "profiles/$shared", { type => 'speaker' })
+        ->{status}, 200, 'she may, as ever';
+
+    status_is call('ben', DELETE => "shares/$share"), 204, 'over';
+    status_is call('ben', DELETE => "account-members/$role"), 204, 'too';
+    status_is call('ada', PATCH => 'members/' . north(305),
+                   { role => 'member' }), 200, 'she is a member again';
+};
+
+subtest 'openapi.json says whose rows they are' => sub {
+    my $paths = call('ada', GET => 'openapi.json')->json->{paths};
+    my %about = map { $_ => $paths->{$_} } grep { /profiles|works/ }
+        keys %$paths;
+    my $says = sub {
+        my ($path, $method) = @_;
+        return $about{"/v1/$path"}{$method}{description};
+    };
+    like $says->('profiles', 'get'), qr/of your accounts only.*shared with/s,
+        'a list of what can be shared';
+    unlike $says->('works', 'get'), qr/shared with/, 'and what can\'t';
+    like $says->('works', 'get'), qr/403 where you hold it in none/,
+        'refused when one has nothing of it';
+    like $says->('profiles/{id}', 'patch'),
+        qr/shared with you for this\. .*: 404; .* is 403\./, 'a change';
+    unlike $says->('profiles/{id}', 'delete'), qr/shared/, 'not by a share';
+    unlike $says->('profiles/{id}/history', 'get'), qr/shared/,
+        'nor looked back at';
+    like $says->('profiles', 'post'), qr/422 `not_found`/, 'a new one';
+};
+
 subtest 'who left has lost it' => sub {
     my $role = made(call('ben', POST => 'account-members', {
         account_id => $account{berlin}, user_id => $user{eve},

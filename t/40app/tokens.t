@@ -59,6 +59,14 @@ subtest 'who is not linked' => sub {
     status({ %said, email => 'dave@globex.test' }, 401, 'with a stranger\'s');
     status({ %said, org => 'globex' }, 401, 'in another organization');
     is identities(), '', 'nobody is';
+    is $s->psql("select distinct t.slug, e.outcome, e.actor is null,
+                        b.metadata ->> 'issuer', b.metadata ->> 'subject'
+                   from tenon.event e
+                   join tenon.event_body b
+                     on b.tenant_id = e.tenant_id and b.event_id = e.id
+                   join tenon.tenant t on t.tenant_id = e.tenant_id
+                  where e.action = 'auth.subject_refused' order by 1"),
+        "acme|refused|t|$id|alice at id", 'and that is told where it was';
 
     sleep 1.1;
     my $r = ask({ %said });

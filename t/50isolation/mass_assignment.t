@@ -41,15 +41,18 @@ my %valid = (
         organization => { name => 'M', slug => 'mass' } },
     'POST /v1/auth/login' => {
         email => 'alice@acme.test', password => $s->password },
-    'POST /v1/auth/tenant' => { tenant => 'acme' },
+    'POST /v1/auth/tenant' => {
+        tenant => 'acme', refresh_token => $s->proof('alice') },
     'POST /v1/auth/refresh' => { refresh_token => 'tnr_' . 'A' x 70 },
     'PATCH /v1/me' => { name => 'Mass' },
-    'POST /v1/auth/email/verify' => { token => 'x' x 86 },
+    'POST /v1/auth/email/verify' => {
+        token => 'x' x 86, password => 'a guess' },
     'POST /v1/auth/password/forgot' => { email => 'nobody@acme.test' },
     'POST /v1/auth/password/reset' => {
         token => 'x' x 86, password => 'correct horse' },
     'POST /v1/auth/password/change' => {
         current_password => 'a guess', password => 'correct horse' },
+    'POST /v1/auth/mfa/totp' => { password => 'a guess' },
     'POST /v1/auth/mfa/totp/confirm' => { code => '123456' },
     'POST /v1/auth/mfa/totp/disable' => {
         password => 'a guess', code => '123456' },
@@ -85,6 +88,7 @@ my %valid = (
         name => 'Mass', scopes => ['tenon.member:read'] },
     'PATCH /v1/api-keys/{id}' => { name => 'Mass' },
     'POST /v1/api-keys/{id}/rotate' => { overlap_seconds => 0 },
+    'POST /v1/invitations/preview' => { token => 'x' x 86 },
     'POST /v1/invitations/accept' => {
         token => 'x' x 86, name => 'M', password => 'correct horse' },
     (map {
@@ -154,8 +158,8 @@ for my $endpoint (@writes) {
         is_deeply [grep { !$in->{$_} } sort keys %$valid], [],
             'it is what the document says';
 
-        my $own = $name !~ m{/auth/|/(?:rollback|accept|impersonate|
-                                    transfer|rotate)\z}x;
+        my $own = $name !~ m{/auth/|/(?:rollback|accept|preview|
+                                    impersonate|transfer|rotate)\z}x;
         my %seen;
         my @not = grep { !$in->{$_} && !$seen{$_}++ } sort keys %$out, @inside;
         my @wrong;

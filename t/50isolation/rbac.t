@@ -100,7 +100,13 @@ my %call = (
         return { as => undef, token =>
                      $s->login($caller->{name})->json->{access_token} };
     },
-    'POST /v1/auth/tenant' => sub { { json => { tenant => 'acme' } } },
+    'POST /v1/auth/tenant' => sub {
+        my ($caller) = @_;
+        return { json => {
+            tenant => 'acme',
+            refresh_token => $s->proof($caller ? $caller->{name} : 'alice'),
+        } };
+    },
     'POST /v1/auth/refresh' => sub {
         return { json => { refresh_token =>
                                $s->login('alice')->json->{refresh_token} } };
@@ -119,7 +125,8 @@ my %call = (
         my $p = somebody('member');
         my $r = $s->request(POST => 'auth/email/resend', as => $p->{name});
         status_is $r, 204, 'a token to verify by';
-        return { json => { token => $s->mailed($p->{email}, 'verify') } };
+        return { json => { token => $s->mailed($p->{email}, 'verify'),
+                           password => $s->password } };
     },
     'POST /v1/auth/email/resend' => \&as_anew,
     'POST /v1/auth/password/forgot' => sub {
@@ -137,7 +144,9 @@ my %call = (
         return { %{ as_anew(@_) }, json => {
             current_password => $s->password, password => $s->password } };
     },
-    'POST /v1/auth/mfa/totp' => \&as_anew,
+    'POST /v1/auth/mfa/totp' => sub {
+        return { %{ as_anew(@_) }, json => { password => $s->password } };
+    },
     'POST /v1/auth/mfa/totp/confirm' => sub {
         my $call = as_anew(@_);
         $call->{json} = { code => guard($call->{as}, 'asked') };
@@ -238,6 +247,11 @@ my %call = (
     'POST /v1/shares' => sub { { json => { a_share_of($_[1]) } } },
     'GET /v1/shares/{id}' => sub { { id => a_share($_[1]) } },
     'DELETE /v1/shares/{id}' => sub { { id => a_share($_[1]) } },
+    'POST /v1/invitations/preview' => sub {
+        my $email = 'i' . ++$n . '@acme.test';
+        make('alice', 'invitations', email => $email, role => 'member');
+        return { json => { token => $s->mailed($email) } };
+    },
     'POST /v1/invitations/accept' => sub {
         my $email = 'i' . ++$n . '@acme.test';
         make('alice', 'invitations', email => $email, role => 'member');
@@ -277,7 +291,8 @@ sub as_anew {
 sub guard {
     my ($name, $asked) = @_;
     return '123456' if !defined $name;
-    my $secret = $s->request(POST => 'auth/mfa/totp', as => $name)
+    my $secret = $s->request(POST => 'auth/mfa/totp', as => $name,
+                             json => { password => $s->password })
         ->json->{secret};
     my $code = sub { qx{oathtool --totp --base32 $secret} =~ /(\d+)/ ? "$1" : '' };
     return $code->() if $asked;

@@ -245,12 +245,20 @@ sub try_resource {
 
 # ---- the platform's ----
 
+sub proven {
+    my ($who, $json) = @_;
+    return $json if !$json || !grep { $_ eq '{proof}' } values %$json;
+    my $proof = defined $who ? $s->proof($who) : 'none';
+    return { map { ($_ => $json->{$_} eq '{proof}' ? $proof : $json->{$_}) }
+             keys %$json };
+}
+
 sub try_platform {
     my ($who, $side, $other, $foreign) = @_;
 
     for my $row (sort keys %{ $w->platform }) {
         my ($method, $path) = split / /, $row;
-        my $json = $w->platform->{$row}{json};
+        my $json = proven($who, $w->platform->{$row}{json});
         for my $position (@{ $w->platform->{$row}{positions} }) {
             my ($where, $name, $source) = @$position;
             next if $source eq 'elsewhere';
@@ -309,7 +317,7 @@ sub try_token {
     my @asked = map {
         my ($method, $path) = split / /;
         my $list = $path =~ m{\A/v1/(\w+)} ? $1 : '';
-        $path !~ m{\A/v1/(?!auth/|openapi|invitations/accept)} ? () :
+        $path !~ m{\A/v1/(?!auth/|openapi|invitations/(?:accept|preview))} ? () :
         $path =~ /\{id\}/
             ? map { [$method, "/api" . $path =~ s/\{id\}/$_/r] }
                   $other->{row}{$list} // $random, $random
@@ -397,6 +405,145 @@ subtest 'refresh tokens of elsewhere' => sub {
     status_is $refresh->($own), 200, "acme's own is good";
 };
 
+# Nor does one of elsewhere prove a session of here, or end one.
+subtest 'proofs of elsewhere' => sub {
+    my ($own, $other) = map { $s->login($_->{owner})->json } $w->sides;
+    my $go = sub {
+        return $s->request(POST => 'auth/tenant', at => 'acme',
+                           token => $own->{access_token},
+                           headers => [fixed_id()],
+                           json => { tenant => 'acme',
+                                     refresh_token => $_[0] });
+    };
+    my ($foreign, @forged) = map { $go->($_) }
+        $other->{refresh_token}, 'tnr_' . 'A' x 70,
+        substr($own->{refresh_token}, 0, 25)
+        . substr $other->{refresh_token}, 25;
+    problem_is $foreign, 401, 'unauthenticated', "globex's at acme's";
+    is_deeply [map { $_->visible } @forged], [($foreign->visible) x 2],
+        'is as one that nobody made';
+    status_is $s->request(GET => 'me', at => $_->{tenant}{slug},
+                          token => $_->{access_token}), 200,
+        "the session of $_->{tenant}{slug} goes on" for $own, $other;
+    status_is $go->($own->{refresh_token}), 200, 'by its own it is proven';
+};
+
+# What one of a person's tokens is for, the others are not; none of them counts
+# at another organization's, be it of the same realm or of a realm of its own,
+# nor for somebody who is a member of both.
+sub secrets_of {
+    my ($email, $at) = @_;
+    my $ask = sub {
+        my ($path, %json) = @_;
+        return $s->request(POST => "auth/$path", at => $at, json => {%json});
+    };
+    my $login = sub { $ask->('login', email => $email,
+                             password => $s->password)->json };
+    my $token = $login->()->{access_token};
+    my %secret;
+    status_is $s->request(POST => 'auth/email/resend', at => $at, body => '',
+                          token => $token), 204, "$email at $at: resend";
+    $secret{verify} = $s->mailed($email, 'verify');
+    $ask->('password/forgot', email => $email);
+    $secret{reset} = $s->mailed($email, 'reset');
+    status_is $s->request(POST => 'auth/mfa/totp', at => $at, token => $token,
+                          json => { password => $s->password }), 200,
+        'a second factor';
+    $s->psql("update tenon.totp f set confirmed_at = now()
+                from tenon.\"user\" u join tenon.tenant t using (realm_id)
+               where f.user_id = u.id and f.realm_id = u.realm_id
+                 and u.email = '$email' and t.slug = '$at'");
+    $secret{mfa} = $login->()->{mfa_token};
+    ok !(grep { !defined } values %secret), 'a token of each kind';
+    return ($token, \%secret);
+}
+
+# An organization whose users are its own; alice's address is another's there.
+sub found_apart {
+    my ($slug, $email) = @_;
+    status_is $s->request(POST => 'platform/tenants', as => 'root', json => {
+        name => 'Apart', slug => $slug, user_realm => 'own',
+        owner_email => $email, owner_name => 'Apart' }), 201, "$slug is founded";
+    $s->request(POST => 'auth/password/forgot', at => $slug,
+                json => { email => $email });
+    status_is $s->request(POST => 'auth/password/reset', at => $slug, json => {
+        token => $s->mailed($email, 'reset'), password => $s->password }), 204,
+        'its owner has a password';
+    $s->psql("update tenon.\"user\" u set email_verified_at = null
+                from tenon.tenant t
+               where t.realm_id = u.realm_id and t.slug = '$slug'");
+    return;
+}
+
+subtest 'one-time tokens and second steps of elsewhere' => sub {
+    my ($own, $other) = $w->sides;
+    $s->hire('both', 'globex', 'member');
+    $s->hire('both', 'acme', 'member');
+    $s->hire('here', 'acme', 'member');
+    found_apart('apart', 'here@acme.test');
+
+    my ($session, $here) = secrets_of('here@acme.test', 'acme');
+    my (undef, $apart) = secrets_of('here@acme.test', 'apart');
+    my $member = $s->request(POST => 'auth/login', at => 'acme', json => {
+        email => 'both@globex.test', password => $s->password })
+        ->json->{access_token};
+    my (undef, $both) = secrets_of('both@globex.test', 'globex');
+    my $kept = sub { $s->psql("
+        select json_agg(u order by u.id)::text || json_agg(f)::text
+               || (select json_agg(o order by o.id) from tenon.one_time o)
+          from tenon.\"user\" u left join tenon.totp f on f.user_id = u.id
+         where u.email in ('here\@acme.test', 'both\@globex.test')") };
+    my ($before, $rows) = ($w->digest($other), $kept->());
+
+    my %use = (
+        verify => sub { ('email/verify', { token => $_[0],
+                         password => $s->password }, $_[1]) },
+        reset  => sub { ('password/reset', { token => $_[0],
+                         password => 'correct horse' }) },
+        mfa    => sub { ('mfa/verify', { mfa_token => $_[0],
+                         code => '123456' }) },
+    );
+    my $try = sub {
+        my ($purpose, $token, $as) = @_;
+        my ($path, $json, $with) = $use{$purpose}->($token, $as);
+        $sent++;
+        return $s->request(POST => "auth/$path", at => 'acme', json => $json,
+                           headers => [fixed_id()],
+                           $with ? (token => $with) : ());
+    };
+    for my $purpose (sort keys %use) {
+        my $none = $try->($purpose, 'x' x length $here->{$purpose});
+        problem_is $none, $purpose eq 'mfa'
+            ? (401, 'invalid_credentials', 'mfa: what is no token')
+            : (422, 'invalid_fields', "$purpose: what is no token",
+               '/token' => 'not_found');
+        my %tried = (
+            'another realm\'s, of the same address' => $apart->{$purpose},
+            'another organization\'s, of a member'   => $both->{$purpose},
+            map { ("one to $_" => $here->{$_}) }
+                grep { $_ ne $purpose } sort keys %use,
+        );
+        is $try->($purpose, $tried{$_})->visible, $none->visible,
+            "$purpose: $_ is none" for sort keys %tried;
+        # put together: the ids of this one, the MAC of that
+        my $n = length($here->{$purpose}) - 43;
+        is $try->($purpose, substr($here->{$purpose}, 0, $n)
+                  . substr $_->{$purpose}, $n)->visible, $none->visible,
+            "$purpose: nor ids of one with the MAC of another"
+            for $apart, $both;
+    }
+    for my $as ($session, $member) {
+        my $none = $try->('verify', 'x' x length $here->{verify}, $as);
+        is $try->('verify', $_->{verify}, $as)->visible, $none->visible,
+            'signed in, none either' for $apart, $both;
+    }
+    is_deeply $w->digest($other), $before, 'nothing of globex has changed';
+    is $kept->(), $rows, 'no user, factor or token either';
+
+    status_is $try->('verify', $here->{verify}), 204, 'its own verifies';
+    status_is $try->('reset', $here->{reset}), 204, 'and resets';
+};
+
 # A token names its organization, and is worth nothing at another's host.
 subtest 'invitations to elsewhere' => sub {
     my ($own, $other) = $w->sides;
@@ -408,6 +555,11 @@ subtest 'invitations to elsewhere' => sub {
         ($_->{slug} => $s->mailed($email));
     } $own, $other;
     my $before = $w->digest($other);
+    my $preview = sub {
+        my ($token, @where) = @_;
+        return $s->request(POST => 'invitations/preview', @where,
+                           json => { token => $token });
+    };
     my $accept = sub {
         my ($token, @where) = @_;
         return $s->request(POST => 'invitations/accept', @where, json => {
@@ -419,12 +571,23 @@ subtest 'invitations to elsewhere' => sub {
                          headers => ['Tenon-Tenant' => 'acme']),
         403, 'tenant_mismatch', 'under a header that names acme';
 
+    for my $where ([at => 'acme'],
+                   [host => 'tenon.localhost',
+                    headers => ['Tenon-Tenant' => 'acme']]) {
+        problem_is $preview->($token{globex}, @$where), 403,
+            'tenant_mismatch', "nor is globex's shown at acme's";
+    }
+    is $preview->($token{globex}, at => 'globex')->json->{tenant}{slug},
+        'globex', 'but at its own';
+
     # The tenant is in front: another's in its place makes it a forgery.
     my $forged = substr($token{acme}, 0, 21) . substr $token{globex}, 21;
     for my $where ([at => 'acme'], [host => 'tenon.localhost']) {
         problem_is $accept->($forged, @$where), 422, 'invalid_fields',
             "a token put together of both at $where->[1]",
             '/token' => 'not_found';
+        problem_is $preview->($forged, @$where), 410, 'secret_spent',
+            "and shows nothing at $where->[1]";
     }
     is_deeply $w->digest($other), $before, 'nothing of globex has changed';
 };

@@ -72,6 +72,19 @@ sub others {
     return split / /, $text // '0 0';
 }
 
+# The priorities of all threads of a worker that are its event loop's, or not.
+sub priorities {
+    my ($pid) = @_;
+    my (%loop, %other);
+    for my $file (glob "/proc/$pid/task/*/stat") {
+        open my $in, '<', $file or next; # it has ended
+        my ($nice) = (split / /, (<$in> // '') =~ s/\A.*\) //r)[16];
+        $file =~ m{/task/$pid/} ? $loop{$nice}++ : $other{$nice}++
+            if defined $nice;
+    }
+    return (\%loop, \%other);
+}
+
 # One round: all write, a third leave at once; what the rest was told.
 sub storm {
     my ($n) = @_;
@@ -103,6 +116,27 @@ sub storm {
 }
 
 my @workers = $s->workers;
+
+subtest 'a hash gives way to the event loop' => sub {
+    my $c = $s->connect;
+    my $seen = 0;
+    for (1 .. 20) {
+        $c->write($s->bytes(POST => 'auth/login', at => 'acme', json => {
+            email => 'alice@acme.test', password => $s->password }));
+        my $end = time + 1;
+        my $answer = IO::Select->new($c->{socket});
+        while (!$seen && time < $end && !$answer->can_read(0)) {
+            $seen = grep { (priorities($_))[1]{10} } @workers;
+        }
+        is $c->response->{status}, 200, 'somebody signs in';
+        last if $seen;
+    }
+    ok $seen, 'by a thread of low priority';
+    is_deeply [map { [priorities($_)] } @workers],
+        [map { [{ 0 => 1 }, { 0 => 32 }] } @workers],
+        'which is gone then, and no other thread has it';
+};
+
 my %before = map { $_ => memory($_, 'VmRSS') } @workers;
 my $seconds = $long ? 20 : 3;
 

@@ -4,6 +4,7 @@ package TenonClient;
 # test can send what no client library would.
 #
 #     my $c = TenonClient->new($port);     # or ($port, '127.0.0.2'): from there
+#     my $c = TenonClient->new('/path');   # a unix socket's
 #     $c->write(TenonClient::bytes('GET', '/live', host => 'x', ...));
 #     my $r = $c->response;                # or response(head => 1)
 #     $r->{status}; $r->{body}; $r->header('ETag'); $r->headers('Link');
@@ -20,6 +21,7 @@ use warnings;
 
 use IO::Select ();
 use IO::Socket::INET ();
+use IO::Socket::UNIX ();
 use JSON::PP ();
 use Socket qw(SOL_SOCKET SO_LINGER IPPROTO_TCP TCP_NODELAY);
 
@@ -29,13 +31,16 @@ my $json = JSON::PP->new->utf8->canonical;
 
 sub new {
     my ($class, $port, $from) = @_;
-    my $socket = IO::Socket::INET->new(
+    my $local = $port =~ m{/};
+    my $socket = $local ? IO::Socket::UNIX->new(Peer => $port)
+                        : IO::Socket::INET->new(
         PeerAddr => '127.0.0.1',
         PeerPort => $port,
         Timeout  => WAIT,
         $from ? (LocalAddr => $from) : (),
-    ) or die "connect to port $port: $!\n";
-    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+    );
+    $socket or die "connect to $port: $!\n";
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1 if !$local;
     binmode $socket;
     return bless { socket => $socket, buffer => '' }, $class;
 }

@@ -201,7 +201,18 @@ sub bytes {
 # The access token of a demo person, or of a new login of theirs.
 sub token {
     my ($self, $who) = @_;
-    return $self->{token}{$who} //= $self->login($who)->json->{access_token};
+    return $self->{token}{$who} //= do {
+        my $login = $self->login($who)->json;
+        $self->{proof}{$who} = $login->{refresh_token};
+        $login->{access_token};
+    };
+}
+
+# The refresh token beside it, which proves that session.
+sub proof {
+    my ($self, $who) = @_;
+    $self->token($who);
+    return $self->{proof}{$who};
 }
 
 sub login {

@@ -482,7 +482,8 @@ test_role(void **state)
     SEND0(&h, R(PATH, .token = h.member));
     host_problem(&h, 403, "forbidden");
     SEND(&h, R(.path = "/v1/me", .token = h.member),
-         { ROWS(9, MEMBER, "m", "M", "stranger", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, MEMBER, "m", "M", "stranger", "{}", "t", "f", NULL, "f",
+                "[]", NULL, "1") });
     host_assert(&h, 200, NULL);
     host_free(&h);
 }

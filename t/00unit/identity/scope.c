@@ -207,7 +207,7 @@ test_bounds(void **state)
     size_t n;
     tn_str bound;
     unsigned i;
-    static char many[1200 * 64];
+    static char many[1300 * 64];
     static const char *const bad[] = { "x", A, A ":", ":account_owner",
                                        A "account_owner" };
 
@@ -221,7 +221,7 @@ test_bounds(void **state)
         host_free(&h);
     }
 
-    for (i = 0, n = 0; i < 1100; i++) {
+    for (i = 0, n = 0; i < 1300; i++) {
         n += (size_t) snprintf(many + n, sizeof(many) - n,
                                "%s0192f0c0-0000-7000-8000-%012u:account_user",
                                i ? "," : "", i);
@@ -234,9 +234,29 @@ test_bounds(void **state)
     assert_int_equal(bound.n, 1000 * 37 + 1);
     assert_string_equal(h.trace, "ZZdZAD");
 
+    assert_true(host_has(tn_op_facts(h.op)->log, "1,000 accounts"));
+
     /* too many for the zone: asked for every time */
     SEND(&h, R(.path = NOTES, .token = h.member), PAGE);
     assert_string_equal(h.trace, "ZZdAD");
+    host_free(&h);
+
+    for (i = 0, n = 0; i < 33; i++) {
+        n += (size_t) snprintf(many + n, sizeof(many) - n, "%s" A ":role_%u",
+                               i ? "," : "", i);
+    }
+
+    init(&h, many, NULL);
+    host_adopt(&h);
+    SEND0(&h, R(.path = NOTES, .token = h.member));
+    assert_true(host_has(tn_op_facts(h.op)->log, "more than 32 roles"));
+
+    *strrchr(many, ',') = '\0';
+    host_free(&h);
+    init(&h, many, NULL);
+    host_adopt(&h);
+    SEND0(&h, R(.path = NOTES, .token = h.member));
+    assert_null(tn_op_facts(h.op)->log.p);
     host_free(&h);
 }
 

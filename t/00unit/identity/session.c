@@ -185,15 +185,19 @@ test_others_stay_warm(void **state)
     (void) state;
     host_init(&h);
     SEND(&h, R(.path = "/v1/me", .host = "", .token = h.eve),
-         { ROWS(9, EVE, "e", "E", "owner", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, EVE, "e", "E", "owner", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     SEND(&h, R(.path = "/v1/me", .host = "", .token = h.owner),
-         { ROWS(9, OWNER, "o", "O", "owner", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, OWNER, "o", "O", "owner", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     demote(&h);
     SEND(&h, R(.path = "/v1/me", .host = "", .token = h.eve),
-         { ROWS(9, EVE, "e", "E", "owner", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, EVE, "e", "E", "owner", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     assert_string_equal(h.trace, "ZZAD");
     SEND(&h, R(.path = "/v1/me", .host = "", .token = h.owner),
-         { ROWS(9, OWNER, "o", "O", "owner", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, OWNER, "o", "O", "owner", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     host_assert(&h, 200, NULL);
     host_free(&h);
 }

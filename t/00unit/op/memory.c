@@ -59,8 +59,8 @@ static const char *const project_cells[] = {
     OWNER,   "2026-01-01 00:00:00+00"
 };
 static const char *const known[] = { "t" };
-static const char *const me_cells[] = { OWNER, "m", "M",  "owner", "{}",
-                                        "t",   "f", NULL, "1" };
+static const char *const me_cells[] = { OWNER, "m",  "M", "owner", "{}", "t",
+                                        "f",   NULL, "f", "[]",    NULL, "1" };
 static const char *const tenant_cells[] = { ACME,   "Acme",
                                             "acme", "active",
                                             "2",    "2026-01-01 00:00:00+00",
@@ -199,7 +199,7 @@ static const scenario scenarios[] = {
       { TABLE(5, removed) },
       1,
       204 },
-    { { .path = "/v1/me" }, { TABLE(9, me_cells) }, 1, 200 },
+    { { .path = "/v1/me" }, { TABLE(12, me_cells) }, 1, 200 },
     { { .path = "/v1/tenant" }, { TABLE(8, tenant_cells) }, 1, 200 },
     { { .method = "POST", .path = "/v1/auth/logout" },
       { { .rows = { { 1, 0, NULL } } } },

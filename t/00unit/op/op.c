@@ -3,6 +3,7 @@
  * order, and that what is finished stays finished.
  */
 
+#include "libcore/http/http.h"
 #include "t/00unit/host.h"
 
 
@@ -168,7 +169,26 @@ test_request_ids(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_before_the_catalogue),
+/* What an op drew its ids and secrets from goes with it, not with its memory. */
+static void
+test_seed(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+    SEND0(&h, R(.path = "/live", .host = ""));
+    assert_false(
+        sodium_is_zero((const unsigned char *) &h.op->rng, sizeof(h.op->rng)));
+    tn_op_free(h.op);
+    assert_true(
+        sodium_is_zero((const unsigned char *) &h.op->rng, sizeof(h.op->rng)));
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_seed),
+          cmocka_unit_test(test_before_the_catalogue),
           cmocka_unit_test(test_ready), cmocka_unit_test(test_order_of_checks),
           cmocka_unit_test(test_finished_stays_finished),
           cmocka_unit_test(test_host_failures),

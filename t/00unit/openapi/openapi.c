@@ -19,6 +19,20 @@ describes(unit_arena *arena, const char *operation, const char *text)
 }
 
 
+/* That it holds this. */
+static void
+says_of(const char *operation, const char *text)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "paths %s description", operation);
+
+    if (strstr(at(path)->valuestring, text) == NULL) {
+        fail_msg("%s: %s", operation, at(path)->valuestring);
+    }
+}
+
+
 static void
 test_frame(void **state)
 {
@@ -78,7 +92,12 @@ test_permissions(void **state)
               "member, owner.");
     describes(&arena, "/v1/invitations post",
               "Needs the permission `tenon.invitation:create`. Roles: admin, "
-              "owner.");
+              "owner.\\n\\nNot by an API key: 403.\\n\\nNot by who acts as "
+              "somebody else: 403.");
+    describes(&arena, "/v1/auth/logout post",
+              "Open to everybody who is signed in.\\n\\nNot by an API key: "
+              "403.");
+    describes(&arena, "/v1/me get", "Open to everybody who is signed in.");
     describes(&arena, "/v1/tenant get",
               "Needs the permission `tenon.tenant:read`. Roles: admin, "
               "member, owner.");
@@ -96,7 +115,50 @@ test_permissions(void **state)
               "owner. Their own rows: member.");
     describes(&arena, "/v1/members/{id} delete",
               "Needs the permission `tenon.member:delete`. Any row: admin, "
-              "owner. Their own rows: member.");
+              "owner. Their own rows: member.\\n\\nNot by who acts as "
+              "somebody else: 403.");
+
+    unit_arena_free(&arena);
+    host_free(&h);
+}
+
+
+/* Whose rows an operation is about, and what is refused how. */
+static void
+test_accounts(void **state)
+{
+    host h;
+    unit_arena arena;
+
+    (void) state;
+    host_init(&h);
+    unit_arena_init(&arena, 0);
+    load(&h, &arena);
+
+#define YOURS                                                               \
+    "Rows of your accounts only: those in which a role of yours holds the " \
+    "permission, and all accounts that lie in them. A role of the whole "   \
+    "organization holds in every one."
+#define NONE " 403 where you hold it in none."
+
+    says_of("/v1/accounts get", "\n\n" YOURS NONE);
+    says_of("/v1/account-members get", "\n\n" YOURS NONE);
+    says_of("/v1/accounts/{id}/members get",
+            "\n\n" YOURS NONE
+            " A row of another account is as if it were not: 404.");
+    says_of("/v1/accounts/{id} get",
+            "\n\n" YOURS NONE
+            " A row of another account is as if it were not: 404.");
+    says_of("/v1/accounts/{id} patch",
+            "\n\n" YOURS NONE
+            " A row of another account is as if it were not: 404; one that "
+            "you may see and not change so is 403.");
+    says_of("/v1/accounts post",
+            "\n\nIt has to be of an account in which a role of yours, or one "
+            "of the whole organization, holds the permission: another account "
+            "is answered as if it were not, 422 `not_found`." NONE);
+    assert_null(
+        strstr(at("paths /v1/tasks get description")->valuestring, "account"));
 
     unit_arena_free(&arena);
     host_free(&h);
@@ -488,8 +550,8 @@ test_out_of_memory(void **state)
 
 
 UNIT_MAIN(cmocka_unit_test(test_frame), cmocka_unit_test(test_permissions),
-          cmocka_unit_test(test_schemas), cmocka_unit_test(test_parameters),
-          cmocka_unit_test(test_history), cmocka_unit_test(test_headers),
-          cmocka_unit_test(test_responses), cmocka_unit_test(test_names),
-          cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_served),
-          cmocka_unit_test(test_out_of_memory))
+          cmocka_unit_test(test_accounts), cmocka_unit_test(test_schemas),
+          cmocka_unit_test(test_parameters), cmocka_unit_test(test_history),
+          cmocka_unit_test(test_headers), cmocka_unit_test(test_responses),
+          cmocka_unit_test(test_names), cmocka_unit_test(test_same_bytes),
+          cmocka_unit_test(test_served), cmocka_unit_test(test_out_of_memory))

@@ -32,7 +32,13 @@ test_sets(void **state)
     says(&arena, SCHEMA "Role properties level enum",
          "[\"tenant\",\"account\",\"platform\"]");
     says(&arena, SCHEMA "RoleCreate properties level enum",
-         "[\"tenant\",\"account\",\"platform\"]");
+         "[\"tenant\",\"account\"]");
+    says(&arena, SCHEMA "RecoveryCodes properties recovery_codes items type",
+         "\"string\"");
+    assert_non_null(at(SCHEMA "TransferTenantRequest properties member_id"));
+    assert_null(at(SCHEMA "MemberCreate"));
+    says(&arena, SCHEMA "Me properties permissions items properties scope enum",
+         "[\"tenant\",\"accounts\",\"own\"]");
     says(&arena, SCHEMA "RoleCreate properties level default", "\"tenant\"");
     says(&arena, SCHEMA "Membership properties status enum", STATUSES);
     says(&arena, SCHEMA "Tenant properties status enum", STATUSES);

@@ -13,6 +13,9 @@
 #define ACCEPT(...) \
     R(.method = "POST", .path = "/v1/invitations/accept", __VA_ARGS__)
 
+#define PREVIEW(...) \
+    R(.method = "POST", .path = "/v1/invitations/preview", __VA_ARGS__)
+
 /* What invitation_find answers of one that is live, and of its address. */
 #define FOUND(live, user, status, hash, member)                             \
     {                                                                       \
@@ -339,6 +342,25 @@ test_known(void **state)
     SEND(&h, ACCEPT(.body = body_of(&h, NEW)),
          FOUND("t", MEMBER, "active", NULL, NULL), { ROWS(1, "") });
     host_problem(&h, 401, "invalid_credentials");
+
+    /* right, and not joined: locked meanwhile, or who knows */
+    SEND(&h, ACCEPT(.body = body_of(&h, ",\"password\":\"correct horse\"")),
+         FOUND("t", MEMBER, "active", hash, NULL),
+         { ROWS(6, NULL, NULL, NULL, "t", "t", NULL) });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+    SEND(&h, ACCEPT(.body = body_of(&h, ",\"password\":\"correct horse\"")),
+         FOUND("t", MEMBER, "active", hash, NULL),
+         { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+
+    /* not checked is not wrong */
+    SEND(&h,
+         ACCEPT(.body = body_of(&h, ",\"password\":\"correct horse\""),
+                .no_memory = 1),
+         FOUND("t", MEMBER, "active", hash, NULL));
+    host_problem(&h, 503, "busy");
     host_free(&h);
 }
 
@@ -368,6 +390,54 @@ test_late(void **state)
 
     SEND(&h, ACCEPT(.body = body_of(&h, NEW), .no_permit = 1), STRANGER);
     host_problem(&h, 503, "busy");
+    host_free(&h);
+}
+
+
+/* Whoever has the token may see what it is to; a bad one is a bad one. */
+static void
+test_preview(void **state)
+{
+    host h;
+    size_t i;
+    const char *body;
+    char bad[512];
+    static const char *const forged[] = { "x", "AAAA", "" };
+
+    (void) state;
+    host_init(&h);
+    body = body_of(&h, "");
+
+    SEND(&h, PREVIEW(.body = body),
+         { ROWS(5, "{\"name\":\"Acme\",\"slug\":\"acme\"}", "zed@example.org",
+                "t", "member", "2026-11-28 01:33:00+00") });
+    host_assert(&h, 200,
+                "{\"tenant\":{\"name\":\"Acme\",\"slug\":\"acme\"},"
+                "\"email\":\"zed@example.org\",\"has_account\":true,"
+                "\"role\":\"member\","
+                "\"expires_at\":\"2026-11-28T01:33:00.000000Z\"}");
+    unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
+    assert_string_equal(h.trace, "ABdD");
+    assert_false(host_has(h.sql, "insert"));
+    assert_false(host_has(h.sql, "log_event"));
+
+    SEND(&h, PREVIEW(.body = body), { NO_ROWS(5) });
+    host_problem(&h, 410, "secret_spent");
+
+    /* a forged one is answered alike, and never looked up */
+    for (i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+        snprintf(bad, sizeof(bad), "{\"token\":\"%s\"}", forged[i]);
+        SEND0(&h, PREVIEW(.body = bad));
+        host_problem(&h, 410, "secret_spent");
+        assert_null(strchr(h.trace, 'D'));
+        SEND0(&h, PREVIEW(.body = bad, .host = "acme.tenon.localhost"));
+        host_problem(&h, 410, "secret_spent");
+    }
+
+    SEND0(&h, PREVIEW(.body = body, .host = "umbrella.tenon.localhost"));
+    host_problem(&h, 403, "tenant_mismatch");
+    SEND0(&h, PREVIEW(.body = "{}"));
+    host_problem(&h, 422, "invalid_fields");
     host_free(&h);
 }
 
@@ -402,4 +472,4 @@ UNIT_MAIN(cmocka_unit_test(test_token), cmocka_unit_test(test_forged),
           cmocka_unit_test(test_named_by_id), cmocka_unit_test(test_stranger),
           cmocka_unit_test(test_refused_before_hashing),
           cmocka_unit_test(test_known), cmocka_unit_test(test_late),
-          cmocka_unit_test(test_memory))
+          cmocka_unit_test(test_preview), cmocka_unit_test(test_memory))

@@ -249,9 +249,19 @@ test_closed(void **state)
     }
 
     SEND(&h, R(.path = "/v1/me", .token = k.text),
-         { ROWS(9, OWNER, "o", "O", "owner", "{}", "t", "f",
+         { ROWS(12, OWNER, "o", "O", "owner", "{}", "t", "f", NULL, "f", "[]",
                 "{\"id\":\"" KEY "\"}", "1") });
     host_assert(&h, 200, "\"api_key\":{\"id\":\"" KEY "\"}");
+    unit_assert_str(
+        host_bound(&h, "as impersonated, "),
+        "[{\"permission\":\"tenon.tenant:delete\",\"scope\":\"tenant\"},"
+        "{\"permission\":\"tenon.member:update\",\"scope\":\"tenant\"},"
+        "{\"permission\":\"tenon.invitation:create\",\"scope\":\"tenant\"},"
+        "{\"permission\":\"tenon.role:create\",\"scope\":\"tenant\"},"
+        "{\"permission\":\"tenon.role:update\",\"scope\":\"tenant\"},"
+        "{\"permission\":\"tenon.tenant:transfer\",\"scope\":\"tenant\"},"
+        "{\"permission\":\"tenon.api_key:create\",\"scope\":\"tenant\"},"
+        "{\"permission\":\"tenon.api_key:update\",\"scope\":\"tenant\"}]");
     host_free(&h);
 }
 

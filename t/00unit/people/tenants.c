@@ -4,19 +4,45 @@
  * tenant's; to where one is there is no way, and no second session.
  */
 
+#include "libcore/identity/identity.h"
 #include "t/00unit/host.h"
 
-#define SWITCH(...)                                \
-    R(.method = "POST", .path = "/v1/auth/tenant", \
-      .body = "{\"tenant\":\"umbrella\"}", __VA_ARGS__)
+#define SWITCH(...) \
+    R(.method = "POST", .path = "/v1/auth/tenant", .body = body, __VA_ARGS__)
 
 #define END "2026-01-02 03:04:05+00"
 
-#define FOUND(status)                                            \
-    {                                                            \
-        ROWS(9, UMBRELLA, REALM, "umbrella", "Umbrella", status, \
-             "ann@example.org", "Ann", END, "86400")             \
+#define FOUND(status)                                                         \
+    {                                                                         \
+        ROWS(12, UMBRELLA, REALM, "umbrella", "Umbrella", status,             \
+             "ann@example.org", "Ann", END, "86400", SESSION("a0"), "t", "t") \
     }
+#define UNPROVEN                                                              \
+    {                                                                         \
+        ROWS(12, UMBRELLA, REALM, "umbrella", "Umbrella", "active",           \
+             "ann@example.org", "Ann", END, "86400", SESSION("a0"), "f", "f") \
+    }
+
+static char body[200];
+
+
+/* What proves the session of `token` in such a generation, in a body. */
+static void
+prove(host *h, const char *token, int64_t generation)
+{
+    tn_str text;
+
+    SEND(h,
+         R(.path = "/v1/me", .token = token,
+           .host = token == h->eve ? "umbrella.tenon.localhost" : NULL),
+         { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
+    h->op->principal.generation = generation;
+    assert_int_equal(tn__secret_make(&text, h->op, TN__SECRET_REFRESH), TN_OK);
+    snprintf(body, sizeof(body),
+             "{\"tenant\":\"umbrella\",\"refresh_token\":\"%.*s\"}",
+             (int) text.n, text.p);
+}
 
 
 static void
@@ -26,6 +52,7 @@ test_switch(void **state)
 
     (void) state;
     host_init(&h);
+    prove(&h, h.member, 3);
     SEND(&h, SWITCH(.token = h.member), FOUND("active"), { ROWS(1, "") });
     host_assert(&h, 200, "{\"access_token\":\"");
     host_assert(&h, 200,
@@ -50,6 +77,65 @@ test_switch(void **state)
     unit_assert_str(host_bound(&h, "find_session($3::uuid, "), SESSION("a2"));
     unit_assert_str(host_bound(&h, "::double precision), "), END);
     unit_assert_str(tn_op_facts(h.op)->tenant, "umbrella");
+
+    /* of the same sign-in, with the same second factor */
+    unit_assert_str(host_bound(&h, "$13::text, "), SESSION("a0"));
+    unit_assert_str(host_bound(&h, "coalesce("), "true");
+    host_free(&h);
+}
+
+
+/* An access token alone goes nowhere, nor does any other session's proof; one
+ * that was good once ends the session, and what its sign-in opened. */
+static void
+test_proof(void **state)
+{
+    host h;
+    size_t i;
+    static const char *const wrong[] = {
+        "{\"tenant\":\"umbrella\",\"refresh_token\":\"tnr_AAAA\"}",
+        "{\"tenant\":\"umbrella\",\"refresh_token\":\"\"}",
+    };
+
+    (void) state;
+    host_init(&h);
+
+    SEND0(&h, R(.method = "POST", .path = "/v1/auth/tenant", .token = h.member,
+                .body = "{}"));
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "\"/tenant\",\"code\":\"required\"");
+    host_assert(&h, 422, "\"/refresh_token\",\"code\":\"required\"");
+
+    for (i = 0; i < 2; i++) {
+        SEND0(&h, R(.method = "POST", .path = "/v1/auth/tenant",
+                    .token = h.member, .body = wrong[i]));
+        host_problem(&h, 401, "unauthenticated");
+    }
+
+    /* of another session, and of one in another tenant */
+    prove(&h, h.owner, 0);
+    SEND0(&h, SWITCH(.token = h.member));
+    host_problem(&h, 401, "unauthenticated");
+    prove(&h, h.eve, 0);
+    SEND0(&h, SWITCH(.token = h.member));
+    host_problem(&h, 401, "unauthenticated");
+    assert_null(strchr(h.trace, 'W'));
+
+    prove(&h, h.member, 3);
+    SEND(&h, SWITCH(.token = h.member), UNPROVEN,
+         { ROWS(7, "f", "5", "3600", "a@b.c", "Ann", "Acme", UMBRELLA) });
+    host_problem(&h, 401, "unauthenticated");
+    unit_assert_str(host_bound(&h, "s.generation = "), "3");
+    assert_string_equal(strchr(h.trace, 'B'), "BDWZZ");
+
+    SEND0(&h, R(.path = "/v1/me", .token = h.member));
+    host_problem(&h, 401, "unauthenticated");
+    assert_string_equal(h.trace, "ZZ");
+
+    /* it ended in between */
+    prove(&h, h.owner, 0);
+    SEND(&h, SWITCH(.token = h.owner), UNPROVEN, { NO_ROWS(7) });
+    host_problem(&h, 401, "unauthenticated");
     host_free(&h);
 }
 
@@ -64,9 +150,10 @@ test_here(void **state)
 
     (void) state;
     host_init(&h);
+    prove(&h, h.member, 3);
     SEND(&h, SWITCH(.token = h.member),
-         { ROWS(9, ACME, REALM, "acme", "Acme", "active", "ann@example.org",
-                "Ann", END, "86400") });
+         { ROWS(12, ACME, REALM, "acme", "Acme", "active", "ann@example.org",
+                "Ann", END, "86400", SESSION("a2"), "f", "t") });
     host_assert(&h, 200, "\"refresh_token\":null");
     host_assert(&h, 200, "\"slug\":\"acme\"");
     assert_null(strchr(h.trace, 'W'));
@@ -75,8 +162,8 @@ test_here(void **state)
     assert_non_null(from);
     snprintf(token, sizeof(token), "%.*s", (int) strcspn(from, "\""), from);
     SEND(&h, R(.path = "/v1/me", .token = token),
-         { ROWS(9, MEMBER, "ann@example.org", "Ann", "member", "{}", "t", "f",
-                NULL, "3") });
+         { ROWS(12, MEMBER, "ann@example.org", "Ann", "member", "{}", "t", "f",
+                NULL, "f", "[]", NULL, "3") });
     host_assert(&h, 200, NULL);
     unit_assert_str(tn_op_facts(h.op)->user_id, MEMBER);
     host_free(&h);
@@ -90,15 +177,16 @@ test_refused(void **state)
 
     (void) state;
     host_init(&h);
+    prove(&h, h.member, 3);
 
     SEND(&h, SWITCH(.token = h.member),
-         { ROWS(9, NULL, NULL, NULL, NULL, NULL, "ann@example.org", "Ann", END,
-                "86400") });
+         { ROWS(12, NULL, NULL, NULL, NULL, NULL, "ann@example.org", "Ann", END,
+                "86400", SESSION("a2"), "f", "t") });
     host_problem(&h, 422, "invalid_fields");
     host_assert(&h, 422, "\"/tenant\",\"code\":\"not_found\"");
 
     /* the session was ended where this node doesn't hear of it */
-    SEND(&h, SWITCH(.token = h.member), { NO_ROWS(9) });
+    SEND(&h, SWITCH(.token = h.member), { NO_ROWS(12) });
     host_problem(&h, 401, "unauthenticated");
 
     SEND(&h, SWITCH(.token = h.member), FOUND("suspended"));
@@ -128,6 +216,7 @@ test_memory(void **state)
 
     (void) state;
     host_init(&h);
+    prove(&h, h.member, 3);
 
     for (n = 1;; n++) {
         SEND(&h, SWITCH(.token = h.member, .fail_at = n), FOUND("active"),
@@ -143,5 +232,6 @@ test_memory(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_switch), cmocka_unit_test(test_here),
-          cmocka_unit_test(test_refused), cmocka_unit_test(test_memory))
+UNIT_MAIN(cmocka_unit_test(test_switch), cmocka_unit_test(test_proof),
+          cmocka_unit_test(test_here), cmocka_unit_test(test_refused),
+          cmocka_unit_test(test_memory))

@@ -244,20 +244,41 @@ static void
 test_me_and_tenant(void **state)
 {
     host h;
+    char tag[128];
 
     (void) state;
     host_init(&h);
     SEND(&h, R(.path = "/v1/me", .token = h.member),
-         { ROWS(9, MEMBER, "m@example.org", "M", "member",
-                "{\"id\":\"" ACME "\"}", "t", "f", NULL, "5") });
+         { ROWS(12, MEMBER, "m@example.org", "M", "member",
+                "{\"id\":\"" ACME "\"}", "t", "t", "9", "f",
+                "[{\"permission\":\"a.b:c\",\"scope\":\"own\"}]", NULL, "5") });
     host_assert(&h, 200, NULL);
     assert_string_equal(h.body,
                         "{\"id\":\"" MEMBER "\",\"email\":\"m@example.org\","
                         "\"name\":\"M\",\"role\":\"member\",\"tenant\":"
                         "{\"id\":\"" ACME "\"},\"email_verified\":true,"
-                        "\"mfa_enabled\":false,"
+                        "\"mfa_enabled\":true,\"recovery_codes_left\":9,"
+                        "\"impersonated\":false,\"permissions\":"
+                        "[{\"permission\":\"a.b:c\",\"scope\":\"own\"}],"
                         "\"api_key\":null}");
-    unit_assert_str(host_response_header(&h, "ETag"), "\"5\"");
+    snprintf(tag, sizeof(tag), "%.*s", (int) host_response_header(&h, "ETag").n,
+             host_response_header(&h, "ETag").p);
+    assert_memory_equal(tag, "\"5-", 3);
+    assert_non_null(strstr(host_bound(&h, "as impersonated, ").p,
+                           "{\"permission\":\"teamos.task:update\","
+                           "\"scope\":\"own\"}"));
+
+    /* what one may do has no version of its own, and yet is of the ETag */
+    SEND(&h, R(.path = "/v1/me", .token = h.member, .if_none_match = tag),
+         { ROWS(12, MEMBER, "m@example.org", "M", "member",
+                "{\"id\":\"" ACME "\"}", "t", "t", "9", "f",
+                "[{\"permission\":\"a.b:c\",\"scope\":\"own\"}]", NULL, "5") });
+    assert_int_equal(h.response->status, 304);
+    SEND(&h, R(.path = "/v1/me", .token = h.member, .if_none_match = tag),
+         { ROWS(12, MEMBER, "m@example.org", "M", "member",
+                "{\"id\":\"" ACME "\"}", "t", "t", "9", "f",
+                "[{\"permission\":\"a.b:d\",\"scope\":\"own\"}]", NULL, "5") });
+    host_assert(&h, 200, "a.b:d");
     unit_assert_str(host_bound(&h, "m.user_id = "), MEMBER);
 
     SEND0(&h, R(.path = "/v1/tenant", .token = h.guest));

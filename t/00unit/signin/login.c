@@ -93,7 +93,8 @@ test_login(void **state)
         .id = sid, .tenant = ACME, .user = MEMBER, .role = "member"
     };
     SEND(&h, R(.path = "/v1/me", .token = token),
-         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     host_assert(&h, 200, NULL);
     h.sessions[4].id = NULL;
     host_free(&h);
@@ -116,7 +117,8 @@ test_failures_are_one(void **state)
 
     /* the tenant is known, so that only the person differs */
     SEND(&h, R(.path = "/v1/me", .token = h.member),
-         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
 
     for (i = 0; i < 4; i++) {
         char attempts[32];
@@ -219,7 +221,8 @@ test_locked(void **state)
     hash_of(hash, "secret");
 
     SEND(&h, R(.path = "/v1/me", .token = h.member),
-         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     SEND(&h, LOGIN(.request_id = "same"),
          { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
          { ROWS(2, "", NULL) });
@@ -260,6 +263,40 @@ test_locked(void **state)
 }
 
 
+/* Behind a unix socket all have the same, which is no address: nobody is locked
+ * out for what others there have tried, and the database is told of none. */
+static void
+test_no_address(void **state)
+{
+    host h;
+    unsigned i;
+    char hash[128];
+
+    (void) state;
+    host_init(&h);
+    hash_of(hash, "secret");
+
+    for (i = 0; i < 201; i++) {
+        SEND(&h, LOGIN(.address = "unix:"),
+             { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") },
+             { ROWS(2, "", NULL) });
+    }
+
+    unit_assert_str(host_context_bound(&h, "'tenon.ip', coalesce("), NULL);
+    SEND(&h, LOGIN(.address = "unix:"),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") },
+         { ROWS(1, "") });
+    host_assert(&h, 200, NULL);
+
+    SEND(&h, LOGIN(.address = "2001:db8::1"),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") },
+         { ROWS(1, "") });
+    unit_assert_str(host_context_bound(&h, "'tenon.ip', coalesce("),
+                    "2001:db8::1");
+    host_free(&h);
+}
+
+
 /* A hash of other parameters than the core's is replaced by the statement that
  * opens the session, and only if it is still the one that was checked. */
 static void
@@ -290,6 +327,19 @@ test_renewed(void **state)
                      0);
     assert_int_equal(crypto_pwhash_str_verify(text, "secret", 6), 0);
 
+    /* who doesn't get in learns nothing by the time that it takes */
+    assert_true(h.renewed);
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "t") },
+         { ROWS(2, "", NULL) });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_false(h.renewed);
+    SEND(&h, LOGIN(.tenant = NULL),
+         { ROWS(8, MEMBER, "a", "A", hash, NULL, "Acme", "f", "f") },
+         { ROWS(2, "", NULL) });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_false(h.renewed);
+
     /* of today's: left alone */
     hash_of(hash, "secret");
     SEND(&h, LOGIN(.tenant = NULL),
@@ -307,7 +357,6 @@ test_address(void **state)
     unsigned i;
     tn_op op;
     tn_core core;
-    tn_request request;
     tn_zone_cmd cmd[2];
     static const struct {
         const char *a, *b;
@@ -317,21 +366,20 @@ test_address(void **state)
         { "192.0.2.1", "192.0.2.2", 0 },
         { "2001:db8::1", "2001:db8::ffff:1", 1 },
         { "2001:db8::1", "2001:db8:0:1::1", 0 },
-        { "unix:", "unix:", 1 },
-        { "unix:", "192.0.2.1", 0 },
+        /* IPv4 on a socket of IPv6: every house is of the same /64 */
+        { "::ffff:192.0.2.1", "::ffff:192.0.2.1", 1 },
+        { "::ffff:192.0.2.1", "::ffff:192.0.2.2", 0 },
     };
 
     (void) state;
     memset(&op, 0, sizeof(op));
     memset(&core, 0, sizeof(core));
-    memset(&request, 0, sizeof(request));
     op.core = &core;
-    op.request = &request;
 
     for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-        request.address = unit_str(pairs[i].a);
+        op.address = unit_str(pairs[i].a);
         tn__zone_address(&cmd[0], TN_ZONE_GET, &op, TN_STR("x"));
-        request.address = unit_str(pairs[i].b);
+        op.address = unit_str(pairs[i].b);
         tn__zone_address(&cmd[1], TN_ZONE_GET, &op, TN_STR("x"));
         assert_int_equal(memcmp(cmd[0].key, cmd[1].key, TN_ZONE_KEY_LEN) == 0,
                          pairs[i].same);
@@ -373,6 +421,90 @@ test_attempt_key(void **state)
 }
 
 
+/* Only who then comes in: else the time of a second hash would tell that the
+ * password was right. */
+static void
+test_who_is_renewed(void **state)
+{
+    host h;
+    unsigned i;
+    char hash[128];
+    static const struct {
+        const char *role;
+        const char *mfa;
+        const char *locked;
+        int renew;
+    } cases[] = {
+        { "member", "f", "f", 1 },
+        { "member", "f", "t", 0 },
+        { NULL, "f", "f", 0 },
+        { "member", "t", "f", 0 }, /* the code is still to come */
+    };
+
+    (void) state;
+    host_init(&h);
+    hash_of(hash, "secret");
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        h.renew = -1;
+        SEND(&h, LOGIN(.tenant = NULL),
+             { ROWS(8, MEMBER, "a", "A", hash, cases[i].role, "Acme",
+                    cases[i].mfa, cases[i].locked) },
+             { ROWS(2, "", NULL) });
+        assert_int_equal(h.renew, cases[i].renew);
+    }
+
+    host_free(&h);
+}
+
+
+/* A hash that found no memory says nothing of the password: nothing is counted
+ * and nobody is told. */
+static void
+test_out_of_memory(void **state)
+{
+    host h;
+    char hash[128];
+
+    (void) state;
+    host_init(&h);
+    hash_of(hash, "secret");
+    SEND(&h, LOGIN(.no_memory = 1),
+         { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") });
+    host_problem(&h, 503, "busy");
+    assert_string_equal(h.trace, "ZdZABDC");
+    unit_assert_str(host_response_header(&h, "Retry-After"), "1");
+    assert_true(tn_op_facts(h.op)->log.n > 0);
+    host_free(&h);
+}
+
+
+/* Whose session was not opened is nobody to limits and logs. */
+static void
+test_not_opened(void **state)
+{
+    host h;
+    unsigned i;
+    char hash[128];
+    static const tn_db_outcome outcomes[] = { TN_DB_BUSY, TN_DB_DOWN,
+                                              TN_DB_UNKNOWN };
+
+    (void) state;
+    host_init(&h);
+    hash_of(hash, "secret");
+
+    for (i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+        SEND(&h, LOGIN(.tenant = NULL),
+             { ROWS(8, MEMBER, "a", "A", hash, "member", "Acme", "f", "f") },
+             { .outcome = outcomes[i] });
+        host_assert(&h, 503, NULL);
+        assert_null(tn_op_facts(h.op)->user_id.p);
+    }
+
+    host_free(&h);
+}
+
+
 static void
 test_refused_early(void **state)
 {
@@ -403,12 +535,18 @@ test_refused_early(void **state)
     host_problem(&h, 503, "busy");
     unit_assert_str(host_response_header(&h, "Retry-After"), "1");
 
+    /* whose client has gone while it was hashed: the password goes, too */
+    SEND(&h, LOGIN(.gone = 1),
+         { ROWS(8, NULL, NULL, NULL, NULL, NULL, "Acme", "f", "f") });
+    assert_non_null(h.job);
+
     /* where none will be had, nothing is looked up for it */
     SEND0(&h, LOGIN(.no_room = 1));
     host_problem(&h, 503, "busy");
     assert_string_equal(h.trace, "ZA");
     SEND(&h, R(.path = "/v1/me", .token = h.member, .no_room = 1),
-         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     host_assert(&h, 200, NULL);
     host_free(&h);
 }
@@ -422,10 +560,10 @@ test_logout(void **state)
     (void) state;
     host_init(&h);
     SEND(&h, R(.method = "POST", .path = "/v1/auth/logout", .token = h.member),
-         { ROWS(1, "") });
+         { ROWS(1, NULL) });
     host_assert(&h, 204, NULL);
     assert_string_equal(h.trace, "ZZdZAWZ");
-    unit_assert_str(host_bound(&h, "and id = "), SESSION("a2"));
+    unit_assert_str(host_bound(&h, "s.id = "), SESSION("a2"));
 
     /* the directory still knows the session: the zone says no */
     SEND0(&h, R(.path = "/v1/me", .token = h.member));
@@ -440,7 +578,8 @@ test_logout(void **state)
 
     /* other sessions live on */
     SEND(&h, R(.path = "/v1/me", .token = h.owner),
-         { ROWS(9, OWNER, "m", "M", "owner", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, OWNER, "m", "M", "owner", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     host_assert(&h, 200, NULL);
 
     /* a logout that failed kills nothing */
@@ -448,14 +587,63 @@ test_logout(void **state)
          { .outcome = TN_DB_DOWN });
     host_problem(&h, 503, "unavailable");
     SEND(&h, R(.path = "/v1/me", .token = h.owner),
-         { ROWS(9, OWNER, "m", "M", "owner", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, OWNER, "m", "M", "owner", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     host_assert(&h, 200, NULL);
+
+    /* one that may have been made does */
+    SEND(&h, R(.method = "POST", .path = "/v1/auth/logout", .token = h.owner),
+         { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+    SEND0(&h, R(.path = "/v1/me", .token = h.owner));
+    host_problem(&h, 401, "unauthenticated");
+    assert_string_equal(h.trace, "ZZ");
     host_free(&h);
+}
+
+
+#define HER(h) \
+    R(.path = "/v1/me", .host = "umbrella.tenon.localhost", .token = (h).eve)
+#define HERSELF                                                           \
+    {                                                                     \
+        ROWS(12, EVE, "e", "E", "owner", "{}", "t", "f", NULL, "f", "[]", \
+             NULL, "1")                                                   \
+    }
+
+
+/* Where its sign-in had more, sessions are looked up anew before the answer
+ * leaves. */
+static void
+test_logout_elsewhere(void **state)
+{
+    host h;
+    int i;
+    static const char *const ended[] = { NULL, ACME "," UMBRELLA };
+
+    (void) state;
+
+    for (i = 0; i < 2; i++) {
+        host_init(&h);
+        SEND(&h, HER(h), HERSELF);
+        SEND(&h,
+             R(.method = "POST", .path = "/v1/auth/logout", .token = h.member),
+             { ROWS(1, ended[i]) });
+        host_assert(&h, 204, NULL);
+        SEND(&h, HER(h), HERSELF);
+        host_assert(&h, 200, NULL);
+        assert_int_equal(strchr(h.trace, 'd') != NULL, i);
+        host_free(&h);
+    }
 }
 
 
 UNIT_MAIN(cmocka_unit_test(test_login), cmocka_unit_test(test_failures_are_one),
           cmocka_unit_test(test_events_are_bounded),
           cmocka_unit_test(test_locked), cmocka_unit_test(test_renewed),
-          cmocka_unit_test(test_address), cmocka_unit_test(test_attempt_key),
-          cmocka_unit_test(test_refused_early), cmocka_unit_test(test_logout))
+          cmocka_unit_test(test_address), cmocka_unit_test(test_no_address),
+          cmocka_unit_test(test_attempt_key),
+          cmocka_unit_test(test_who_is_renewed),
+          cmocka_unit_test(test_out_of_memory),
+          cmocka_unit_test(test_not_opened),
+          cmocka_unit_test(test_refused_early), cmocka_unit_test(test_logout),
+          cmocka_unit_test(test_logout_elsewhere))

@@ -10,6 +10,9 @@
 #define POST(what, ...) \
     R(.method = "POST", .path = "/v1/auth/" what, __VA_ARGS__)
 #define LOGIN POST("login", .body = login_body)
+#define ENROL(h, said)                     \
+    POST("mfa/totp", .token = (h)->member, \
+         .body = "{\"password\":\"" said "\"}")
 
 static const char login_body[] =
     "{\"email\":\"ann@example.org\",\"password\":\"secret\"}";
@@ -89,8 +92,16 @@ with_code(const char *code, const char *more)
 /* The reply of totp_find. */
 #define FACTOR(d, confirmed, step)                                      \
     {                                                                   \
-        ROWS(10, MEMBER, "ann@example.org", "Ann", (d)->hash, "member", \
-             "Acme", (d)->sealed, step, confirmed, (d)->macs)           \
+        ROWS(11, MEMBER, "ann@example.org", "Ann", (d)->hash, "member", \
+             "Acme", (d)->sealed, step, confirmed, (d)->macs, NULL)     \
+    }
+
+
+/* The same before any was asked for. */
+#define NO_FACTOR(hash)                                                    \
+    {                                                                      \
+        ROWS(10, MEMBER, "ann@example.org", "Ann", hash, "member", "Acme", \
+             NULL, NULL, "f", NULL)                                        \
     }
 
 
@@ -117,7 +128,7 @@ device_init(device *d, host *h)
                                            crypto_pwhash_MEMLIMIT_MIN,
                                            crypto_pwhash_ALG_ARGON2ID13),
                      0);
-    SEND(h, POST("mfa/totp", .token = h->member),
+    SEND(h, ENROL(h, "secret"), NO_FACTOR(d->hash),
          { ROWS(2, "ann@example.org", "t") });
     host_assert(h, 200, "otpauth://totp/tenon.localhost:ann%40example.org?");
     member_of(h, "secret", secret, sizeof(secret));
@@ -129,8 +140,10 @@ device_init(device *d, host *h)
     SEND(h,
          POST("mfa/totp/confirm", .token = h->member,
               .body = with_code(code_of(h, d, 0), "")),
-         FACTOR(d, "f", "0"), { ROWS(1, "") });
+         FACTOR(d, "f", "0"), { ROWS(2, MEMBER, ACME "," UMBRELLA) });
     host_assert(h, 200, "{\"recovery_codes\":[\"");
+    /* sessions that it was not asked of are looked up anew */
+    assert_string_equal(strchr(h->trace, 'W'), "WZZ");
     unit_assert_str(host_bound(h, "f.secret = "), d->sealed);
 
     for (i = 0, p = strchr(h->body, '['); i < 10; i++, p += 14) {
@@ -182,8 +195,11 @@ test_enrol(void **state)
     host_init(&h);
     device_init(&d, &h);
 
-    /* in force already */
-    SEND(&h, POST("mfa/totp", .token = h.member),
+    /* in force already, or meanwhile */
+    SEND(&h, ENROL(&h, "secret"), FACTOR(&d, "t", "0"));
+    host_problem(&h, 409, "state_conflict");
+    assert_null(strchr(h.trace, 'C'));
+    SEND(&h, ENROL(&h, "secret"), NO_FACTOR(d.hash),
          { ROWS(2, "ann@example.org", "f") });
     host_problem(&h, 409, "state_conflict");
     assert_null(strstr(h.body, "otpauth"));
@@ -198,9 +214,50 @@ test_enrol(void **state)
     SEND(&h,
          POST("mfa/totp/confirm", .token = h.member,
               .body = with_code(code_of(&h, &d, 0), "")),
-         { ROWS(10, MEMBER, "a", "A", d.hash, "member", "Acme", NULL, NULL, "f",
-                NULL) });
+         NO_FACTOR(d.hash));
     host_problem(&h, 409, "state_conflict");
+    host_free(&h);
+}
+
+
+/* A session alone makes none: it takes the password, which is tried like any. */
+static void
+test_step_up(void **state)
+{
+    host h;
+    device d;
+
+    (void) state;
+    host_init(&h);
+    device_init(&d, &h);
+
+    SEND(&h, ENROL(&h, "secret"), NO_FACTOR(d.hash),
+         { ROWS(2, "ann@example.org", "t") });
+    host_assert(&h, 200, "otpauth://");
+    assert_true(tn_op_facts(h.op)->hashes);
+    assert_string_equal(strchr(h.trace, 'D'), "DCZW");
+    unit_assert_str(host_bound(&h, "is not distinct from "), d.hash);
+
+    SEND0(&h, POST("mfa/totp", .token = h.member, .body = "{}"));
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "\"/password\",\"code\":\"required\"");
+
+    SEND(&h, ENROL(&h, "guess"), NO_FACTOR(d.hash), { ROWS(2, "", "") });
+    host_problem(&h, 422, "reauthentication_failed");
+    assert_true(host_has(h.sql, "'failure'"));
+    unit_assert_str(host_bound(&h, "tenon.log_event( $4::uuid, "),
+                    "user.mfa_enrolled");
+
+    /* a lock, or another password meanwhile */
+    SEND(&h, ENROL(&h, "secret"), NO_FACTOR(d.hash), { NO_ROWS(2) });
+    host_problem(&h, 422, "reauthentication_failed");
+    assert_null(strstr(h.body, "otpauth"));
+
+    /* who has no password shows none, and no decoy will do */
+    SEND(&h, ENROL(&h, "secret"), NO_FACTOR(NULL));
+    host_problem(&h, 409, "state_conflict");
+    host_assert(&h, 409, "auth/password/forgot");
+    assert_null(strchr(h.trace, 'C'));
     host_free(&h);
 }
 
@@ -242,6 +299,12 @@ test_login(void **state)
     SEND(&h, POST("mfa/verify", .body = answer_body(token, code_of(&h, &d, 0))),
          FACTOR(&d, "t", "0"), { NO_ROWS(1) });
     host_problem(&h, 401, "invalid_credentials");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+
+    /* nobody knows whether a session was opened */
+    SEND(&h, POST("mfa/verify", .body = answer_body(token, code_of(&h, &d, 0))),
+         FACTOR(&d, "t", "0"), { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
     assert_null(tn_op_facts(h.op)->user_id.p);
 
     /* five minutes */
@@ -326,6 +389,15 @@ test_recovery(void **state)
          FACTOR(&d, "t", "0"), { ROWS(2, "", "") });
     host_problem(&h, 401, "invalid_credentials");
 
+    /* a new tenon_secret voids the token, and no code */
+    h.core->conf.secret[0] ^= 1;
+    SEND0(&h, POST("mfa/verify", .body = answer_body(token, d.codes[8])));
+    host_problem(&h, 401, "invalid_credentials");
+    challenge(&h, &d, token);
+    SEND(&h, POST("mfa/verify", .body = answer_body(token, d.codes[8])),
+         FACTOR(&d, "t", "0"), { ROWS(1, "") });
+    host_assert(&h, 200, NULL);
+
     /* new codes take one of the device's */
     SEND(&h,
          POST("mfa/recovery-codes", .token = h.member,
@@ -350,18 +422,18 @@ test_disable(void **state)
 
     body = with_code(code_of(&h, &d, 0), ",\"password\":\"secret\"");
     SEND(&h, POST("mfa/totp/disable", .token = h.member, .body = body),
-         FACTOR(&d, "t", "0"), { ROWS(1, "") });
+         FACTOR(&d, "t", "0"), { ROWS(2, MEMBER, ACME "," UMBRELLA) });
     host_assert(&h, 204, NULL);
-    assert_string_equal(strchr(h.trace, 'D'), "DCZW");
+    assert_string_equal(strchr(h.trace, 'D'), "DCZWZZ");
 
     body = with_code(code_of(&h, &d, 0), ",\"password\":\"guess\"");
     SEND(&h, POST("mfa/totp/disable", .token = h.member, .body = body),
          FACTOR(&d, "t", "0"), { ROWS(2, "", "") });
-    host_problem(&h, 401, "invalid_credentials");
+    host_problem(&h, 422, "reauthentication_failed");
     body = with_code("000000", ",\"password\":\"secret\"");
     SEND(&h, POST("mfa/totp/disable", .token = h.member, .body = body),
          FACTOR(&d, "t", "0"), { ROWS(2, "", "") });
-    host_problem(&h, 401, "invalid_credentials");
+    host_problem(&h, 422, "reauthentication_failed");
     SEND(&h, POST("mfa/totp/disable", .token = h.member, .body = body),
          FACTOR(&d, "f", "0"));
     host_problem(&h, 409, "state_conflict");
@@ -417,8 +489,10 @@ test_memory(void **state)
     assert_true(i > 20);
 
     for (i = 1;; i++) {
-        SEND(&h, POST("mfa/totp", .token = h.member, .fail_at = i),
-             { ROWS(2, "ann@example.org", "t") });
+        SEND(&h,
+             POST("mfa/totp", .token = h.member, .fail_at = i,
+                  .body = "{\"password\":\"secret\"}"),
+             NO_FACTOR(d.hash), { ROWS(2, "ann@example.org", "t") });
 
         if (h.response->status != 500) {
             break;
@@ -430,7 +504,7 @@ test_memory(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_enrol), cmocka_unit_test(test_login),
-          cmocka_unit_test(test_token), cmocka_unit_test(test_recovery),
-          cmocka_unit_test(test_disable), cmocka_unit_test(test_damaged),
-          cmocka_unit_test(test_memory))
+UNIT_MAIN(cmocka_unit_test(test_enrol), cmocka_unit_test(test_step_up),
+          cmocka_unit_test(test_login), cmocka_unit_test(test_token),
+          cmocka_unit_test(test_recovery), cmocka_unit_test(test_disable),
+          cmocka_unit_test(test_damaged), cmocka_unit_test(test_memory))

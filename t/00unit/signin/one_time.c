@@ -13,9 +13,10 @@
 #define POST(what, ...) \
     R(.method = "POST", .path = "/v1/auth/" what, __VA_ARGS__)
 
-#define ME(user)                                               \
-    {                                                          \
-        ROWS(8, user, "m", "M", "member", "{}", "t", "f", "1") \
+#define ME(user)                                                            \
+    {                                                                       \
+        ROWS(12, user, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]", \
+             NULL, "1")                                                     \
     }
 
 
@@ -75,6 +76,25 @@ test_token(void **state)
 }
 
 
+/* What verify_find says of a token of MEMBER's. */
+#define OF_MEMBER(hash)                             \
+    {                                               \
+        ROWS(4, "t", MEMBER, "m@example.org", hash) \
+    }
+
+
+static void
+make_hash(char hash[128])
+{
+    assert_int_equal(crypto_pwhash_str_alg(hash, "secret", 6,
+                                           crypto_pwhash_OPSLIMIT_MIN,
+                                           crypto_pwhash_MEMLIMIT_MIN,
+                                           crypto_pwhash_ALG_ARGON2ID13),
+                     0);
+}
+
+
+/* By whoever is signed in as the token's user. */
 static void
 test_verify(void **state)
 {
@@ -82,21 +102,143 @@ test_verify(void **state)
 
     (void) state;
     host_init(&h);
-    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, "")),
-         { ROWS(1, "t") });
+    SEND(&h,
+         POST("email/verify", .token = h.member,
+              .body = body_of(&h, "verify", REALM, "")),
+         OF_MEMBER("x"), { ROWS(1, "t") });
     host_assert(&h, 204, NULL);
-    unit_assert_str(host_bound(&h, "o.id = "), ROW);
-    unit_assert_str(host_bound(&h, "o.purpose = "), "verify");
-    unit_assert_str(host_bound(&h, "o.tenant_id = "), ACME);
+    assert_null(strchr(h.trace, 'C'));
+    assert_string_equal(strchr(h.trace, 'D'), "DW");
+    unit_assert_str(host_bound(&h, "v.id = "), ROW);
+    unit_assert_str(host_bound(&h, ", person.id, "), "verify");
+    unit_assert_str(host_bound(&h, "v.tenant_id = "), ACME);
+    unit_assert_str(host_bound(&h, "u.id = "), MEMBER);
+    assert_false(host_has(h.sql, "login_attempt"));
 
-    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, "")),
-         { ROWS(1, "f") });
+    /* used, or meanwhile */
+    SEND(&h,
+         POST("email/verify", .token = h.member,
+              .body = body_of(&h, "verify", REALM, "")),
+         { ROWS(4, "f", MEMBER, "m@example.org", "x") });
+    host_problem(&h, 410, "secret_spent");
+    SEND(&h,
+         POST("email/verify", .token = h.member,
+              .body = body_of(&h, "verify", REALM, "")),
+         OF_MEMBER("x"), { ROWS(1, "f") });
     host_problem(&h, 410, "secret_spent");
 
     /* another tenant's answers as a forged one */
-    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, "")),
-         { NO_ROWS(1) });
+    SEND(&h,
+         POST("email/verify", .token = h.member,
+              .body = body_of(&h, "verify", REALM, "")),
+         { NO_ROWS(4) });
     host_problem(&h, 422, "invalid_fields");
+    host_free(&h);
+}
+
+
+/* The token alone, or with somebody else's session: alike. */
+static void
+test_token_alone(void **state)
+{
+    host h;
+    int64_t now;
+    char body[2048];
+
+    (void) state;
+    host_init(&h);
+    SEND(&h,
+         POST("email/verify", .request_id = "r",
+              .body = body_of(&h, "verify", REALM, "")),
+         OF_MEMBER("x"));
+    host_problem(&h, 401, "unauthenticated");
+    host_assert(&h, 401, "resets it");
+    assert_null(strchr(h.trace, 'W'));
+    snprintf(body, sizeof(body), "%.2000s", h.body);
+
+    SEND(&h,
+         POST("email/verify", .token = h.owner, .request_id = "r",
+              .body = body_of(&h, "verify", REALM, "")),
+         OF_MEMBER("x"));
+    assert_string_equal(h.body, body);
+    assert_null(strchr(h.trace, 'W'));
+
+    /* a session that is over is none, and one that would do is asked for */
+    h.sessions[1].id = "0192f0c0-0000-7000-8000-000000000599";
+    h.nzone = 0;
+    SEND(&h,
+         POST("email/verify", .token = h.member, .request_id = "r",
+              .body = body_of(&h, "verify", REALM, "")),
+         OF_MEMBER("x"));
+    assert_string_equal(h.body, body);
+    now = h.now;
+    h.now += 7200 * 1000000LL;
+    SEND(&h,
+         POST("email/verify", .token = h.owner,
+              .body = body_of(&h, "verify", REALM, "")),
+         OF_MEMBER("x"));
+    host_problem(&h, 401, "token_expired");
+    h.now = now;
+
+    /* another tenant's stranger */
+    SEND0(&h, POST("email/verify", .token = h.eve,
+                   .body = body_of(&h, "verify", REALM, "")));
+    host_problem(&h, 403, "tenant_mismatch");
+    host_free(&h);
+}
+
+
+static void
+test_verify_by_password(void **state)
+{
+    host h;
+    char hash[128];
+
+    (void) state;
+    host_init(&h);
+    make_hash(hash);
+
+#define GUESS  ",\"password\":\"guess\""
+#define SECRET ",\"password\":\"secret\""
+
+    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, SECRET)),
+         OF_MEMBER(hash), { ROWS(1, "t") });
+    host_assert(&h, 204, NULL);
+    assert_true(tn_op_facts(h.op)->hashes);
+    assert_string_equal(strchr(h.trace, 'D'), "DCZW");
+    unit_assert_str(host_bound(&h, "is not distinct from "), hash);
+    assert_memory_equal(tn_op_facts(h.op)->user_id.p, MEMBER, 36);
+
+    /* whoever else is signed in: it is the account's owner who did this */
+    SEND(&h,
+         POST("email/verify", .token = h.owner,
+              .body = body_of(&h, "verify", REALM, SECRET)),
+         OF_MEMBER(hash), { ROWS(1, "t") });
+    host_assert(&h, 204, NULL);
+    assert_memory_equal(tn_op_facts(h.op)->user_id.p, MEMBER, 36);
+
+    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, GUESS)),
+         OF_MEMBER(hash), { ROWS(2, "", "") });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_true(host_has(h.sql, "'failure'"));
+    unit_assert_str(host_bound(&h, "tenon.log_event( $4::uuid, "),
+                    "user.email_verified");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+
+    /* nobody has a password: that is wrong as well */
+    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, SECRET)),
+         OF_MEMBER(NULL), { ROWS(2, "", "") });
+    host_problem(&h, 401, "invalid_credentials");
+
+    /* a lock, or another password meanwhile; the token meanwhile */
+    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, SECRET)),
+         OF_MEMBER(hash), { NO_ROWS(1) });
+    host_problem(&h, 401, "invalid_credentials");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+    SEND(&h, POST("email/verify", .body = body_of(&h, "verify", REALM, SECRET)),
+         OF_MEMBER(hash), { ROWS(1, "f") });
+    host_problem(&h, 410, "secret_spent");
+
     host_free(&h);
 }
 
@@ -128,6 +270,13 @@ test_forgot(void **state)
     }
 
     SEND(&h, POST("password/forgot", .body = "{\"email\":\"bob@example.org\"}"),
+         { ROWS(1, "") });
+    assert_non_null(strchr(h.trace, 'W'));
+
+    /* nobody who asks elsewhere can use it up here */
+    SEND(&h,
+         POST("password/forgot", .host = "umbrella.tenon.localhost",
+              .body = "{\"email\":\"ann@example.org\"}"),
          { ROWS(1, "") });
     assert_non_null(strchr(h.trace, 'W'));
     host_free(&h);
@@ -246,11 +395,7 @@ test_change(void **state)
 
     (void) state;
     host_init(&h);
-    assert_int_equal(crypto_pwhash_str_alg(hash, "secret", 6,
-                                           crypto_pwhash_OPSLIMIT_MIN,
-                                           crypto_pwhash_MEMLIMIT_MIN,
-                                           crypto_pwhash_ALG_ARGON2ID13),
-                     0);
+    make_hash(hash);
     know(&h);
     SEND(&h, POST("password/change", .token = h.member, .body = body),
          { ROWS(4, MEMBER, "m@example.org", hash, ACME "," UMBRELLA) },
@@ -263,12 +408,12 @@ test_change(void **state)
     /* a lock, or another password meanwhile */
     SEND(&h, POST("password/change", .token = h.member, .body = body),
          { ROWS(4, MEMBER, "m@example.org", hash, ACME) }, { NO_ROWS(2) });
-    host_problem(&h, 401, "invalid_credentials");
+    host_problem(&h, 422, "reauthentication_failed");
 
     /* nobody has a password: that is wrong as well */
     SEND(&h, POST("password/change", .token = h.member, .body = body),
          { ROWS(4, MEMBER, "m@example.org", NULL, ACME) }, { ROWS(2, "", "") });
-    host_problem(&h, 401, "invalid_credentials");
+    host_problem(&h, 422, "reauthentication_failed");
     assert_true(host_has(h.sql, "'failure'"));
     unit_assert_str(host_bound(&h, "tenon.log_event( $4::uuid, "),
                     "user.password_changed");
@@ -301,10 +446,11 @@ test_memory(void **state)
 {
     host h;
     size_t i;
-    char body[512];
+    char body[512], hash[128];
 
     (void) state;
     host_init(&h);
+    make_hash(hash);
     snprintf(body, sizeof(body), "%s", body_of(&h, "reset", REALM, PASSWORD));
 
     for (i = 1;; i++) {
@@ -318,11 +464,27 @@ test_memory(void **state)
 
     assert_int_equal(h.response->status, 204);
     assert_true(i > 20);
+
+    snprintf(body, sizeof(body), "%s", body_of(&h, "verify", REALM, SECRET));
+
+    for (i = 1;; i++) {
+        SEND(&h, POST("email/verify", .body = body, .fail_at = i),
+             OF_MEMBER(hash), { ROWS(1, "t") });
+
+        if (h.response->status != 500) {
+            break;
+        }
+    }
+
+    assert_int_equal(h.response->status, 204);
+    assert_true(i > 20);
     host_free(&h);
 }
 
 
 UNIT_MAIN(cmocka_unit_test(test_token), cmocka_unit_test(test_verify),
+          cmocka_unit_test(test_token_alone),
+          cmocka_unit_test(test_verify_by_password),
           cmocka_unit_test(test_forgot), cmocka_unit_test(test_reset),
           cmocka_unit_test(test_many_tenants), cmocka_unit_test(test_change),
           cmocka_unit_test(test_resend), cmocka_unit_test(test_memory))

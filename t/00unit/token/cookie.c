@@ -152,13 +152,116 @@ test_is_in_the_log(void **state)
     unit_assert_str(h.refused.metadata,
                     "{\"attempts\":1,\"code\":\"csrf_refused\"}");
 
-    /* a stranger's is in none, and no password was looked at */
+    /* a stranger's is told as one, and no password was looked at */
     h.more[2] = "Tenon-Session";
     h.more[3] = "cookie";
     SEND0(&h, R(.method = "POST", .path = "/v1/auth/login",
                 .body = "{\"email\":\"a@b.c\",\"password\":\"secret\"}"));
     host_problem(&h, 403, "csrf_refused");
+    assert_int_equal(h.refused.n, 1);
+    unit_assert_str(h.refused.tenant, ACME);
+    unit_assert_str(h.refused.actor, NULL);
+    unit_assert_str(h.refused.action, "auth.csrf_refused");
+    unit_assert_str(h.refused.metadata,
+                    "{\"attempts\":1,\"code\":\"csrf_refused\"}");
+    host_free(&h);
+}
+
+
+/* A cookie that is nobody's is told to the tenant that was asked, else to the
+ * one that it was made for. */
+static void
+test_strangers(void **state)
+{
+    host h;
+    char forged[128], ended[128];
+
+    (void) state;
+    host_init(&h);
+    cookie_of(&h, 0, ended);
+    memcpy(forged, ended, sizeof(forged));
+    forged[strlen(forged) - 10] ^= 1;
+
+    SEND0(&h, READ(.header = COOKIE(forged)));
+    host_problem(&h, 401, "unauthenticated");
+    assert_int_equal(h.refused.n, 1);
+    unit_assert_str(h.refused.tenant, ACME);
+    unit_assert_str(h.refused.actor, NULL);
+    unit_assert_str(h.refused.action, "auth.cookie_refused");
+    unit_assert_str(h.refused.resource, NULL);
+    unit_assert_str(h.refused.resource_id, NULL);
+    unit_assert_str(h.refused.metadata,
+                    "{\"attempts\":1,\"code\":\"unauthenticated\"}");
+
+    /* what was forged names no tenant */
+    SEND0(&h, READ(.header = COOKIE(forged), .host = ""));
+    host_problem(&h, 401, "unauthenticated");
     assert_int_equal(h.refused.n, 0);
+
+    h.sessions[1].id = SESSION("ff");
+    h.nzone = 0;
+    SEND0(&h, READ(.header = COOKIE(ended), .host = ""));
+    host_problem(&h, 401, "unauthenticated");
+    assert_int_equal(h.refused.n, 1);
+    unit_assert_str(h.refused.tenant, ACME);
+    unit_assert_str(h.refused.actor, NULL);
+
+    SEND0(&h,
+          READ(.header = COOKIE(ended), .host = "umbrella.tenon.localhost"));
+    host_problem(&h, 403, "tenant_mismatch");
+    assert_int_equal(h.refused.n, 1);
+    unit_assert_str(h.refused.tenant, UMBRELLA);
+    unit_assert_str(h.refused.action, "auth.cookie_refused");
+    unit_assert_str(h.refused.metadata,
+                    "{\"attempts\":1,\"code\":\"tenant_mismatch\"}");
+    assert_true(tn__eq(h.op->tenant.id, TN_STR(UMBRELLA)));
+
+    /* who may come without one has shown none */
+    SEND(&h,
+         R(.method = "POST", .path = "/v1/auth/login", .header = COOKIE(forged),
+           .body = "{\"email\":\"a@b.c\",\"password\":\"secret88\"}"),
+         { .outcome = TN_DB_DOWN });
+    assert_int_equal(h.refused.n, 0);
+    host_free(&h);
+}
+
+
+/* However many they are, and wherever they come from: a number of events that
+ * is bounded, within an hour. */
+static void
+test_strangers_are_counted(void **state)
+{
+    host h;
+    unsigned i, written;
+    char cookie[128], address[32];
+
+    (void) state;
+    host_init(&h);
+    cookie_of(&h, 0, cookie);
+    cookie[strlen(cookie) - 10] ^= 1;
+
+    for (i = 1, written = 0; i <= 101; i++) {
+        SEND0(&h, READ(.header = COOKIE(cookie)));
+        assert_int_equal(h.refused.n, i <= 10 || i == 100);
+        written += h.refused.n;
+    }
+
+    assert_int_equal(written, 11);
+    h.now += 61 * (int64_t) 1000000;
+    SEND0(&h, READ(.header = COOKIE(cookie)));
+    assert_int_equal(h.refused.n, 0);
+    h.now += 3600 * (int64_t) 1000000;
+    SEND0(&h, READ(.header = COOKIE(cookie)));
+    assert_int_equal(h.refused.n, 1);
+
+    for (i = 1, written = 0; i <= 2000; i++) {
+        snprintf(address, sizeof(address), "10.%u.%u.1", i / 200, i % 200);
+        h.address = address;
+        SEND0(&h, READ(.header = COOKIE(cookie)));
+        written += h.refused.n;
+    }
+
+    assert_in_range(written, 20, 16 * 11);
     host_free(&h);
 }
 
@@ -192,6 +295,44 @@ test_headers(void **state)
 }
 
 
+/* The browser forgets it, also where nobody knows whether the session has
+ * ended; not where it hasn't. */
+static void
+test_logout(void **state)
+{
+    host h;
+    tn_str set;
+    unsigned i;
+    char cookie[128];
+    const host_reply replies[] = { { .outcome = TN_DB_BUSY },
+                                   { .outcome = TN_DB_UNKNOWN },
+                                   { ROWS(1, "") } };
+
+    (void) state;
+
+    for (i = 0; i < 3; i++) {
+        host_init(&h);
+        cookie_of(&h, 0, cookie);
+        SEND(&h,
+             R(.method = "POST", .path = "/v1/auth/logout",
+               .header = COOKIE(cookie)),
+             replies[i]);
+        host_assert(&h, i < 2 ? 503 : 204, NULL);
+        set = host_response_header(&h, "Set-Cookie");
+        unit_assert_str(set, i == 0 ? NULL
+                                    : "__Host-tenon=; Secure; HttpOnly; "
+                                      "SameSite=Lax; Path=/; Max-Age=0");
+
+        if (i) {
+            SEND0(&h, READ(.header = COOKIE(cookie)));
+            host_problem(&h, 401, "unauthenticated");
+        }
+
+        host_free(&h);
+    }
+}
+
+
 /* All others end, and a copy of this one's cookie with them. */
 static void
 test_rotation(void **state)
@@ -206,8 +347,10 @@ test_rotation(void **state)
     SEND(&h,
          R(.method = "DELETE", .path = "/v1/me/sessions",
            .header = COOKIE(cookie)),
-         { .rows = { { 3, CELLS(NULL, FRESH) }, { 2, CELLS("1", "3600") } } });
+         { .rows = { { 4, CELLS(NULL, NULL, FRESH) },
+                     { 2, CELLS("1", "3600") } } });
     host_assert(&h, 204, NULL);
+    assert_int_equal(host_bound(&h, "and e.id = ").n, 36);
     set = host_response_header(&h, "Set-Cookie");
     assert_true(tn__starts(set, TN_STR("__Host-tenon=tns_")));
     assert_true(host_has(set, "; Secure; HttpOnly; SameSite=Lax; Path=/; "
@@ -219,13 +362,39 @@ test_rotation(void **state)
     /* a token's session has no cookie to replace */
     SEND(&h,
          R(.method = "DELETE", .path = "/v1/me/sessions", .token = h.member),
-         { ROWS(3, NULL, FRESH) });
+         { ROWS(4, NULL, UMBRELLA, FRESH) });
     host_assert(&h, 204, NULL);
     assert_null(host_response_header(&h, "Set-Cookie").p);
+    assert_string_equal(strchr(h.trace, 'W'), "WZZ");
     host_free(&h);
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_generations), cmocka_unit_test(test_pages),
+/* Of two requests by one cookie, both on their way, the second replaces
+ * nothing: the generation that it shows is another by then. */
+static void
+test_late_rotation(void **state)
+{
+    host h;
+    char cookie[128];
+
+    (void) state;
+    host_init(&h);
+    cookie_of(&h, 0, cookie);
+    SEND(&h,
+         R(.method = "DELETE", .path = "/v1/me/sessions",
+           .header = COOKIE(cookie)),
+         { .rows = { { 4, CELLS(NULL, NULL, FRESH) }, { 2, 0, NULL } } });
+    host_assert(&h, 204, NULL);
+    assert_null(host_response_header(&h, "Set-Cookie").p);
+    unit_assert_str(host_bound(&h, "and generation = "), "0");
+    host_free(&h);
+}
+
+
+UNIT_MAIN(cmocka_unit_test(test_strangers),
+          cmocka_unit_test(test_strangers_are_counted),
+          cmocka_unit_test(test_generations), cmocka_unit_test(test_pages),
           cmocka_unit_test(test_is_in_the_log), cmocka_unit_test(test_headers),
-          cmocka_unit_test(test_rotation))
+          cmocka_unit_test(test_logout), cmocka_unit_test(test_rotation),
+          cmocka_unit_test(test_late_rotation))

@@ -64,6 +64,11 @@ test_accepted(void **state)
     SEND0(&o.h, R(.method = "POST", .path = "/v1/auth/tenant", .token = token,
                   .body = "{\"tenant\":\"umbrella\"}"));
     host_problem(&o.h, 409, "state_conflict");
+    /* nor does it do for a second factor here */
+    SEND0(&o.h, R(.method = "POST", .path = "/v1/auth/mfa/totp", .token = token,
+                  .body = "{\"password\":\"secret\"}"));
+    host_problem(&o.h, 403, "forbidden");
+    host_assert(&o.h, 403, "sign in here");
     /* our own count beside them */
     SEND(&o.h, R(.path = "/v1/me", .token = o.h.member), { ME });
     host_assert(&o.h, 200, NULL);
@@ -301,6 +306,21 @@ test_linked_by_address(void **state)
     host_problem(&o.h, 401, "unauthenticated");
     assert_null(strchr(o.h.trace, 'W'));
 
+    /* however that is named: by its domain, known to the zone or not, by a
+     * header beside a host of the token's own */
+    o.h.domains[1] = "app.umbrella.test";
+
+    for (i = 0; i < 2; i++) {
+        SEND0(&o.h,
+              R(.path = "/v1/me", .token = token, .host = "app.umbrella.test"));
+        host_problem(&o.h, 401, "unauthenticated");
+        assert_null(strchr(o.h.trace, 'W'));
+    }
+
+    SEND0(&o.h, R(.path = "/v1/me", .token = token, .tenant = "umbrella"));
+    host_problem(&o.h, 403, "tenant_mismatch");
+    assert_null(strchr(o.h.trace, 'W'));
+
     SEND(&o.h, R(.path = "/v1/me", .token = token),
          { ROWS(2, IDENTITY, MEMBER) }, { ME });
     host_assert(&o.h, 200, NULL);
@@ -308,6 +328,78 @@ test_linked_by_address(void **state)
 
     SEND(&o.h, R(.path = "/v1/me", .token = token), { ME });
     assert_string_equal(o.h.trace, "ZZAD");
+    teardown(&o);
+}
+
+
+/* Somebody whom the issuer knows, and nobody here does: the tenant that the
+ * token is for hears of it. */
+static void
+test_nobody_here(void **state)
+{
+    outside o;
+    host *h;
+    const char *token;
+
+    (void) state;
+    setup(&o);
+    h = &o.h;
+    token = token_of(&o, ES, NULL, CLAIMS_OF("mal\\\"lory", ""));
+    SEND0(h, R(.path = "/v1/me", .token = token));
+    host_problem(h, 401, "unauthenticated");
+    assert_string_equal(h->trace, "ZdZdZZr");
+    unit_assert_str(h->refused.tenant, ACME);
+    unit_assert_str(h->refused.actor, NULL);
+    unit_assert_str(h->refused.action, "auth.subject_refused");
+    unit_assert_str(h->refused.resource, NULL);
+    unit_assert_str(h->refused.resource_id, NULL);
+    unit_assert_str(h->refused.metadata,
+                    "{\"attempts\":1,\"code\":\"unauthenticated\","
+                    "\"issuer\":\"" ISSUER "\",\"subject\":\"mal\\\"lory\"}");
+
+    /* within a second nobody looks again */
+    SEND0(h, R(.path = "/v1/me", .token = token));
+    assert_string_equal(h->trace, "Z");
+    assert_int_equal(h->refused.n, 0);
+
+    /* where no tenant is named but by the token */
+    h->now += 2000000;
+    SEND0(h, R(.path = "/v1/me", .token = token, .host = ""));
+    host_problem(h, 401, "unauthenticated");
+    assert_int_equal(h->refused.n, 1);
+    unit_assert_str(h->refused.tenant, ACME);
+    assert_null(tn_op_facts(h->op)->tenant_id.p);
+
+    /* where another is: neither hears of the other's */
+    h->now += 2000000;
+    SEND0(h, R(.path = "/v1/me", .token = token,
+               .host = "umbrella.tenon.localhost"));
+    host_problem(h, 401, "unauthenticated");
+    assert_int_equal(h->refused.n, 0);
+
+    /* nor anybody of a token that was forged, or is over */
+    SEND0(h, R(.path = "/v1/me",
+               .token = token_of(&o, STRANGER, NULL, CLAIMS_OF("x", ""))));
+    assert_int_equal(h->refused.n, 0);
+    SEND0(h, R(.path = "/v1/me",
+               .token = token_of(&o, ES, NULL,
+                                 "{\"iss\":\"" ISSUER "\",\"aud\":\"" AUDIENCE
+                                 "\",\"sub\":\"a\",\"org\":\"nowhere\",\"exp\":"
+                                 "1763690900}")));
+    host_problem(h, 401, "unauthenticated");
+    assert_int_equal(h->refused.n, 0);
+
+    /* known, and a member no more: by the look-up, and by what was kept */
+    h->sessions[4].id = SESSION("ff");
+    token = token_of(&o, ES, NULL, CLAIMS);
+    SEND0(h, R(.path = "/v1/me", .token = token));
+    host_problem(h, 401, "unauthenticated");
+    assert_int_equal(h->refused.n, 1);
+    unit_assert_str(h->refused.actor, NULL);
+    SEND0(h, R(.path = "/v1/me", .token = token, .host = ""));
+    host_problem(h, 401, "unauthenticated");
+    assert_int_equal(h->refused.n, 1);
+    unit_assert_str(h->refused.tenant, ACME);
     teardown(&o);
 }
 
@@ -467,8 +559,8 @@ test_configurations(void **state)
 }
 
 
-UNIT_MAIN(cmocka_unit_test(test_accepted), cmocka_unit_test(test_another_form),
-          cmocka_unit_test(test_refused),
+UNIT_MAIN(cmocka_unit_test(test_nobody_here), cmocka_unit_test(test_accepted),
+          cmocka_unit_test(test_another_form), cmocka_unit_test(test_refused),
           cmocka_unit_test(test_linked_by_address),
           cmocka_unit_test(test_the_link), cmocka_unit_test(test_no_member),
           cmocka_unit_test(test_out_of_memory),

@@ -261,9 +261,9 @@ try(host *h, const attack *a, const keys *k)
     make_token(token, a, k);
 
     if (a->fine) {
-        SEND(
-            h, R(.path = "/v1/me", .token = token),
-            { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+        SEND(h, R(.path = "/v1/me", .token = token),
+             { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f",
+                    "[]", NULL, "1") });
         host_assert(h, 200, NULL);
         return;
     }

@@ -177,6 +177,32 @@ test_a_rotation(void **state)
 }
 
 
+/* Nor does it count under another name than that which the token is for. */
+static void
+test_another_name(void **state)
+{
+    host h;
+    tn_core *core;
+    tn_core_conf conf;
+
+    (void) state;
+    host_init(&h);
+    SEND0(&h, R(.path = "/v1/tasks", .query = "limit=0", .token = h.member));
+    host_assert(&h, 400, NULL);
+
+    host_conf(&conf);
+    conf.base_domain = TN_STR("other.localhost");
+    core = h.core;
+    assert_int_equal(tn_core_new(&h.core, &conf), TN_OK);
+    tn_core_free(core);
+    host_adopt(&h);
+    SEND0(&h, R(.path = "/v1/tasks", .query = "limit=0", .token = h.member,
+                .host = "acme.other.localhost"));
+    host_problem(&h, 401, "unauthenticated");
+    host_free(&h);
+}
+
+
 /* What the zone has kept of a token ends with the key that it was verified
  * by. */
 static void
@@ -264,5 +290,6 @@ test_signed(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_signed), cmocka_unit_test(test_files),
           cmocka_unit_test(test_faults), cmocka_unit_test(test_a_rotation),
+          cmocka_unit_test(test_another_name),
           cmocka_unit_test(test_a_key_that_went),
           cmocka_unit_test(test_published))

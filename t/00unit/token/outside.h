@@ -196,7 +196,9 @@ teardown(outside *o)
     }
 }
 
-#define ME ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1")
+#define ME                                                                \
+    ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]", \
+         NULL, "1")
 
 /* Claims of the first issuer, with more behind. */
 #define CLAIMS_OF(sub, more)                                          \

@@ -28,7 +28,8 @@ static void
 assert_taken(host *h, const char *token)
 {
     SEND(h, R(.path = "/v1/me", .token = token),
-         { ROWS(9, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "1") });
+         { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]",
+                NULL, "1") });
     host_assert(h, 200, NULL);
 }
 

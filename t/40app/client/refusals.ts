@@ -20,6 +20,7 @@ interface Case {
 }
 
 const tokens = new Map<string, string>();
+const proofs = new Map<string, string>();
 
 async function send(request: Case): Promise<Response> {
   const [method, path] = request.call.split(" ");
@@ -48,8 +49,12 @@ async function logIn(who: string, tenant: string): Promise<void> {
     tenant,
     body: { email: `${who}@${tenant}.test`, password },
   });
-  const session = await answer.json() as { access_token: string };
+  const session = await answer.json() as {
+    access_token: string;
+    refresh_token: string;
+  };
   tokens.set(who, session.access_token);
+  proofs.set(who, session.refresh_token);
 }
 
 async function idOf(path: string, as: string, tenant: string) {
@@ -208,9 +213,13 @@ run(async () => {
       call: "POST /v1/invitations/accept", body: { token: "forged" },
       want: "422 invalid_fields" },
     { name: "to a place where one isn't", as, call: "POST /v1/auth/tenant",
-      body: { tenant: "globex" }, want: "422 invalid_fields" },
+      body: { tenant: "globex", refresh_token: proofs.get(as) },
+      want: "422 invalid_fields" },
     { name: "no organization named in it", as, call: "POST /v1/auth/tenant",
       body: {}, want: "422 invalid_fields" },
+    { name: "another's proof", as: "carol", call: "POST /v1/auth/tenant",
+      body: { tenant: "acme", refresh_token: proofs.get(as) },
+      want: "401 unauthenticated" },
   ];
 
   for (const request of cases) {

@@ -50,6 +50,11 @@ async function first(owner: Api): Promise<void> {
   const me = data(await owner.GET("/v1/me"), 200, "who am I");
   is([me.email, me.role, me.tenant.slug], [gavin.email, "owner", slug],
      "the owner of the new organization");
+  const may = new Map(me.permissions.map((p) => [p.permission, p.scope]));
+  is([may.get("tenon.tenant:update"), me.impersonated, me.recovery_codes_left],
+     ["tenant", false, null], "may rename it, and is nobody else");
+  is(data(await owner.GET("/v1/me/accounts"), 200, "my accounts").data, [],
+     "are none yet");
   is(data(await owner.PATCH("/v1/me", { body: { name: gavin.name } }), 200,
           "a name").name, gavin.name, "is kept");
   await sessions(owner);
@@ -265,6 +270,12 @@ async function people(owner: Api): Promise<void> {
     body: { token, name: "Jack", password },
   }), 410, "secret_spent", "and worth nothing");
 
+  const shown = data(await api().POST("/v1/invitations/preview", {
+    body: { token: mailed(jen.email) },
+  }), 200, "the first is looked at");
+  is([shown.tenant.slug, shown.email, shown.has_account],
+     [slug, jen.email, false], "and says what to ask for");
+
   const joined = data(await api().POST("/v1/invitations/accept", {
     body: { token: mailed(jen.email), name: jen.name, password },
   }), 200, "the first is accepted");
@@ -373,9 +384,15 @@ async function tenants(owner: Api): Promise<void> {
        .map((row) => [row.slug, row.role]).sort(),
      [[slug, "owner"], [`piper-${word}`, "owner"]], "are both");
 
-  // From the token's organization to the other, then on its own host.
-  const session = data(await owner.POST("/v1/auth/tenant", {
-    body: { tenant: second.slug },
+  // From the token's organization to the other, then on its own host. Who goes
+  // proves the session by its refresh token.
+  const signedIn = data(await api(slug).POST("/v1/auth/login", {
+    body: { email: gavin.email, password },
+  }), 200, "a sign-in");
+  const proof = signedIn.refresh_token ?? "";
+  const from = api(slug, signedIn.access_token ?? "");
+  const session = data(await from.POST("/v1/auth/tenant", {
+    body: { tenant: second.slug, refresh_token: proof },
   }), 200, "go there");
   is(session.tenant.id, second.id, "the session is there");
   const renewed = data(await api(second.slug).POST("/v1/auth/refresh", {
@@ -480,9 +497,11 @@ function code(secret: string, steps = 0): string {
 async function signIn(owner: Api): Promise<Api> {
   const here = api(slug);
   none(await owner.POST("/v1/auth/email/resend"), 204, "verify the address");
-  none(await here.POST("/v1/auth/email/verify", {
-    body: { token: mailed(gavin.email, "verify") },
-  }), 204, "by what was mailed");
+  const token = mailed(gavin.email, "verify");
+  refused(await here.POST("/v1/auth/email/verify", { body: { token } }), 401,
+          "unauthenticated", "by what was mailed, which isn't enough");
+  none(await owner.POST("/v1/auth/email/verify", { body: { token } }), 204,
+       "but while signed in");
   none(await owner.POST("/v1/auth/password/change", {
     body: { current_password: password, password: "box three" },
   }), 204, "change the password");
@@ -496,8 +515,9 @@ async function signIn(owner: Api): Promise<Api> {
           "the session is over");
 
   const again = api(slug, await logIn(slug, gavin.email));
-  const { secret } = data(await again.POST("/v1/auth/mfa/totp"), 200,
-                          "a second factor");
+  const { secret } = data(await again.POST("/v1/auth/mfa/totp", {
+    body: { password },
+  }), 200, "a second factor");
   const first = data(await again.POST("/v1/auth/mfa/totp/confirm", {
     body: { code: code(secret) },
   }), 200, "is confirmed").recovery_codes as unknown as string[];
@@ -517,7 +537,9 @@ async function signIn(owner: Api): Promise<Api> {
   }), 204, "and without one again");
   const me = data(await again.GET("/v1/me"), 200, "who am I");
   is([me.email_verified, me.mfa_enabled], [true, false], "verified");
-  return api(slug, session.access_token ?? "");
+  refused(await api(slug, session.access_token ?? "").GET("/v1/me"), 401,
+          "unauthenticated", "the other session is over");
+  return again;
 }
 
 run(async () => {
