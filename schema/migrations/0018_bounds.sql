@@ -282,8 +282,7 @@ begin
            set revoked_at = now()
           from newest
          where s.tenant_id = theirs
-           and s.id        = newest.id
-           and s.revoked_at is null;
+           and s.id        = newest.id;
         get diagnostics n = row_count;
 
         if n > 0 then
@@ -348,8 +347,7 @@ begin
            set revoked_at = now()
           from theirs_open t
          where s.tenant_id = theirs
-           and s.id        = t.id
-           and s.revoked_at is null;
+           and s.id        = t.id;
         get diagnostics n = row_count;
 
         if n > 0 then
@@ -424,7 +422,6 @@ begin
           from oldest
          where s.tenant_id = tenant
            and s.id        = oldest.id
-           and s.revoked_at is null
         returning s.id
     loop
         perform tenon.log_event(

@@ -127,7 +127,9 @@ tenon.is_member_role(:tenant::uuid, :role::text)
 -- What a member did must not make them irremovable, so this costs the same
 -- whatever it was: the row stays, and with it what refers to it. Without a
 -- living member no session counts; the newest are marked as ended as well, a
--- bounded number of them.
+-- bounded number of them. By their key alone: where the planner knows little of
+-- the table yet, "not revoked" once more would have it read the index of those,
+-- of all users, for each row.
 -- name: member_delete
 with {{idem}},
      locked as materialized (
@@ -170,14 +172,14 @@ with {{idem}},
               select s.id
                 from tenon.session s
                where s.tenant_id = :tenant::uuid and s.user_id = done.user_id
+                 and s.revoked_at is null and s.expires_at > now()
                order by s.created_at desc, s.id desc
                limit 10000) s),
      closed as (
        update tenon.session s
           set revoked_at = now()
          from newest
-        where s.tenant_id = :tenant::uuid and s.id = newest.id
-          and s.revoked_at is null and s.expires_at > now()),
+        where s.tenant_id = :tenant::uuid and s.id = newest.id),
      logged as (
        select tenon.log_event(
                 :event_id::uuid,

@@ -103,7 +103,7 @@ with {{idem}},
         cross join lateral (
               select s.id
                 from tenon.session s
-               where s.tenant_id = :tenant::uuid
+               where s.tenant_id = :tenant::uuid and s.revoked_at is null
                order by s.id desc
                limit 10000) s),
      closed as (
@@ -111,7 +111,6 @@ with {{idem}},
           set revoked_at = now()
          from newest
         where s.tenant_id = :tenant::uuid and s.id = newest.id
-          and s.revoked_at is null
        returning s.id),
      -- The directory follows by a trigger: others may have them.
      released as (
