@@ -12,23 +12,48 @@
  * A hash has a low priority: of a processor that it and an event loop both want
  * the event loop gets nine tenths, and who signs in waits for others, not they
  * for them. The tenth is so that nobody keeps others from signing in by asking
- * for much that is cheap. It has a thread of its own for that: one of the pool's
- * would keep the priority for whatever else it is given later, the reading of
- * files perhaps, since only root could give it back. What a thread costs is
- * nothing beside a hash.
+ * for much that is cheap. It also asks for long slices of time, since Linux from
+ * 6.12 on lets a task of shorter ones interrupt it as soon as it wakes, which an
+ * older kernel does by the priority alone.
+ *
+ * It has a thread of its own for that: one of the pool's would keep all this for
+ * whatever else it is given later, the reading of files perhaps, since only root
+ * could give it back. What a thread costs is nothing beside a hash.
  */
 
 #include "ngx_http_tenon.h"
 
 #include <pthread.h>
+
+#if (NGX_LINUX)
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#endif
 
 
 #define NGX_HTTP_TENON_JOB_RETRY 5
 #define NGX_HTTP_TENON_JOB_HOLD  60000
 #define NGX_HTTP_TENON_JOB_NICE  10
+#define NGX_HTTP_TENON_JOB_SLICE 100000000 /* ns; the most there is */
 
 #define NGX_HTTP_TENON_JOB_PREFIX 8 /* bytes of an IPv6 address */
+
+#if (NGX_LINUX)
+
+/* sched_setattr(2)'s; the C library has neither that nor this */
+
+typedef struct {
+    uint32_t size;
+    uint32_t policy; /* 0: SCHED_OTHER, whose slice is runtime */
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime;
+    uint64_t deadline;
+    uint64_t period;
+} ngx_http_tenon_sched_t;
+
+#endif
 
 struct ngx_http_tenon_jobs_s {
     ngx_http_tenon_main_conf_t *conf;
@@ -300,9 +325,19 @@ ngx_http_tenon_job_run(void *data)
 {
 #if (NGX_LINUX)
 
-    /* elsewhere this would be the whole process's */
+    ngx_http_tenon_sched_t sched;
 
-    (void) setpriority(PRIO_PROCESS, 0, NGX_HTTP_TENON_JOB_NICE);
+    ngx_memzero(&sched, sizeof(ngx_http_tenon_sched_t));
+
+    sched.size = sizeof(ngx_http_tenon_sched_t);
+    sched.nice = NGX_HTTP_TENON_JOB_NICE;
+    sched.runtime = NGX_HTTP_TENON_JOB_SLICE;
+
+    /* of this thread alone; a sandbox may know none but the second */
+
+    if (syscall(SYS_sched_setattr, 0, &sched, 0) == -1) {
+        (void) setpriority(PRIO_PROCESS, 0, NGX_HTTP_TENON_JOB_NICE);
+    }
 
 #endif
 

