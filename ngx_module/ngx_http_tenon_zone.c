@@ -3,9 +3,11 @@
  * the permits of password hashing.
  *
  * The store is a set-associative table: a key has one set of WAYS cells, and
- * when none of them is free or expired the one used longest ago gives way. No
- * pointers and no allocation: a worker that is killed half-way through an
- * update leaves one unused cell, nothing else, and a full table never fails.
+ * when none of them is free or expired the one used longest ago gives way: of
+ * those that were filled (TN_ZONE_FILL), while there is one, and for a value that
+ * is to fill of no others. No pointers and no allocation: a worker that is killed
+ * half-way through an update leaves one unused cell, nothing else, and a full
+ * table never fails.
  */
 
 #include "ngx_http_tenon.h"
@@ -19,6 +21,7 @@ typedef struct {
     u_char key[NGX_HTTP_TENON_WAYS][TN_ZONE_KEY_LEN];
     ngx_msec_t expires[NGX_HTTP_TENON_WAYS];
     ngx_msec_t used[NGX_HTTP_TENON_WAYS];
+    u_char filled[NGX_HTTP_TENON_WAYS];
     uint16_t len[NGX_HTTP_TENON_WAYS];
     u_char value[NGX_HTTP_TENON_WAYS][TN_ZONE_VALUE_MAX];
 } ngx_http_tenon_set_t;
@@ -36,9 +39,9 @@ static ngx_http_tenon_set_t *
 ngx_http_tenon_zone_set(ngx_http_tenon_shctx_t *sh, const u_char *key);
 static ngx_int_t
 ngx_http_tenon_zone_find(ngx_http_tenon_set_t *set, const u_char *key);
-static ngx_uint_t
-ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
-                           ngx_http_tenon_set_t *set, ngx_shm_zone_t *zone);
+static ngx_int_t
+ngx_http_tenon_zone_room(ngx_http_tenon_shctx_t *sh, ngx_http_tenon_set_t *set,
+                         tn_zone_verb verb, ngx_shm_zone_t *zone);
 static ngx_int_t
 ngx_http_tenon_zone_change(ngx_http_tenon_shctx_t *sh,
                            ngx_http_tenon_set_t *set, ngx_int_t found,
@@ -196,13 +199,27 @@ ngx_http_tenon_zone_find(ngx_http_tenon_set_t *set, const u_char *key)
 }
 
 
-static ngx_uint_t
-ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
-                           ngx_http_tenon_set_t *set, ngx_shm_zone_t *zone)
+/* Whether what lies in cell i goes before what lies in cell k. */
+static ngx_inline ngx_uint_t
+ngx_http_tenon_zone_goes_first(const ngx_http_tenon_set_t *set, ngx_uint_t i,
+                               ngx_uint_t k)
 {
-    ngx_uint_t i, oldest;
+    if (set->filled[i] != set->filled[k]) {
+        return set->filled[i];
+    }
 
-    oldest = 0;
+    return (ngx_msec_int_t) (set->used[i] - set->used[k]) < 0;
+}
+
+
+/* A cell for a new key; NGX_DECLINED: there is none for what is to fill. */
+static ngx_int_t
+ngx_http_tenon_zone_room(ngx_http_tenon_shctx_t *sh, ngx_http_tenon_set_t *set,
+                         tn_zone_verb verb, ngx_shm_zone_t *zone)
+{
+    ngx_uint_t i, first;
+
+    first = 0;
 
     for (i = 0; i < NGX_HTTP_TENON_WAYS; i++) {
 
@@ -211,9 +228,13 @@ ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
             return i;
         }
 
-        if ((ngx_msec_int_t) (set->used[i] - set->used[oldest]) < 0) {
-            oldest = i;
+        if (ngx_http_tenon_zone_goes_first(set, i, first)) {
+            first = i;
         }
+    }
+
+    if (verb == TN_ZONE_FILL && !set->filled[first]) {
+        return NGX_DECLINED;
     }
 
     if (!sh->full) {
@@ -224,7 +245,7 @@ ngx_http_tenon_zone_victim(ngx_http_tenon_shctx_t *sh,
                       &zone->shm.name);
     }
 
-    return oldest;
+    return first;
 }
 
 
@@ -234,10 +255,13 @@ ngx_http_tenon_zone_change(ngx_http_tenon_shctx_t *sh,
                            const tn_zone_cmd *cmd, ngx_shm_zone_t *zone)
 {
     if (found == NGX_DECLINED) {
-        found = ngx_http_tenon_zone_victim(sh, set, zone);
-        ngx_http_tenon_zone_store(set, found, cmd);
+        found = ngx_http_tenon_zone_room(sh, set, cmd->verb, zone);
 
-    } else if (cmd->verb == TN_ZONE_SET) {
+        if (found != NGX_DECLINED) {
+            ngx_http_tenon_zone_store(set, found, cmd);
+        }
+
+    } else if (cmd->verb == TN_ZONE_SET || cmd->verb == TN_ZONE_FILL) {
         ngx_http_tenon_zone_store(set, found, cmd);
 
     } else if (cmd->verb == TN_ZONE_COUNT) {
@@ -268,6 +292,7 @@ ngx_http_tenon_zone_store(ngx_http_tenon_set_t *set, ngx_uint_t i,
     ngx_memcpy(set->value[i], value.p, n);
     set->len[i] = (uint16_t) n;
     set->used[i] = ngx_current_msec;
+    set->filled[i] = (cmd->verb == TN_ZONE_FILL);
 
     ngx_memory_barrier();
 

@@ -1,23 +1,32 @@
 /*
  * entry.c: an entry of the zone that may be longer than a cell.
  *
- *     first cell   stamp | number of parts 1 | [digest 16] | the first bytes
- *     part i       the next bytes: TN_ZONE_VALUE_MAX of them, the last one fewer
+ *     first cell   stamp | number of parts 1 | [name 16 | seal 16] | own bytes,
+ *                  and those that are shared where they fit
+ *     part i       shared bytes: TN_ZONE_VALUE_MAX of them, the last one fewer
  *
- * The digest is a keyed hash of whose entry it is and of all the bytes. A part
- * lies under a key made of the stamp, the digest and its number, so whoever reads
- * the first cell finds parts of that very entry, read under the same stamp, or
- * none; and once all are there the digest is computed again. So cells that gave
- * way, were never written or aren't where they belong cost a look-up, and nobody
- * has a part of an entry.
+ * Parts lie under a key made of the stamp, their name and their number, and the
+ * name is a keyed hash of all that they hold. So all credentials of a person,
+ * however many, have the same parts; and whoever reads a first cell finds parts of
+ * those very bytes, read under the same stamp, or none. Once all are there the
+ * hash is computed again. The seal, a keyed hash of whose entry it is, its own
+ * bytes and the name, says the same of the first cell. So cells that gave way, were
+ * never written or aren't where they belong cost a look-up, and nobody has a part
+ * of an entry.
  *
  * Parts are sent before the first cell, and overwrite what is there: under that
  * key nothing else can be. That renews those of an entry of which one was lost,
  * without a word to its first cell, which ADD could not change; and readers who
- * come at one time write the same cells.
+ * come at one time write the same cells. They only fill room that is left: who
+ * has much makes nobody lose a count or the mark of a logout.
  *
  * The first cell says how long the entry counts; a part that outlives it is found
- * by nobody.
+ * by nobody. One thing that mends a part can do is late: a reader that asked the
+ * database before a change which this node can't stamp (by SQL, or on another
+ * node) still sends parts under the stamp in force. If a first cell of the same
+ * facts had lost them, it is whole once more, though a newer entry may lie beside
+ * it. It says what was so within its own five seconds, and ends with them: later
+ * than what such a change is promised to take, nobody has the old rights.
  */
 
 #include "libcore/zone/zone.h"
@@ -26,15 +35,27 @@
 
 
 static void
-digest(unsigned char out[TN__ENTRY_DIGEST], const tn__entry *entry,
-       const tn_op *op)
+name_parts(unsigned char out[TN__ENTRY_DIGEST], const tn_op *op, tn_str shared)
 {
-    tn_str parts[3];
+    tn_str parts[2];
+
+    parts[0] = TN_STR("parts");
+    parts[1] = shared;
+    tn__siphash(out, op->core->zone_key, parts, 2);
+}
+
+
+static void
+seal(unsigned char out[TN__ENTRY_DIGEST], const tn__entry *entry,
+     const tn_op *op, tn_str own)
+{
+    tn_str parts[4];
 
     parts[0] = TN_STR("entry");
     parts[1] = entry->of;
-    parts[2] = entry->packed;
-    tn__siphash(out, op->core->zone_key, parts, 3);
+    parts[2] = own;
+    parts[3] = (tn_str){ (const char *) entry->name, TN__ENTRY_DIGEST };
+    tn__siphash(out, op->core->zone_key, parts, 4);
 }
 
 
@@ -44,7 +65,7 @@ part_key(tn_zone_cmd *cmd, tn_zone_verb verb, const tn__entry *entry,
 {
     unsigned char name[TN__ENTRY_DIGEST + 1];
 
-    memcpy(name, entry->digest, TN__ENTRY_DIGEST);
+    memcpy(name, entry->name, TN__ENTRY_DIGEST);
     name[TN__ENTRY_DIGEST] = (unsigned char) i;
     tn__zone_key(cmd, verb, op, TN_STR("part"), entry->stamp,
                  (tn_str){ (char *) name, sizeof(name) });
@@ -60,36 +81,55 @@ tn__entry_init(tn__entry *entry, tn_str stamp, tn_str of)
 }
 
 
+/* Puts the shared bytes into parts. 0: they, or its own, are too many. */
+static int
+lay_out(tn__entry *entry, tn_op *op, tn_str own, tn_str shared, size_t room)
+{
+    size_t nparts;
+
+    nparts = (shared.n + PART - 1) / PART;
+
+    if (own.n > room || nparts > TN__ENTRY_PARTS_MAX) {
+        return 0;
+    }
+
+    entry->nparts = (unsigned) nparts;
+    entry->shared = shared;
+    name_parts(entry->name, op, shared);
+
+    return 1;
+}
+
+
 tn_err
-tn__entry_make(tn__entry *entry, tn_op *op, tn_str packed)
+tn__entry_make(tn__entry *entry, tn_op *op, tn_str own, tn_str shared)
 {
     char parts;
-    size_t first;
-    tn_str head[4];
+    size_t room;
+    tn_str head[6];
+    unsigned char sealed[TN__ENTRY_DIGEST];
 
-    entry->packed = packed;
-    first = PART - entry->stamp.n - 1;
+    room = PART - entry->stamp.n - 1;
+    head[2] = head[3] = TN_NULL;
+    head[4] = own;
+    head[5] = shared;
 
-    if (packed.n > first) {
-        first -= TN__ENTRY_DIGEST;
-        entry->nparts = (unsigned) ((packed.n - first + PART - 1) / PART);
-        digest(entry->digest, entry, op);
+    if (own.n + shared.n > room) {
+        if (!lay_out(entry, op, own, shared, room - 2 * TN__ENTRY_DIGEST)) {
+            return TN_OK;
+        }
+
+        seal(sealed, entry, op, own);
+        head[2] = (tn_str){ (char *) entry->name, TN__ENTRY_DIGEST };
+        head[3] = (tn_str){ (char *) sealed, TN__ENTRY_DIGEST };
+        head[5] = TN_NULL;
     }
 
-    if (entry->nparts > TN__ENTRY_PARTS_MAX) {
-        entry->nparts = 0;
-        return TN_OK;
-    }
-
-    entry->n = packed.n < first ? packed.n : first;
     parts = (char) entry->nparts;
     head[0] = entry->stamp;
     head[1] = (tn_str){ &parts, 1 };
-    head[2] = (tn_str){ (char *) entry->digest,
-                        entry->nparts ? TN__ENTRY_DIGEST : 0 };
-    head[3] = tn__sub(packed, 0, entry->n);
 
-    return tn__cat(&entry->head, head, 4, op->mem);
+    return tn__cat(&entry->head, head, 6, op->mem);
 }
 
 
@@ -100,11 +140,31 @@ tn__entry_send(tn__entry *entry, tn_op *op, unsigned *n, uint32_t ttl)
 
     for (; entry->at < entry->nparts && *n < TN_ZONE_CMDS_MAX; entry->at++) {
         cmd = &op->zone[(*n)++];
-        part_key(cmd, TN_ZONE_SET, entry, op, entry->at);
+        part_key(cmd, TN_ZONE_FILL, entry, op, entry->at);
         cmd->ttl_ms = ttl;
-        cmd->value = tn__sub(entry->packed, entry->n, entry->n + PART);
+        cmd->value = tn__sub(entry->shared, entry->n, entry->n + PART);
         entry->n += cmd->value.n;
     }
+}
+
+
+/* Name and seal off the front of *rest; 0 unless the seal is this entry's. */
+static int
+open_seal(tn__entry *entry, const tn_op *op, tn_str *rest)
+{
+    unsigned char found[TN__ENTRY_DIGEST];
+    const char *sealed;
+
+    if (entry->nparts > TN__ENTRY_PARTS_MAX || rest->n < 2 * TN__ENTRY_DIGEST) {
+        return 0;
+    }
+
+    memcpy(entry->name, rest->p, TN__ENTRY_DIGEST);
+    sealed = rest->p + TN__ENTRY_DIGEST;
+    *rest = tn__sub(*rest, 2 * TN__ENTRY_DIGEST, rest->n);
+    seal(found, entry, op, *rest);
+
+    return memcmp(found, sealed, TN__ENTRY_DIGEST) == 0;
 }
 
 
@@ -112,7 +172,7 @@ int
 tn__entry_open(tn__entry *entry, tn_op *op, tn_str value)
 {
     size_t n;
-    tn_str stamp;
+    tn_str stamp, rest;
 
     stamp = entry->stamp;
     n = stamp.n + 1;
@@ -123,25 +183,20 @@ tn__entry_open(tn__entry *entry, tn_op *op, tn_str value)
     }
 
     entry->nparts = (unsigned char) value.p[stamp.n];
+    rest = tn__sub(value, n, value.n);
 
-    if (entry->nparts) {
-        n += TN__ENTRY_DIGEST;
-
-        if (entry->nparts > TN__ENTRY_PARTS_MAX || value.n != PART) {
-            return 0;
-        }
-
-        memcpy(entry->digest, value.p + stamp.n + 1, TN__ENTRY_DIGEST);
+    if (entry->nparts && !open_seal(entry, op, &rest)) {
+        return 0;
     }
 
-    entry->p = tn__alloc(op->mem, value.n - n + entry->nparts * PART);
+    entry->p = tn__alloc(op->mem, rest.n + entry->nparts * PART);
     if (entry->p == NULL) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return 0;
     }
 
-    entry->n = value.n - n;
-    memcpy(entry->p, value.p + n, entry->n);
+    entry->own = entry->n = rest.n;
+    memcpy(entry->p, rest.p, rest.n);
 
     if (entry->nparts == 0) {
         entry->packed = (tn_str){ entry->p, entry->n };
@@ -205,7 +260,7 @@ tn__entry_heard(tn__entry *entry, tn_op *op, const tn_input *input)
     }
 
     entry->packed = (tn_str){ entry->p, entry->n };
-    digest(found, entry, op);
+    name_parts(found, op, tn__sub(entry->packed, entry->own, entry->n));
 
-    return memcmp(found, entry->digest, TN__ENTRY_DIGEST) == 0;
+    return memcmp(found, entry->name, TN__ENTRY_DIGEST) == 0;
 }

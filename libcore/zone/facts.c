@@ -177,15 +177,17 @@ pack_roles(tn__buf *out, tn_str text)
 static int
 unpack_roles(tn__buf *out, tn_str packed)
 {
+    tn_err err;
     size_t before;
     tn_str name, grants;
 
+    err = TN_OK; /* what failed in `out` before stays failed */
     before = out->n;
 
     while (packed.n) {
         if (!take_name(&name, &packed) ||
-            !unpack_fact(&grants, &packed, TN__FACT_GRANTS, out->mem,
-                         &out->err)) {
+            !unpack_fact(&grants, &packed, TN__FACT_GRANTS, out->mem, &err)) {
+            out->err = err ? err : out->err;
             return 0;
         }
 

@@ -9,7 +9,7 @@
  *   session_of    stamp, session     the same, where `session` is taken
  *   api_key       tenant, hash       the same of an API key and its secret
  *   api_key_of    stamp, hash        the same, where `api_key` is taken
- *   part          stamp, digest, i   a further cell of such an entry
+ *   part          stamp, name, i     a further cell of such entries
  *   access        tenant id          stamp: TN__STAMP_LEN bytes (session.c)
  *   tenant        slug               id SEP realm SEP slug SEP status
  *   tenant_id     id                 the same
@@ -21,6 +21,7 @@
  *   verify        tenant, whom       a counter: tokens asked for (one_time.c)
  *   reset         tenant, whom       the same
  *   one_time_from client's address   the same
+ *   tokens_asked  tenant, slot       the same, of anybody
  *
  * "-" stands for nobody: a tenant there is not, a session that has ended.
  */
@@ -72,25 +73,28 @@ tn_err tn__facts_unpack(tn_str *facts, const tn__fact_form *forms, unsigned n,
 /* ---- an entry in cells (entry.c) ---- */
 
 #define TN__ENTRY_DIGEST    16
-#define TN__ENTRY_PARTS_MAX 40 /* beside the first cell: 20 KB */
+#define TN__ENTRY_PARTS_MAX 42 /* beside the first cell: 21 KB */
 
 typedef struct tn__entry {
     tn_str stamp;    /* under which it counts */
     tn_str of;       /* whose it is */
     tn_str head;     /* the first cell; absent: too long to keep */
+    tn_str shared;   /* to be sent: what lies in the parts */
     tn_str packed;   /* all of it, once it is complete */
     unsigned nparts; /* further cells; 0: all is in the first */
     unsigned at;     /* how many of them were heard, or sent */
+    size_t own;      /* bytes of its own, before those that are shared */
     size_t n;        /* bytes heard, or sent, so far */
     char *p;         /* those heard */
-    unsigned char digest[TN__ENTRY_DIGEST];
+    unsigned char name[TN__ENTRY_DIGEST]; /* of the parts */
 } tn__entry;
 
 /* Both are to outlive the entry. */
 void tn__entry_init(tn__entry *entry, tn_str stamp, tn_str of);
 
-/* Lays `packed` out in cells. TN_E_NOMEM. */
-tn_err tn__entry_make(tn__entry *entry, tn_op *op, tn_str packed);
+/* Lays out in cells what is its own and what entries like it have as well, which
+ * is kept once for all of them. TN_E_NOMEM. */
+tn_err tn__entry_make(tn__entry *entry, tn_op *op, tn_str own, tn_str shared);
 /* Adds commands that keep parts still to be sent for `ttl` ms, to the op's n, as
  * many as it has room for. The first cell is to be sent behind the last one. */
 void tn__entry_send(tn__entry *entry, tn_op *op, unsigned *n, uint32_t ttl);

@@ -60,19 +60,57 @@ assert_all(host *h, int warm, const char *all, int line)
 #define assert_cold(h, all) assert_all((h), 0, (all), __LINE__)
 
 
-/* Cells that are full: those of a long entry but for its last one. */
+/* Parts of long entries. */
 static unsigned
-full_cells(const host *h, unsigned cells[HOST_ZONE_MAX])
+part_cells(const host *h, unsigned cells[HOST_ZONE_MAX])
 {
     unsigned i, n;
 
     for (i = n = 0; i < h->nzone; i++) {
-        if (h->zone[i].until > h->now && h->zone[i].n == TN_ZONE_VALUE_MAX) {
+        if (h->zone[i].until > h->now && h->zone[i].filled) {
             cells[n++] = i;
         }
     }
 
     return n;
+}
+
+
+/* The first cell of a session's entry; NULL when there is none. */
+static host_entry *
+find_first(host *h, const char *session)
+{
+    tn_zone_cmd cmd;
+
+    tn__zone_key(&cmd, TN_ZONE_GET, h->op, TN_STR("session"), TN_STR(ACME),
+                 unit_str(session));
+
+    return host_zone_find(h, cmd.key);
+}
+
+
+static unsigned
+first_cell(host *h, const char *session)
+{
+    host_entry *entry;
+
+    entry = find_first(h, session);
+    assert_non_null(entry);
+
+    return (unsigned) (entry - h->zone);
+}
+
+
+/* All cells of the member's entry: the parts, then the first one. */
+static unsigned
+entry_cells(host *h, unsigned cells[HOST_ZONE_MAX])
+{
+    unsigned n;
+
+    n = part_cells(h, cells);
+    cells[n] = first_cell(h, SESSION("a2"));
+
+    return n + 1;
 }
 
 
@@ -145,10 +183,9 @@ test_harmed_cells(void **state)
             SEND(&h, ASK(.query = NULL), ROW);
             SEND(&h, ASK(.query = NULL), ROW);
             usual = strlen(h.trace);
-            n = full_cells(&h, cells);
-            assert_in_range(n, 6, 8);
+            n = entry_cells(&h, cells);
+            assert_in_range(n, 8, 9);
             entry = &h.zone[cells[i]];
-            /* the first cell is sent last */
             head = i == n - 1;
 
             switch (how) {
@@ -162,13 +199,13 @@ test_harmed_cells(void **state)
                 entry->n = 1;
                 break;
             case 3:
-                entry->value[TN_ZONE_VALUE_MAX - 1] ^= 1;
+                entry->value[entry->n - 1] ^= 1;
                 break;
             case 4:
-                entry->value[TN_ZONE_VALUE_MAX / 2] ^= 64;
+                entry->value[entry->n / 2] ^= 64;
                 break;
             case 5:
-                memset(entry->value + 16, 0xff, TN_ZONE_VALUE_MAX - 16);
+                memset(entry->value + 16, 0xff, entry->n - 16);
                 break;
             }
 
@@ -191,13 +228,21 @@ test_harmed_cells(void **state)
 }
 
 
+static void
+put(host_entry *at, const host_entry *what)
+{
+    memcpy(at->value, what->value, TN_ZONE_VALUE_MAX);
+    at->n = what->n;
+}
+
+
 /* Cells of one's own that changed places, and every cell of another's in the
  * place of every one of one's own. */
 static void
 test_mixed_cells(void **state)
 {
     host h;
-    unsigned i, k, n, m, own[HOST_ZONE_MAX], all[HOST_ZONE_MAX];
+    unsigned i, k, n, m, other, own[HOST_ZONE_MAX], all[HOST_ZONE_MAX];
 
     (void) state;
     host_init(&h);
@@ -205,9 +250,11 @@ test_mixed_cells(void **state)
     h.sessions[2].accounts = accounts(second, 201, 2);
     h.sessions[2].role = "member";
     SEND(&h, ASK(.query = NULL), ROW);
-    n = full_cells(&h, own);
+    n = entry_cells(&h, own);
     SEND(&h, GET(h.guest, .query = NULL), ROW);
-    m = full_cells(&h, all);
+    m = entry_cells(&h, all);
+    other = first_cell(&h, SESSION("a3"));
+    all[m++] = other;
     assert_true(m >= 2 * n);
     SEND(&h, GET(h.guest, .query = NULL), ROW);
     assert_warm(&h, second);
@@ -215,10 +262,8 @@ test_mixed_cells(void **state)
 
     for (i = 0; i < n; i++) {
         for (k = 0; k < m; k++) {
-            memcpy(h.zone[own[i]].value, saved[all[k]].value,
-                   TN_ZONE_VALUE_MAX);
-            memcpy(h.zone[all[k]].value, saved[own[i]].value,
-                   TN_ZONE_VALUE_MAX);
+            put(&h.zone[own[i]], &saved[all[k]]);
+            put(&h.zone[all[k]], &saved[own[i]]);
             SEND(&h, ASK(.query = NULL), ROW);
 
             if (all[k] == own[i]) {
@@ -251,14 +296,78 @@ test_stamp(void **state)
     host_init(&h);
     h.sessions[1].accounts = accounts(first, 200, 1);
     SEND(&h, ASK(.query = NULL), ROW);
-    n = full_cells(&h, cells);
+    n = part_cells(&h, cells);
     tn__access_changed(h.op, &cmd, TN_STR(ACME));
     host_zone(&h, &want, &input);
     SEND(&h, ASK(.query = NULL), ROW);
     assert_cold(&h, first);
-    assert_int_equal(full_cells(&h, cells), 2 * n);
+    assert_int_equal(part_cells(&h, cells), 2 * n);
     SEND(&h, ASK(.query = NULL), ROW);
     assert_warm(&h, first);
+    host_free(&h);
+}
+
+
+/* However many sessions and keys somebody has, what they reach is kept once: by
+ * any of them, for all of them. What is a credential's own stays its own. */
+static void
+test_shared(void **state)
+{
+    host h;
+    unsigned n, cells[HOST_ZONE_MAX];
+    tn_str text, hash;
+    char key[96], digest[67], again[1024];
+
+    (void) state;
+    host_init(&h);
+    h.sessions[1].accounts = accounts(first, 200, 1);
+    SEND(&h, ASK(.query = NULL), ROW);
+    n = part_cells(&h, cells);
+    assert_in_range(n, 7, 8);
+
+    h.sessions[4] = h.sessions[1];
+    h.sessions[4].id = SESSION("a5");
+    h.sessions[4].generation = "6";
+    host_token(again, sizeof(again), &h, &h.sessions[4]);
+    SEND(&h, GET(again, .query = NULL), ROW);
+    assert_cold(&h, first);
+    assert_int_equal(part_cells(&h, cells), n);
+    SEND(&h, GET(again, .query = NULL), ROW);
+    assert_warm(&h, first);
+    assert_int_equal(h.op->principal.generation, 6);
+
+    /* what one finds lost it mends for the others */
+    h.zone[cells[n / 2]].until = 0;
+    SEND(&h, GET(again, .query = NULL), ROW);
+    assert_cold(&h, first);
+    SEND(&h, ASK(.query = NULL), ROW);
+    assert_warm(&h, first);
+    assert_int_equal(h.op->principal.generation, 0);
+
+    SEND0(&h, R(.path = "/v1/tasks/x", .token = h.member));
+    assert_int_equal(tn__api_key_make(&text, &hash, h.op, TN_STR(KEY)), TN_OK);
+    snprintf(key, sizeof(key), "%.*s", (int) text.n, text.p);
+    snprintf(digest, sizeof(digest), "%.*s", (int) hash.n, hash.p);
+    h.sessions[4] = h.sessions[1];
+    h.sessions[4].id = KEY;
+    h.sessions[4].hash = digest;
+    h.sessions[4].scopes = "130t";
+    SEND(&h, GET(key, .query = NULL), ROW);
+    assert_cold(&h, first);
+    assert_int_equal(part_cells(&h, cells), n);
+    SEND(&h, GET(key, .query = NULL), ROW);
+    assert_warm(&h, first);
+    unit_assert_str(h.op->principal.scopes, "130t");
+    SEND(&h, ASK(.query = NULL), ROW);
+    assert_warm(&h, first);
+    assert_null(h.op->principal.scopes.p);
+
+    /* another person who reaches the same */
+    h.sessions[2].accounts = first;
+    h.sessions[2].role = "member";
+    SEND(&h, GET(h.guest, .query = NULL), ROW);
+    assert_cold(&h, first);
+    assert_int_equal(part_cells(&h, cells), 2 * n);
     host_free(&h);
 }
 
@@ -284,12 +393,19 @@ between(host *h, unsigned n)
 static void
 forget_parts(host *h)
 {
+    host_entry *entry;
     unsigned i, n, cells[HOST_ZONE_MAX];
 
-    n = full_cells(h, cells);
+    n = part_cells(h, cells);
 
     for (i = 0; i < n; i++) {
         h->zone[cells[i]].until = 0;
+    }
+
+    entry = find_first(h, SESSION("a2"));
+
+    if (entry) {
+        entry->until = 0;
     }
 }
 
@@ -468,7 +584,7 @@ test_scopes(void **state)
 
         for (k = 0; k < 3; k++) {
             if (k == 2) {
-                n = full_cells(&h, cells);
+                n = part_cells(&h, cells);
                 assert_in_range(n, 3, 5);
                 h.zone[cells[0]].until = 0;
             }
@@ -603,6 +719,7 @@ test_memory(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_sizes), cmocka_unit_test(test_harmed_cells),
           cmocka_unit_test(test_mixed_cells), cmocka_unit_test(test_stamp),
+          cmocka_unit_test(test_shared),
           cmocka_unit_test(test_between_two_looks),
           cmocka_unit_test(test_ends_meanwhile), cmocka_unit_test(test_scopes),
           cmocka_unit_test(test_roles), cmocka_unit_test(test_any_loss),

@@ -260,6 +260,57 @@ test_memory(void **state)
 }
 
 
+/* Text that couldn't grow doesn't come back without what was lost, though there
+ * is memory again for the rest: a role would be without its permissions. */
+static void
+test_memory_of_roles(void **state)
+{
+    size_t n;
+    tn_err err;
+    unsigned i;
+    unit_arena arena;
+    tn_str packed, text, back;
+    tn__fact_form form = TN__FACT_ROLES;
+    static char roles[8 * 1024];
+
+    (void) state;
+    err = TN_E_NOMEM;
+
+    for (i = 0, n = 0; i < 800; i++) {
+        n += (size_t) snprintf(roles + n, sizeof(roles) - n, "%s%ut",
+                               i % 200    ? ","
+                               : i == 0   ? "desk="
+                               : i == 200 ? ";help="
+                               : i == 400 ? ";shop="
+                                          : ";till=",
+                               i % 200 + 1);
+    }
+
+    text = (tn_str){ roles, n };
+    back = TN_NULL;
+
+    UNIT_EACH_FAILURE(arena)
+    {
+        err = tn__facts_pack(&packed, &text, &form, 1, &arena.mem);
+
+        if (err == TN_OK) {
+            assert_true(packed.n < text.n);
+            err = tn__facts_unpack(&back, &form, 1, packed, &arena.mem);
+        }
+
+        if (err == TN_OK) {
+            break;
+        }
+
+        assert_int_equal(err, TN_E_NOMEM);
+    }
+
+    assert_true(tn__eq(back, text));
+    assert_in_range(arena.calls, 10, 1000);
+    unit_arena_free(&arena);
+}
+
+
 UNIT_MAIN(cmocka_unit_test(test_back), cmocka_unit_test(test_sizes),
           cmocka_unit_test(test_too_long), cmocka_unit_test(test_other_bytes),
-          cmocka_unit_test(test_memory))
+          cmocka_unit_test(test_memory), cmocka_unit_test(test_memory_of_roles))
