@@ -32,7 +32,8 @@ static const char help[] =
     "link says that whom an issuer (nginx's tenon_issuer) names so in its "
     "tokens is\n"
     "this user of the tenant; unlink takes that back, in every tenant of the "
-    "realm.\n"
+    "realm,\n"
+    "and no token links it again.\n"
     "Tokens of whom another user is linked to afterwards are refused for up to "
     "five\n"
     "minutes. reset-mfa removes the second factor of a user who has lost the "
@@ -108,6 +109,10 @@ link_user(PGconn *conn, user_args *args)
                   "                     and m.user_id = u.id"
                   " where u.email = lower($1::text)"
                   "   and u.deleted_at is null and m.deleted_at is null"
+                  " on conflict (realm_id, issuer, subject)"
+                  " do update set id = excluded.id, unlinked_at = null,"
+                  "               user_id = excluded.user_id"
+                  "  where user_identity.unlinked_at is not null"
                   " returning user_id",
                   3, params) != 0) {
         return -1;
@@ -117,8 +122,10 @@ link_user(PGconn *conn, user_args *args)
     PQclear(res);
 
     return n ? 0
-             : ctl_error("%s has no member with the address %s", args->tenant,
-                         args->email);
+             : ctl_error("%s has no member with the address %s, or %s of %s is "
+                         "linked already: unlink it first",
+                         args->tenant, args->email, args->subject,
+                         args->issuer);
 }
 
 
@@ -130,8 +137,9 @@ unlink_user(PGconn *conn, user_args *args)
     const char *params[] = { args->issuer, args->subject };
 
     if (ctl_query(&res, conn, "unlinking",
-                  "delete from tenon.user_identity"
+                  "update tenon.user_identity set unlinked_at = now()"
                   " where issuer = $1::text and subject = $2::text"
+                  "   and unlinked_at is null"
                   " returning user_id",
                   2, params) != 0) {
         return -1;

@@ -101,6 +101,26 @@ subtest 'tenonctl user' => sub {
                     from tenon.event where action like 'user.identity%'
                      and actor is null}),
         'user.identity_linked user.identity_unlinked', 'both are in the log';
+
+    $s->psql(q{update tenon."user" set email_verified_at = now()
+                where email = 'dave@globex.test'});
+    status({ %claims, email => 'dave@globex.test', email_verified => JSON::PP::true,
+             jti => 'again' }, 401, 'no verified address links it again',
+           'globex');
+    $s->tenonctl('user link', @who, '--email', 'dave@globex.test');
+    status({ %claims, jti => 'by hand' }, 200, 'a hand does', 'globex');
+};
+
+subtest 'what reaches beyond the organization' => sub {
+    for (['PATCH me', { name => 'Mallory' }], ['GET me/tenants'],
+         ['DELETE me/sessions'],
+         ['POST tenants', { name => 'More', slug => 'more' }]) {
+        my ($what, $json) = @$_;
+        my $r = ask({ %good, jti => $what },
+                    request => [split(/ /, $what), $json ? (json => $json) : ()]);
+        is $r->{status}, 403, "$what takes a session of ours"
+            or diag $r->{body};
+    }
 };
 
 subtest 'what is accepted' => sub {
