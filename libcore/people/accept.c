@@ -15,7 +15,8 @@
  *   LOOK      both are there and one:
  *             looks invitation and person up              CHECK
  *   CHECK     it can be accepted: works on the password   WRITE
- *   WRITE     new: joins                                  ANSWER
+ *   WRITE     new, or an account that nobody verified:
+ *             joins                                       ANSWER
  *             else looks at what came of this address,
  *             or counts, as login does                    JUDGE
  *   JUDGE     the password was right: joins               ANSWER
@@ -122,12 +123,16 @@ enum {
     FOUND_HASH,
     FOUND_MEMBER,
     FOUND_EMAIL,
+    FOUND_VERIFIED,
+    FOUND_TENANTS,
     FOUND_KEPT,
 };
 
 /* Behind the outputs of invitation_accept. */
 enum {
     LOCKED = 3,
+    KNOWN, /* the account was verified meanwhile */
+    TENANTS,
 };
 
 typedef struct acceptance {
@@ -136,7 +141,8 @@ typedef struct acceptance {
     unsigned named; /* look-ups of what host and header name: the first rows */
     int preview;    /* it is only looked at */
     int right;      /* the token's MAC; else there are no ids */
-    int known;      /* the address is a user's already */
+    int known;      /* the address is a user's already, who shows it */
+    int taken;      /* it is one's who never showed that it is theirs */
     tn_str user;
     tn_str email;
 } acceptance;
@@ -296,12 +302,17 @@ write(tn_op *op, tn_str password_hash)
     acceptance *a;
 
     a = op->step_data;
-    op->principal.user = a->known ? a->user : tn__new_id(op);
+    op->principal.user = a->known || a->taken ? a->user : tn__new_id(op);
 
     tn__local(op, TN_STR("user_id"), op->principal.user);
     tn__local(op, TN_STR("member_id"), tn__new_id(op));
     tn__local(op, TN_STR("name"), op->values[NAME]);
     tn__local(op, TN_STR("password_hash"), password_hash);
+
+    if (a->taken) {
+        tn__attempt_bind(op, a->email);
+        tn__local(op, TN_STR("take_over"), TN_STR("t"));
+    }
 
     tn__batch_begin(op, 1, 1);
     tn__batch_add(op, &tn__q_invitation_accept);
@@ -331,8 +342,9 @@ welcome(tn_op *op)
 
 
 /* The token shows who reads the address, the password whose account it is.
- * Addresses are not verified: whoever signed up with it first may be somebody
- * else, and must not come in by another's token. */
+ * Where nobody has ever shown that they read it, whoever signed up with it may be
+ * somebody else: the account is the reader's then, as after a reset, and nothing
+ * is of worth that its maker knows. */
 static void
 recognise(tn_op *op, const tn_rows *rows)
 {
@@ -340,7 +352,8 @@ recognise(tn_op *op, const tn_rows *rows)
     tn_str hash;
 
     a = op->step_data;
-    a->known = 1;
+    a->taken = !tn__pg_true(tn__cell(rows, 0, FOUND_VERIFIED));
+    a->known = !a->taken;
 
     if (tn__dup(&a->user, tn__cell(rows, 0, FOUND_USER), op->mem) != TN_OK ||
         tn__dup(&a->email, tn__cell(rows, 0, FOUND_EMAIL), op->mem) != TN_OK) {
@@ -353,6 +366,10 @@ recognise(tn_op *op, const tn_rows *rows)
 
     } else if (!tn__eq(tn__cell(rows, 0, FOUND_STATUS), TN_STR("active"))) {
         tn__fail(op, TN_E_FORBIDDEN, "This account is disabled.");
+
+    } else if (a->taken) {
+        tn__sessions_ended(op, tn__cell(rows, 0, FOUND_TENANTS));
+        welcome(op);
 
     } else if (op->values[PASSWORD].p == NULL) {
         tn__fault_field(op, TN_STR("password"), TN_F_REQUIRED, NULL);
@@ -444,10 +461,16 @@ finish(tn_op *op, const tn_input *input)
 
     if (rows && tn__replay(op, rows) >= 0) {
         if (tn__cell(rows, 0, 0).p) {
+            tn__sessions_ended(op, tn__cell(rows, 0, TENANTS));
             answer(op, rows->cells);
 
         } else if (tn__pg_true(tn__cell(rows, 0, LOCKED))) {
             tn__fail(op, TN_E_INVALID_CREDENTIALS, wrong);
+
+        } else if (tn__pg_true(tn__cell(rows, 0, KNOWN))) {
+            tn__fail(op, TN_E_EMAIL_TAKEN,
+                     "The account with this address was verified meanwhile: "
+                     "send its password.");
 
         } else {
             spent(op);

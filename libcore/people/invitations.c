@@ -89,14 +89,14 @@ static const tn__field accept_input[] = {
       .min = 1,
       .has_max = 1,
       .max = 200,
-      .about = TN_STR_C("Needed where the address has no account yet") },
+      .about = TN_STR_C("Needed where preview says has_account: false") },
     { .name = TN_STR_C("password"),
       .type = TN__TYPE_TEXT,
       .create = 1,
       .password = 1,
       .has_min = 1,
       .min = 8,
-      .about = TN_STR_C("The account's, where the address has one already; "
+      .about = TN_STR_C("The account's, where preview says has_account: true; "
                         "else the one that it gets") },
 };
 
@@ -130,8 +130,9 @@ static const tn__field preview_output[] = {
     { .name = TN_STR_C("has_account"),
       .type = TN__TYPE_BOOL,
       .out = 1,
-      .about = TN_STR_C("Whether accepting takes the password of an account, "
-                        "or a name and a password for a new one") },
+      .about = TN_STR_C("Whether the address has an account that was verified "
+                        "once: accepting takes its password. Else it takes a "
+                        "name and a new password") },
     { .name = TN_STR_C("role"),
       .type = TN__TYPE_TEXT,
       .out = 1,

@@ -8,20 +8,25 @@
  * counted on the node. Either refuses a right password as it does a wrong one:
  * the same steps, the same statement, the same words, after the same hash.
  *
- * What goes into the tenant's log is counted for the tenant as a whole, so that
- * what an attack may write there has a bound.
+ * Who guesses may make up addresses without end. Those that nobody has share so
+ * many rows of a realm; one that was tried a few times has its row for itself
+ * all but always, so a lock comes as to an address that somebody has. What goes
+ * into the tenant's log is counted for the tenant as a whole. So what an attack
+ * may write has a bound.
  */
 
 #include "libcore/signin/signin.h"
 #include "libcore/zone/zone.h"
 #include "gen/queries.h"
 
-#define WINDOW 60000 /* ms, in which failures are counted together */
+#define WINDOW 3600000 /* ms, in which failures are counted together */
 
 /* Failures are counted in so many slots of a tenant, by address: a flood on one
  * address hides few others, one on many is bounded all the same, and whether an
  * address is known makes no difference. */
 #define ATTEMPT_SLOTS 64
+
+#define NOBODY_ROWS 4096
 
 /* So many failures from one address within that time, and it is refused until
  * the time is over. Many people may stand behind one. */
@@ -34,25 +39,78 @@ enum {
 };
 
 
-/* A MAC of realm and address: the attempt row holds no address. */
+/* As bytea text; fails the op. */
+static tn_str
+row_key(tn_op *op, unsigned char key[32], tn_str kind, tn_str of)
+{
+    tn_str text, parts[3];
+
+    parts[0] = kind;
+    parts[1] = op->tenant.realm;
+    parts[2] = of;
+    tn__mac(key, 32, op->core->conf.secret, parts, 3);
+
+    if (tn__bytea(&text, key, 32, op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return TN_NULL;
+    }
+
+    return text;
+}
+
+
+/* A MAC of realm and address: the attempt row holds no address. Both keys are
+ * made for every address, or the time would tell. */
 void
 tn__attempt_bind(tn_op *op, tn_str email)
 {
-    tn_str text, parts[3];
+    char row[2];
+    unsigned n;
     unsigned char key[32];
 
-    parts[0] = TN_STR("attempt");
-    parts[1] = op->tenant.realm;
-    parts[2] = email;
-    tn__mac(key, sizeof(key), op->core->conf.secret, parts, 3);
-
-    if (tn__bytea(&text, key, sizeof(key), op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return;
-    }
-
-    tn__local(op, TN_STR("attempt_key"), text);
+    tn__local(op, TN_STR("attempt_key"),
+              row_key(op, key, TN_STR("attempt"), email));
     op->attempt.slot = (char) (key[0] % ATTEMPT_SLOTS);
+
+    n = (key[1] << 8 | key[2]) % NOBODY_ROWS;
+    row[0] = (char) (n >> 8);
+    row[1] = (char) (n & 0xff);
+    op->attempt.nobody =
+        row_key(op, key, TN_STR("attempt at nobody"), (tn_str){ row, 2 });
+}
+
+
+void
+tn__attempt_nobody(tn_op *op)
+{
+    tn__local(op, TN_STR("attempt_key"), op->attempt.nobody);
+}
+
+
+static void
+count_address(tn_op *op, tn_zone_verb verb)
+{
+    tn__zone_address(&op->zone[OF_ADDRESS], verb, op, TN_STR("attempts_from"));
+    op->zone[OF_ADDRESS].ttl_ms = ADDRESS_WINDOW;
+}
+
+
+void
+tn__attempt_address(tn_op *op)
+{
+    count_address(op, TN_ZONE_GET);
+    tn__want_zone(op, 1);
+}
+
+
+/* Clients without an address are not to lock each other out. */
+int
+tn__attempt_open(const tn_op *op, tn_str failures)
+{
+    int64_t n;
+
+    return op->address.p == NULL || !tn__int_parse(&n, failures) ||
+           n < ADDRESS_MAX;
 }
 
 
@@ -60,15 +118,13 @@ void
 tn__attempt_judge(tn_op *op, int right)
 {
     op->attempt.right = right;
-    tn__zone_address(&op->zone[OF_ADDRESS], right ? TN_ZONE_GET : TN_ZONE_COUNT,
-                     op, TN_STR("attempts_from"));
-    op->zone[OF_ADDRESS].ttl_ms = ADDRESS_WINDOW;
 
     if (right) {
-        tn__want_zone(op, 1);
+        tn__attempt_address(op);
         return;
     }
 
+    count_address(op, TN_ZONE_COUNT);
     tn__zone_key(&op->zone[OF_TENANT], TN_ZONE_COUNT, op,
                  TN_STR("login_failed"), op->tenant.id,
                  (tn_str){ &op->attempt.slot, 1 });
@@ -77,9 +133,8 @@ tn__attempt_judge(tn_op *op, int right)
 }
 
 
-/* How many there were, or absent where that is not worth an event. */
-static tn_str
-metadata(tn_op *op, tn_str count)
+tn_str
+tn__attempts_notable(tn_op *op, tn_str count)
 {
     int64_t n;
     tn__buf buf;
@@ -113,7 +168,8 @@ write_down(tn_op *op, const tn_input *input, tn_str action, tn_str user_id)
 {
     tn__local(op, TN_STR("action"), action);
     tn__local(op, TN_STR("user_id"), user_id);
-    tn__local(op, TN_STR("metadata"), metadata(op, input->values[OF_TENANT]));
+    tn__local(op, TN_STR("metadata"),
+              tn__attempts_notable(op, input->values[OF_TENANT]));
 
     tn__batch_begin(op, 1, 1);
     tn__batch_add(op, &tn__q_login_failed);
@@ -126,8 +182,6 @@ tn__attempt_settle(tn_op *op, const tn_input *input, unsigned here,
                    tn_str action, tn_str user_id, tn_err err,
                    const char *detail)
 {
-    int64_t n;
-
     if (op->attempt.written) {
         if (tn__rows(op, input, 1)) {
             tn__fail(op, err, detail);
@@ -140,9 +194,7 @@ tn__attempt_settle(tn_op *op, const tn_input *input, unsigned here,
         op->attempt.written = 1;
         write_down(op, input, action, user_id);
 
-    } else if (op->address.p == NULL ||
-               !tn__int_parse(&n, input->values[OF_ADDRESS]) ||
-               n < ADDRESS_MAX) {
+    } else if (tn__attempt_open(op, input->values[OF_ADDRESS])) {
         return 1;
 
     } else {

@@ -31,6 +31,14 @@ enum {
 #define PURPOSE TN_STR("verify")
 
 
+static void
+sent_often(tn_op *op)
+{
+    tn__fail(op, TN_E_RATE_LIMITED,
+             "It was sent several times; wait a quarter of an hour.");
+}
+
+
 /* Sign-up sends the first one; this sends another, which replaces it. */
 void
 tn__step_resend(tn_op *op, const tn_input *input)
@@ -39,14 +47,21 @@ tn__step_resend(tn_op *op, const tn_input *input)
 
     case 0:
         if (tn__in_person(op)) {
-            tn__one_time_count(op, PURPOSE, op->principal.user);
+            tn__one_time_from(op);
         }
         return;
 
     case 1:
-        if (!tn__one_time_allowed(op, input)) {
-            tn__fail(op, TN_E_RATE_LIMITED,
-                     "It was sent several times; wait a quarter of an hour.");
+        if (tn__one_time_from_allowed(op, input)) {
+            tn__one_time_for(op, PURPOSE, op->principal.user);
+        } else {
+            sent_often(op);
+        }
+        return;
+
+    case 2:
+        if (!tn__one_time_for_allowed(input)) {
+            sent_often(op);
             return;
         }
 

@@ -79,7 +79,11 @@ tn__factor_read(tn_op *op, const tn_input *input)
     f->secret = found[FOUND_SECRET];
     f->confirmed = tn__pg_true(found[FOUND_CONFIRMED]);
     f->recovery = found[FOUND_RECOVERY];
-    tn__sessions_ended(op, found[FOUND_TENANTS]);
+
+    /* only then do others of theirs end */
+    if (op->endpoint->changes_access) {
+        tn__sessions_ended(op, found[FOUND_TENANTS]);
+    }
 
     if (!tn__int_parse(&f->last_step, found[FOUND_STEP])) {
         f->last_step = 0;

@@ -209,11 +209,15 @@ tn__step_enrol(tn_op *op, const tn_input *input)
 /* ---- confirm ---- */
 
 static void
-check(tn_op *op, const tn_input *input, tn_str *codes)
+check(tn_op *op, const tn_input *input)
 {
-    tn__factor *f;
+    int right;
+    change *c;
+    const tn__factor *f;
 
-    f = tn__factor_read(op, input);
+    c = op->step_data;
+    c->factor = tn__factor_read(op, input);
+    f = c->factor;
 
     if (f == NULL) {
         return;
@@ -223,67 +227,87 @@ check(tn_op *op, const tn_input *input, tn_str *codes)
         tn__fail(op, TN_E_STATE_CONFLICT,
                  f->confirmed ? "It is in force already."
                               : "Ask for a second factor first.");
+        return;
+    }
 
-    } else if (tn__factor_right_now(op, f, op->values[0])) {
-        if (tn__recovery_new(op, f, codes)) {
-            tn__local(op, TN_STR("secret"), f->secret);
-            tn__batch_begin(op, 1, 1);
-            tn__batch_add(op, &tn__q_totp_confirm);
-            tn__session_rotate(op);
-            tn__want_db(op);
-        }
+    tn__attempt_bind(op, f->email);
+    right = tn__factor_right_now(op, f, op->values[0]) &&
+            tn__recovery_new(op, f, &c->codes);
 
-    } else if (op->phase != TN__PHASE_DONE) {
-        tn__fault_field(op, TN_STR("code"), TN_F_REFUSED,
-                        "is not the code of this moment");
-        tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+    if (op->phase != TN__PHASE_DONE) {
+        tn__attempt_judge(op, right);
     }
 }
 
 
 static void
-show_codes(tn_op *op, const tn_input *input, const tn_str *codes, tn_err err,
-           const char *detail)
+wrong_code(tn_op *op)
 {
-    const tn_rows *rows;
-
-    rows = tn__rows(op, input, 1);
-
-    if (rows && rows->nrows == 0) {
-        tn__fail(op, err, detail);
-
-    } else if (rows) {
-        tn__sessions_ended(op, tn__cell(rows, 0, 1));
-        tn__session_rotated(op, input, 2);
-        tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput,
-                        codes, TN_NULL);
-    }
+    tn__fault_field(op, TN_STR("code"), TN_F_REFUSED,
+                    "is not the code of this moment");
 }
 
 
+static void
+show_codes(tn_op *op, const tn_rows *rows, const tn_input *input)
+{
+    const change *c;
+
+    c = op->step_data;
+    tn__sessions_ended(op, tn__cell(rows, 0, 1));
+    tn__session_rotated(op, input, 2);
+    tn__respond_row(op, 200, op->endpoint->output, op->endpoint->noutput,
+                    &c->codes, TN_NULL);
+}
+
+
+/* A wrong code counts as everywhere else: who came by a session while somebody
+ * sets a factor up doesn't guess that one into force. */
 void
 tn__step_confirm(tn_op *op, const tn_input *input)
 {
+    change *c;
+    const tn_rows *rows;
+
+    c = op->step_data;
+
     switch (op->state++) {
 
-    case 0:
-        op->step_data = tn__zalloc(op->mem, sizeof(tn_str));
+    case FIND:
+        find(op);
+        op->state = JUDGE;
+        return;
 
-        if (op->step_data == NULL) {
-            tn__fail(op, TN_E_NOMEM, NULL);
+    case JUDGE:
+        check(op, input);
+        return;
 
-        } else if (tn__in_session(op)) {
-            tn__factor_find(op, op->principal.user);
+    case SETTLE:
+        if (op->attempt.written) {
+            wrong_code(op);
+        }
+
+        if (tn__attempt_settle(op, input, SETTLE, TN_STR("user.mfa_enabled"),
+                               op->principal.user, TN_E_INVALID_FIELDS, NULL)) {
+            tn__local(op, TN_STR("user_id"), op->principal.user);
+            tn__local(op, TN_STR("password_hash"), c->factor->hash);
+            tn__local(op, TN_STR("secret"), c->factor->secret);
+            tn__batch_begin(op, 1, 1);
+            tn__batch_add(op, &tn__q_totp_confirm);
+            tn__session_rotate(op);
+            tn__want_db(op);
         }
         return;
 
-    case 1:
-        check(op, input, op->step_data);
-        return;
-
     default:
-        show_codes(op, input, op->step_data, TN_E_STATE_CONFLICT,
-                   "It was confirmed, or asked for anew, meanwhile.");
+        rows = tn__rows(op, input, 1);
+
+        if (rows && rows->nrows == 0) {
+            wrong_code(op); /* locked; confirmed meanwhile; asked for anew */
+            tn__fail(op, TN_E_INVALID_FIELDS, NULL);
+        } else if (rows) {
+            show_codes(op, rows, input);
+        }
     }
 }
 
@@ -389,6 +413,7 @@ tn__step_renew_codes(tn_op *op, const tn_input *input)
 {
     int right;
     change *c;
+    const tn_rows *rows;
 
     c = op->step_data;
 
@@ -418,6 +443,12 @@ tn__step_renew_codes(tn_op *op, const tn_input *input)
         return;
 
     default:
-        show_codes(op, input, &c->codes, TN_E_REAUTHENTICATION_FAILED, wrong);
+        rows = tn__rows(op, input, 1);
+
+        if (rows && rows->nrows == 0) {
+            tn__fail(op, TN_E_REAUTHENTICATION_FAILED, wrong);
+        } else if (rows) {
+            show_codes(op, rows, input);
+        }
     }
 }

@@ -17,16 +17,17 @@
 #define MAC_LEN   32
 #define TOKEN_LEN (2 * ID_LEN + MAC_LEN)
 
-/* What may be asked for within that time: for one address, from one. */
-#define WINDOW   900000 /* ms */
-#define MAX_FOR  3
-#define MAX_FROM 30
+/* What may be asked for within that time: for one address, from one, from all
+ * clients that have none. */
+#define WINDOW        900000 /* ms */
+#define MAX_FOR       3
+#define MAX_FROM      30
+#define MAX_FROM_NONE 300
 
-enum {
-    FOR,
-    FROM,
-};
-
+/* What is asked for by anybody is counted in so many slots of a tenant, by
+ * address: what is worth an event (tn__notable). */
+#define SLOTS      64
+#define LOG_WINDOW 3600000 /* ms */
 
 static void
 token_mac(unsigned char mac[MAC_LEN], const tn_core *core, tn_str purpose,
@@ -130,28 +131,95 @@ tn__one_time_spent(tn_op *op)
 
 
 void
-tn__one_time_count(tn_op *op, tn_str purpose, tn_str whom)
+tn__one_time_from(tn_op *op)
+{
+    tn__zone_address(&op->zone[0], TN_ZONE_COUNT, op, TN_STR("one_time_from"));
+    op->zone[0].ttl_ms = WINDOW;
+    tn__want_zone(op, 1);
+}
+
+
+void
+tn__one_time_for(tn_op *op, tn_str purpose, tn_str whom)
 {
     /* of this tenant: what is asked for in another is no reason to send
      * nothing here */
-    tn__zone_key(&op->zone[FOR], TN_ZONE_COUNT, op, purpose, op->tenant.id,
-                 whom);
-    tn__zone_address(&op->zone[FROM], TN_ZONE_COUNT, op,
-                     TN_STR("one_time_from"));
-    op->zone[FOR].ttl_ms = op->zone[FROM].ttl_ms = WINDOW;
-    tn__want_zone(op, 2);
+    tn__zone_key(&op->zone[0], TN_ZONE_COUNT, op, purpose, op->tenant.id, whom);
+    op->zone[0].ttl_ms = WINDOW;
+    tn__want_zone(op, 1);
 }
 
 
 /* A count that was lost allows: to lose one must do no harm. */
-int
-tn__one_time_allowed(const tn_op *op, const tn_input *input)
+static int
+at_most(int64_t max, const tn_input *input)
 {
     int64_t n;
 
-    return (!tn__int_parse(&n, input->values[FOR]) || n <= MAX_FOR) &&
-           (op->address.p == NULL || !tn__int_parse(&n, input->values[FROM]) ||
-            n <= MAX_FROM);
+    return !tn__int_parse(&n, input->values[0]) || n <= max;
+}
+
+
+int
+tn__one_time_from_allowed(const tn_op *op, const tn_input *input)
+{
+    return at_most(op->address.p ? MAX_FROM : MAX_FROM_NONE, input);
+}
+
+
+int
+tn__one_time_for_allowed(const tn_input *input)
+{
+    return at_most(MAX_FOR, input);
+}
+
+
+/* One of 256 of the tenant, by address: asked for twice at once, that is as slow
+ * as for one that somebody has. */
+static tn_str
+nobody_id(tn_op *op, unsigned char row)
+{
+    char *id;
+    tn_str parts[3];
+    unsigned char raw[ID_LEN];
+
+    id = tn__alloc(op->mem, TN__UUID_TEXT);
+    if (id == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return TN_NULL;
+    }
+
+    parts[0] = TN_STR("one-time for nobody");
+    parts[1] = op->tenant.id;
+    parts[2] = (tn_str){ (const char *) &row, 1 };
+    tn__mac(raw, sizeof(raw), op->core->conf.secret, parts, 3);
+    tn__uuid_text(id, raw);
+
+    return (tn_str){ id, TN__UUID_TEXT };
+}
+
+
+void
+tn__one_time_anybody(tn_op *op, tn_str purpose, tn_str email)
+{
+    char slot;
+    tn_str parts[3];
+    unsigned char raw[ID_LEN];
+
+    parts[0] = TN_STR("one-time for an address");
+    parts[1] = op->tenant.id;
+    parts[2] = email;
+    tn__mac(raw, sizeof(raw), op->core->conf.secret, parts, 3);
+    slot = (char) (raw[1] % SLOTS);
+
+    tn__one_time_new(op, purpose);
+    tn__local(op, TN_STR("email"), email);
+    tn__local(op, TN_STR("nobody_id"), nobody_id(op, raw[0]));
+
+    tn__zone_key(&op->zone[0], TN_ZONE_COUNT, op, TN_STR("tokens_asked"),
+                 op->tenant.id, (tn_str){ &slot, 1 });
+    op->zone[0].ttl_ms = LOG_WINDOW;
+    tn__want_zone(op, 1);
 }
 
 

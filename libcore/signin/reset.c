@@ -1,6 +1,10 @@
 /*
  * reset.c: a password that was forgotten, or is to be another.
  *
+ * On an organization's host its members can have forgotten it. The base domain
+ * names none: there anybody of the shared realm can, of whatever organization,
+ * or of none any more (op->realm_wide); the platform keeps the log.
+ *
  * A new password ends the user's sessions in every tenant of the realm: all of
  * them by a token that was sent, all but this one by who knows the old one. The
  * statement ends the rows (tenon.end_sessions); that no worker of the node goes
@@ -23,17 +27,30 @@ tn__step_forgot(tn_op *op, const tn_input *input)
     switch (op->state++) {
 
     case 0:
-        tn__one_time_count(op, PURPOSE, op->values[0]);
+        tn__one_time_from(op);
         return;
 
     case 1:
-        if (!tn__one_time_allowed(op, input)) {
+        if (tn__one_time_from_allowed(op, input)) {
+            tn__one_time_for(op, PURPOSE, op->values[0]);
+        } else {
             tn__respond(op, 204, TN_NULL);
-            return;
         }
+        return;
 
-        tn__one_time_new(op, PURPOSE);
-        tn__local(op, TN_STR("email"), op->values[0]);
+    case 2:
+        if (tn__one_time_for_allowed(input)) {
+            tn__one_time_anybody(op, PURPOSE, op->values[0]);
+        } else {
+            tn__respond(op, 204, TN_NULL);
+        }
+        return;
+
+    case 3:
+        tn__local(op, TN_STR("realm_wide"),
+                  op->realm_wide ? TN_STR("t") : TN_STR("f"));
+        tn__local(op, TN_STR("metadata"),
+                  tn__attempts_notable(op, input->values[0]));
         tn__batch_begin(op, 1, 1);
         tn__batch_add(op, &tn__q_password_forgot);
         tn__want_db(op);

@@ -28,6 +28,13 @@ tn_str tn__decoy(const tn_op *op);
 
 /* Binds :attempt_key: the row of an address in the op's realm. */
 void tn__attempt_bind(tn_op *op, tn_str email);
+/* Behind it, where nobody has the address: the row that it shares with others
+ * of its kind. */
+void tn__attempt_nobody(tn_op *op);
+/* Wishes to know how often this client's address has failed; then, whether a
+ * right password from there counts as one. */
+void tn__attempt_address(tn_op *op);
+int tn__attempt_open(const tn_op *op, tn_str failures);
 /* A password or a code was right, or wasn't. Wishes. */
 void tn__attempt_judge(tn_op *op, int right);
 /* In the state behind that, `here`: 1 when it may count as right. Else it has
@@ -39,5 +46,8 @@ void tn__attempt_judge(tn_op *op, int right);
 int tn__attempt_settle(tn_op *op, const tn_input *input, unsigned here,
                        tn_str action, tn_str user_id, tn_err err,
                        const char *detail);
+/* {"attempts":n} where the n-th of like attempts is worth an event, else
+ * absent; of a count that was lost it is the first. Fails the op. */
+tn_str tn__attempts_notable(tn_op *op, tn_str count);
 
 #endif

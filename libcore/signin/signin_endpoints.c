@@ -180,6 +180,7 @@ static const tn__endpoint endpoints[] = {
       .path = TN_STR_C("/v1/auth/password/forgot"),
       .permission_name = "public",
       .summary = TN_STR_C("Have a token sent by which to set a new password"),
+      .realm_wide = 1,
       .kind = TN__KIND_STEP,
       .step = tn__step_forgot,
       .action = TN_STR_C("user.reset_requested"),
@@ -195,6 +196,7 @@ static const tn__endpoint endpoints[] = {
       .permission_name = "public",
       .summary = TN_STR_C("Set a new password by a token, end all of your "
                           "sessions and revoke your API keys"),
+      .realm_wide = 1,
       .kind = TN__KIND_STEP,
       .step = tn__step_reset,
       .hashes = 1,

@@ -4,18 +4,25 @@
  * made up front, so the write is one statement and every conflict is a
  * unique violation that leaves nothing behind: its constraint tells which
  * field to blame (signup_conflicts in login_endpoints.c).
+ *
+ * Who signed up with an address and neither verified it nor belongs to any
+ * organization any more doesn't keep its owner out: who signs up now gets that
+ * account, and nothing that was the other's (tenon.take_over).
  */
 
 #include "libcore/signin/steps.h"
 #include "gen/queries.h"
-
-#define SHARED_REALM "00000000-0000-7000-8000-000000000001"
 
 /* The input's rows, in the order of signup_input (login_endpoints.c). */
 enum {
     EMAIL,
     PASSWORD,
     NAME,
+};
+
+/* Behind the outputs. */
+enum {
+    USER_ID = 2,
 };
 
 
@@ -44,8 +51,9 @@ write(tn_op *op, const tn_input *input)
 
     op->principal.user = tn__new_id(op);
     op->tenant.id = tn__new_id(op);
-    op->tenant.realm =
-        op->core->conf.signup_own_realm ? tn__new_id(op) : TN_STR(SHARED_REALM);
+    op->tenant.realm = op->core->conf.signup_own_realm
+                           ? tn__new_id(op)
+                           : TN_STR(TN__SHARED_REALM);
     op->tenant.slug = organization(op, "slug");
 
     tn__local(op, TN_STR("own_realm"),
@@ -97,6 +105,12 @@ tn__step_signup(tn_op *op, const tn_input *input)
     if (rows->nrows == 0) {
         tn__log(op, TN_STR("sign-up made no row"));
         tn__fail(op, TN_E_INTERNAL, NULL);
+        return;
+    }
+
+    if (tn__dup(&op->principal.user, tn__cell(rows, 0, USER_ID), op->mem) !=
+        TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
         return;
     }
 

@@ -22,10 +22,17 @@ void tn__one_time_new(tn_op *op, tn_str purpose);
 /* Fails the op: it is none; it was one. */
 void tn__one_time_forged(tn_op *op);
 void tn__one_time_spent(tn_op *op);
-/* Wishes to count those that are asked for, for an address (or whoever it is)
- * and from an address; then, whether this one may be made. */
-void tn__one_time_count(tn_op *op, tn_str purpose, tn_str whom);
-int tn__one_time_allowed(const tn_op *op, const tn_input *input);
+/* Wishes to count those that are asked for from a client's address, and then
+ * for an address (or whoever it is); whether this one may be made. In that order:
+ * for made-up addresses without end no counts are kept. */
+void tn__one_time_from(tn_op *op);
+int tn__one_time_from_allowed(const tn_op *op, const tn_input *input);
+void tn__one_time_for(tn_op *op, tn_str purpose, tn_str whom);
+int tn__one_time_for_allowed(const tn_input *input);
+/* For an address, be it anybody's: binds what tn__one_time_new() does, :email and
+ * the :nobody_id of the row that it shares with others if it is nobody's; wishes
+ * to count how many were asked for. */
+void tn__one_time_anybody(tn_op *op, tn_str purpose, tn_str email);
 
 /* Fails the op unless a person asks for themselves: neither a key of theirs nor
  * somebody acting as them. */

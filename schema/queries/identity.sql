@@ -5,24 +5,39 @@ with home as (
        insert into tenon.realm (realm_id, name, kind)
        select :realm::uuid, :organization_slug::text, 'own'
         where :own_realm::boolean),
-     account as (
+     -- Of nobody's that anybody knows: unverified, and a member nowhere.
+     taken as materialized (
+       select t.id, t.version
+         from tenon.take_over(:realm::uuid, :email::text, :name::text,
+                              :password_hash::text, false) t
+        where not :own_realm::boolean),
+     made as (
        insert into tenon."user" (realm_id, id, email, name, password_hash)
-       values (:realm::uuid, :user_id::uuid, :email::text, :name::text,
-               :password_hash::text)
+       select :realm::uuid, :user_id::uuid, :email::text, :name::text,
+              :password_hash::text
+        where not exists (select from taken)
        returning id, email, name),
+     account as (
+       select id, email, name
+         from made
+        union all
+       select taken.id, :email::text, :name::text
+         from taken),
      directory as (
        insert into tenon.tenant_slug (slug, tenant_id, realm_id)
        values (:organization_slug::text, :tenant::uuid, :realm::uuid)),
      organization as (
        insert into tenon.tenant (tenant_id, realm_id, name, slug, created_by)
-       values (:tenant::uuid, :realm::uuid, :organization_name::text,
-               :organization_slug::text, :user_id::uuid)
+       select :tenant::uuid, :realm::uuid, :organization_name::text,
+              :organization_slug::text, account.id
+         from account
        returning *),
      membership as (
        insert into tenon.member (tenant_id, id, realm_id, user_id, role,
                                  created_by)
-       values (:tenant::uuid, :member_id::uuid, :realm::uuid, :user_id::uuid,
-               'owner', :user_id::uuid)
+       select :tenant::uuid, :member_id::uuid, :realm::uuid, account.id,
+              'owner', account.id
+         from account
        returning *),
      token as (
        insert into tenon.one_time (realm_id, id, tenant_id, user_id, purpose,
@@ -40,13 +55,19 @@ with home as (
                 :member_event_id::uuid, 'member.created', 'tenon.member',
                 membership.id, membership.version, null,
                 tenon.image('tenon.member'::regclass, to_jsonb(membership)),
-                null, :member_salt::bytea) as member_event
+                null, :member_salt::bytea) as member_event,
+              (select tenon.log_event(
+                        tenon.uuid7(), 'user.taken_over', 'tenon.user',
+                        taken.id, taken.version, null, null, null,
+                        uuid_send(gen_random_uuid()))
+                 from taken) as taken_event
          from organization, membership)
 select json_build_object('id', account.id, 'email', account.email,
                          'name', account.name) as "user",
        json_build_object('id', organization.tenant_id,
                          'name', organization.name,
-                         'slug', organization.slug) as tenant
+                         'slug', organization.slug) as tenant,
+       account.id as user_id
   from account, organization, logged;
 
 -- One row for whoever asks: known or not, member or not. A deleted tenant has
@@ -70,7 +91,7 @@ select u.id, u.email, u.name, u.password_hash, m.role, t.name,
   left join tenon.login_attempt a
          on a.realm_id = :realm::uuid and a.key = :attempt_key::bytea;
 
--- No row: locked meanwhile.
+-- No row: locked meanwhile. By a code, which ends the count of failures.
 -- fragment: unlocked
 attempt as (
        insert into tenon.login_attempt as a (realm_id, key, failures)
@@ -107,8 +128,8 @@ person as materialized (
           and u.deleted_at is null and u.status = 'active'
           for no key update of u)
 
--- Nobody has more than a hundred in a tenant: `crowded` is the one that had to
--- go for this one.
+-- Nobody has more than a hundred in a tenant: `crowded` is what had to go for
+-- this one.
 -- fragment: new_session
 opened as (
        {{session_row}}
@@ -119,13 +140,14 @@ opened as (
        returning id, user_id),
      room as materialized (
        select opened.id,
-              tenon.make_room(:tenant::uuid, opened.user_id) as crowded
+              tenon.end_oldest(:realm::uuid, :tenant::uuid, opened.user_id)
+                  as crowded
          from opened)
 
 -- No row: the membership ended, the password was changed, a second factor came
 -- into force or the identity was locked while the password was checked.
 -- name: login_done
-with {{unlocked}},
+with {{unlocked_by_password}},
      {{same_person}},
      renewed as (
        update tenon."user" u
@@ -157,27 +179,45 @@ with attempt as (
        on conflict (realm_id, key)
        do update set last_at = now()
         where coalesce(a.locked_until <= now(), true)
-       returning a.failures)
+       returning a.failures),
+     renewed as (
+       update tenon."user" u
+          set password_hash = :renewed_hash::text
+         from attempt
+        where :renewed_hash::text is not null
+          and u.realm_id = :realm::uuid and u.id = :user_id::uuid
+          and u.password_hash = :password_hash::text
+       returning u.id)
 select tenon.log_event(:event_id::uuid, 'user.mfa_challenged', 'tenon.user',
-                       :user_id::uuid, null, null, null, null, :salt::bytea)
-  from attempt;
+                       :user_id::uuid, null, null, null,
+                       case when renewed.id is not null
+                            then jsonb_build_object('password_rehashed', true)
+                        end, :salt::bytea) as event,
+       renewed.id is not null as renewed
+  from attempt
+  left join renewed on true;
 
--- The attempt is always counted, unless it comes during a lock; the event is
--- for those that are notable, and a lock has one of its own. Whether anybody
--- has the address makes no difference.
+-- The attempt is always counted, unless it comes during a lock; after a day
+-- without any the count begins anew. The event is for those that are notable; a
+-- lock has one of its own, the first ten of an identity and each hundredth
+-- behind them. Whether anybody has the address makes no difference.
 -- name: login_failed
 with attempt as (
        insert into tenon.login_attempt as a (realm_id, key, failures)
        values (:realm::uuid, :attempt_key::bytea, 1)
        on conflict (realm_id, key)
        do update
-          set failures = a.failures
-                         + case when a.locked_until > now() then 0 else 1 end,
-              locked_until = case when a.locked_until > now()
-                                  then a.locked_until
-                                  else now()
-                                       + tenon.lock_time(a.failures + 1)
-                              end,
+          set (failures, locked_until) = (
+                select n.failures,
+                       case when n.locked then a.locked_until
+                            else now() + tenon.lock_time(n.failures) end
+                  from (select coalesce(a.locked_until > now(), false),
+                               case when a.locked_until > now()
+                                    then a.failures
+                                    when a.last_at < now() - interval '1 day'
+                                    then 1
+                                    else a.failures + 1 end)
+                       as n (locked, failures)),
               last_at = now()
        returning a.failures, a.locked_until)
 select case when :metadata::jsonb is not null
@@ -188,6 +228,7 @@ select case when :metadata::jsonb is not null
         end as failed_event,
        case when attempt.locked_until
                  = now() + tenon.lock_time(attempt.failures)
+             and (attempt.failures < 20 or attempt.failures % 100 = 0)
             then tenon.log_event(
                    tenon.uuid7(), 'user.locked_out', 'tenon.user',
                    :user_id::uuid, null, null, null,

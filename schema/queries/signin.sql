@@ -89,18 +89,22 @@ with {{unlocked_by_password}},
      {{same_person}},
      {{verified}};
 
--- Whoever is asked for, a row is written, and an event.
+-- Whoever is asked for, a row is written: a new one, or of an address that is
+-- nobody's the one that it shares with others of its kind (:nobody_id), so that
+-- asking for many leaves few. The event is for those that are notable. On the
+-- base domain (:realm_wide) it is for everybody of the realm, else for members.
 -- name: password_forgot
 with known as materialized (
        select u.id, u.email
          from tenon."user" u
         where u.realm_id = :realm::uuid and u.email = :email::text
           and u.deleted_at is null and u.status = 'active'
-          and exists (select
-                        from tenon.member m
-                       where m.tenant_id = :tenant::uuid
-                         and m.user_id = u.id
-                         and m.deleted_at is null)
+          and (:realm_wide::boolean
+               or exists (select
+                            from tenon.member m
+                           where m.tenant_id = :tenant::uuid
+                             and m.user_id = u.id
+                             and m.deleted_at is null))
           for no key update of u),
      person as materialized (
        select known.id, known.email
@@ -110,24 +114,30 @@ with known as materialized (
      done as (
        insert into tenon.one_time (realm_id, id, tenant_id, user_id, purpose,
                                    email, expires_at)
-       select :realm::uuid, :one_time_id::uuid, :tenant::uuid, person.id,
-              :purpose::text, person.email, now() + interval '1 hour'
+       select :realm::uuid,
+              case when person.id is null then :nobody_id::uuid
+                   else :one_time_id::uuid end,
+              :tenant::uuid, person.id, :purpose::text, person.email,
+              now() + interval '1 hour'
          from person
         cross join cleared
+           on conflict (realm_id, id) do update
+          set created_at = now(), expires_at = excluded.expires_at
        returning user_id)
-select tenon.log_event(:event_id::uuid, 'user.reset_requested',
-                       'tenon.user', done.user_id, null, null, null, null,
-                       :salt::bytea, case when done.user_id is null
-                                          then 'failure' else 'success' end)
+select case when :metadata::jsonb is not null
+            then tenon.log_event(:event_id::uuid, 'user.reset_requested',
+                                 'tenon.user', done.user_id, null, null, null,
+                                 :metadata::jsonb, :salt::bytea,
+                                 case when done.user_id is null
+                                      then 'failure' else 'success' end)
+        end
   from done;
 
 -- Those that tenon.end_sessions tells.
 -- fragment: their_tenants
 (select string_agg(x.id::text, ',')
-          from (select m.id
-                  from tenon.find_memberships(:realm::uuid, u.id) m
-                 order by m.created_at desc, m.id
-                 limit 1000) x)
+          from tenon.find_newest_tenants(:realm::uuid, u.id, 1000)
+               as x (id))
 
 -- Before a password is hashed for it.
 -- name: reset_find
@@ -142,7 +152,8 @@ select o.used_at is null and o.expires_at > now() and u.id is not null as live,
  where o.realm_id = :realm::uuid and o.id = :one_time_id::uuid
    and o.tenant_id = :tenant::uuid and o.purpose = :purpose::text;
 
--- It shows who reads the address, so it verifies that as well, and ends a lock.
+-- It shows who reads the address, so it verifies that as well, and ends a lock;
+-- the count of wrong codes goes on, or who reads the mail could guess for ever.
 -- Where nobody had shown that before, the second factor is of whoever made the
 -- account, be that somebody else: it goes with the password. API keys always go:
 -- whoever had the account could make them, and who resets can't list them first.
@@ -159,7 +170,11 @@ with token as materialized (
        select :realm::uuid, :attempt_key::bytea, 0
          from token
        on conflict (realm_id, key)
-       do update set failures = 0, locked_until = null, last_at = now()
+       do update set failures = case when tenon.has_factor(
+                                               :realm::uuid,
+                                               (select user_id from token))
+                                     then a.failures else 0 end,
+                     locked_until = null, last_at = now()
        returning a.failures),
      person as materialized (
        select u.id, u.version, u.email_verified_at is null as unverified
@@ -237,7 +252,7 @@ select logged.id,
 -- Asked for anew, the device gets a new secret, until a code has confirmed one.
 -- None: locked, or the password is another by now.
 -- name: totp_enrol
-with {{unlocked}},
+with {{unlocked_by_password}},
      {{same_person}},
      done as (
        insert into tenon.totp as f (realm_id, user_id, secret)
@@ -259,9 +274,14 @@ select person.email, done.user_id is not null as made
   left join logged on true;
 
 -- What a code is checked against: of who asks, or of who has the password
--- already and shows the second factor (:user_id).
+-- already and shows the second factor (:user_id). What isn't confirmed within
+-- an hour is asked for anew.
 -- name: totp_find
-select u.id, u.email, u.name, u.password_hash, m.role, t.name, f.secret,
+select u.id, u.email, u.name, u.password_hash, m.role, t.name,
+       case when f.confirmed_at is not null
+              or f.created_at > now() - interval '1 hour'
+            then f.secret
+        end as secret,
        f.last_step, f.confirmed_at is not null as confirmed,
        array_to_string(f.recovery, ',') as recovery,
        case when u.id = :actor::uuid
@@ -279,13 +299,10 @@ select u.id, u.email, u.name, u.password_hash, m.role, t.name, f.secret,
    and u.deleted_at is null and u.status = 'active';
 
 -- Sessions that were opened without it end, but for the one that asks.
+-- No row: locked, or not the factor that was shown.
 -- name: totp_confirm
-with person as materialized (
-       select u.id
-         from tenon."user" u
-        where u.realm_id = :realm::uuid and u.id = :actor::uuid
-          and u.deleted_at is null
-          for no key update of u),
+with {{unlocked}},
+     {{same_person}},
      used as (
        update tenon.totp f
           set confirmed_at = now(), last_step = :step::bigint,

@@ -100,6 +100,57 @@ sub events {
 }
 
 
+subtest 'not guessed into force' => sub {
+    my $p = $s->hire('slow', 'acme', 'member');
+    my $token = login($p)->json->{access_token};
+    my $secret = enrol($token)->json->{secret};
+    my $confirm = sub {
+        return post('auth/mfa/totp/confirm', { code => $_[0] },
+                    token => $token);
+    };
+    my $wrong = code($secret) eq '000000' ? '000001' : '000000';
+
+    settle($p);
+    my %told;
+    $told{ $confirm->($wrong)->{status} }++ for 1 .. 10;
+    is_deeply \%told, { 422 => 10 }, 'ten guesses';
+    problem_is $confirm->(code($secret)), 422, 'invalid_fields',
+        'then the right one is refused alike', '/code' => 'refused';
+    is $s->psql("select count(*) from tenon.totp
+                  where user_id = '$p->{user_id}'
+                    and confirmed_at is not null"), 0, 'nothing is in force';
+    cmp_ok $s->psql("select count(*) from tenon.event
+                      where actor = '$p->{user_id}' and outcome = 'failure'
+                        and action = 'user.mfa_enabled'"), '>', 0,
+        'the log tells';
+
+    $s->psql("delete from tenon.login_attempt");
+    $s->psql("update tenon.totp set created_at = now() - interval '61 minutes'
+               where user_id = '$p->{user_id}'");
+    problem_is $confirm->(code($secret)), 409, 'state_conflict',
+        'what lay for an hour is asked for anew';
+};
+
+
+subtest 'an old hash is renewed, behind the factor, too' => sub {
+    my $p = guarded();
+    my $hash = sub { $s->psql("select password_hash from tenon.\"user\"
+                                where id = '$p->{user_id}'") };
+    # "correct horse", made with 8 MiB and one pass.
+    $s->psql("update tenon.\"user\" set password_hash = '"
+             . '$argon2id$v=19$m=8192,t=1,p=1$'
+             . 'yHL8vMbeHmT7CngIPCTRSQ$Srab96OEUbj7wDIcwPxUfvq/gg/XgrBbwR0qPFPNaWM'
+             . "' where id = '$p->{user_id}'");
+    settle($p);
+    my $r = login($p, password => 'correct horse');
+    status_is $r, 200, 'the password';
+    like $hash->(), qr/\A\$argon2id\$v=19\$m=65536,t=2,p=1\$/,
+        'has a hash of today\'s parameters';
+    status_is answer($r->json->{mfa_token}, code($p->{secret})), 200,
+        'and the code opens a session';
+};
+
+
 subtest 'into force' => sub {
     my $p = $s->hire('first', 'acme', 'member');
     my $token = login($p)->json->{access_token};
@@ -145,7 +196,7 @@ subtest 'into force' => sub {
     ok me($token)->json->{mfa_enabled}, 'in force';
     isnt me($token)->header('ETag'), $etag, 'under another ETag';
     problem_is enrol($token), 409, 'state_conflict', 'not twice';
-    is scalar events("user.mfa_$_", $p->{user_id}), $_ eq 'enabled' ? 1 : 2,
+    is scalar events("user.mfa_$_", $p->{user_id}), 2, # a failure, too
         "event user.mfa_$_" for qw(enrolled enabled);
     is $s->psql("select count(*) from tenon.event_body
                   where coalesce(before::text, '') || coalesce(after::text, '')
@@ -182,8 +233,9 @@ subtest 'a session that was stolen makes none' => sub {
     is $rows->(), 0, 'nothing was made';
     $s->psql('delete from tenon.login_attempt');
 
-    my $key = $s->request(POST => 'api-keys', as => 'alice', json => {
-        name => 'k', scopes => ['teamos.task:read'] })->json->{secret};
+    my $key = $s->request(POST => 'api-keys', as => 'alice', proven => 1,
+        json => { name => 'k', scopes => ['teamos.task:read'] })
+        ->json->{secret};
     like $key, qr/\Atnk_/, 'a key';
     problem_is enrol($key), 403, 'forbidden', 'nor does a key make one';
 
@@ -421,37 +473,54 @@ subtest 'what ends with the change' => sub {
         'each organization hears of it';
 };
 
-# A login by the password alone has begun, and waits for the user's row.
+# A login by the password alone has begun and waits for the user's row, which is
+# let go only then: what its statement saw when it began was no factor.
 subtest 'a second factor comes into force during a login' => sub {
     for my $round (1 .. 3) {
         my $p = $s->hire("late$round", 'acme', 'member');
         $s->psql("insert into tenon.totp (realm_id, user_id, secret)
                   select realm_id, id, 'x' from tenon.\"user\"
                    where id = '$p->{user_id}'");
+        my $waiting = "select from pg_stat_activity
+                        where usename = 'tenon_api'
+                          and wait_event_type = 'Lock'";
+        pipe my $in, my $out or die "pipe: $!\n";
         my $pid = fork // die "fork: $!\n";
         if ($pid == 0) {
-            eval { $s->psql("
+            my $met = eval { $s->psql("
                 begin;
                 select from tenon.\"user\" where id = '$p->{user_id}'
                    for no key update;
                 update tenon.totp set confirmed_at = now()
                  where user_id = '$p->{user_id}';
-                select pg_sleep(0.4);
-                commit") };
+                set application_name = 'late$round';
+                do \$\$ begin
+                    for i in 1 .. 1000 loop
+                        perform pg_stat_clear_snapshot();
+                        if exists ($waiting) then
+                            perform set_config('t.met', 'met', false);
+                            exit;
+                        end if;
+                        perform pg_sleep(0.01);
+                    end loop;
+                end \$\$;
+                select current_setting('t.met', true);
+                commit") } // $@;
+            syswrite $out, $met;
             POSIX::_exit(0);
         }
-        $s->wait_until(5, sub { $s->psql("
+        close $out;
+        ok $s->wait_until(5, sub { $s->psql("
             select count(*) from pg_stat_activity
-             where query like '%pg_sleep(0.4)%' and pid <> pg_backend_pid()
-               and wait_event = 'PgSleep'") });
+             where application_name = 'late$round'") }), 'the row is held';
         my $r = login($p);
+        my $met = do { local $/; <$in> };
         waitpid $pid, 0;
-        is_deeply $r->json->{access_token}, undef,
-            "no session for it: $r->{status}";
+        like $met, qr/^met$/m, 'until a login waits for it';
+        status_is $r, 401, 'which is refused';
         is $s->psql("select count(*) from tenon.session
-                      where user_id = '$p->{user_id}' and not mfa
-                        and created_at > now() - interval '2 seconds'
-                        and revoked_at is null"), 0, 'nor a row of one';
+                      where user_id = '$p->{user_id}'"), 0,
+            'and opens no session';
     }
 };
 

@@ -279,6 +279,120 @@ test_forgot(void **state)
               .body = "{\"email\":\"ann@example.org\"}"),
          { ROWS(1, "") });
     assert_non_null(strchr(h.trace, 'W'));
+    unit_assert_str(host_bound(&h, "and ("), "f");
+    host_free(&h);
+}
+
+
+/* However many addresses are made up: so many rows, and so many events. */
+static void
+test_forgot_is_bounded(void **state)
+{
+    host h;
+    unsigned i, j, n, told;
+    char body[64], address[32];
+    static char rows[300][36];
+
+    (void) state;
+    host_init(&h);
+
+    for (i = n = 0; i < 2000; i++) {
+        snprintf(body, sizeof(body), "{\"email\":\"%u@example.org\"}", i);
+        SEND(&h, POST("password/forgot", .body = body), { ROWS(1, "") });
+        assert_true(n < 300);
+        memcpy(rows[n], host_bound(&h, "person.id is null then ").p, 36);
+
+        for (j = 0; memcmp(rows[j], rows[n], 36); j++) {
+        }
+
+        n += j == n;
+        h.now += 901 * 1000000LL;
+    }
+
+    assert_in_range(n, 200, 256);
+
+    /* within an hour: forty addresses, twelve times each */
+    for (i = told = 0; i < 480; i++) {
+        snprintf(body, sizeof(body), "{\"email\":\"%u@example.org\"}", i % 40);
+        snprintf(address, sizeof(address), "192.0.2.%u", i / 30);
+        SEND(&h, POST("password/forgot", .body = body, .address = address),
+             { ROWS(1, "") });
+        told += host_bound(&h, "select case when ").p != NULL;
+
+        if (i % 120 == 119) {
+            h.now += 901 * 1000000LL;
+        }
+    }
+
+    assert_in_range(told, 200, 400);
+    h.now += 3600 * 1000000LL;
+    SEND(&h, POST("password/forgot", .body = body), { ROWS(1, "") });
+    unit_assert_str(host_bound(&h, "select case when "), "{\"attempts\":1}");
+
+    /* clients of a unix socket are bounded all the same, all as one */
+    h.now += 3600 * 1000000LL;
+
+    for (i = 0; i < 300; i++) {
+        snprintf(body, sizeof(body), "{\"email\":\"%u@example.org\"}", i / 3);
+        SEND(&h, POST("password/forgot", .body = body, .address = "unix:"),
+             { ROWS(1, "") });
+    }
+
+    SEND0(&h, POST("password/forgot", .body = "{\"email\":\"x@example.org\"}",
+                   .address = "unix:"));
+    host_assert(&h, 204, NULL);
+    host_free(&h);
+}
+
+
+#define PLATFORM "00000000-0000-7000-8000-000000000002"
+#define SHARED   "00000000-0000-7000-8000-000000000001"
+
+/* The base domain names no organization: there it is for everybody who shares
+ * the realm, whatever they belong to. */
+static void
+test_realm_wide(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+
+    SEND(&h,
+         POST("password/forgot", .host = "tenon.localhost",
+              .body = "{\"email\":\"ann@example.org\"}"),
+         { ROWS(1, "") });
+    host_assert(&h, 204, NULL);
+    assert_null(strchr(h.trace, 'd'));
+    unit_assert_str(host_bound(&h, "and ("), "t");
+    unit_assert_str(h.context_params[0], PLATFORM);
+    unit_assert_str(h.context_params[1], SHARED);
+    unit_assert_str(tn_op_facts(h.op)->tenant, "platform");
+
+    SEND(&h,
+         POST("password/reset", .host = "tenon.localhost",
+              .body = body_of(&h, "reset", SHARED, PASSWORD)),
+         { ROWS(4, "t", MEMBER, "m@example.org", NULL) },
+         { ROWS(3, MEMBER, NULL, "0") });
+    host_assert(&h, 204, NULL);
+    unit_assert_str(host_bound(&h, "o.tenant_id = "), PLATFORM);
+
+    /* named by the header, it is that organization's */
+    SEND(&h,
+         POST("password/forgot", .host = "tenon.localhost", .tenant = "acme",
+              .body = "{\"email\":\"ann@example.org\"}"),
+         { ROWS(1, "") });
+    unit_assert_str(host_bound(&h, "and ("), "f");
+    unit_assert_str(h.context_params[0], ACME);
+
+    /* no other host that names none, and nothing else */
+    SEND0(&h, POST("password/forgot", .host = "nobody.example",
+                   .body = "{\"email\":\"ann@example.org\"}"));
+    host_problem(&h, 404, "tenant_unknown");
+    SEND0(&h, POST("login", .host = "tenon.localhost",
+                   .body = "{\"email\":\"ann@example.org\","
+                           "\"password\":\"x\"}"));
+    host_problem(&h, 404, "tenant_unknown");
     host_free(&h);
 }
 
@@ -485,6 +599,8 @@ test_memory(void **state)
 UNIT_MAIN(cmocka_unit_test(test_token), cmocka_unit_test(test_verify),
           cmocka_unit_test(test_token_alone),
           cmocka_unit_test(test_verify_by_password),
-          cmocka_unit_test(test_forgot), cmocka_unit_test(test_reset),
+          cmocka_unit_test(test_forgot),
+          cmocka_unit_test(test_forgot_is_bounded),
+          cmocka_unit_test(test_realm_wide), cmocka_unit_test(test_reset),
           cmocka_unit_test(test_many_tenants), cmocka_unit_test(test_change),
           cmocka_unit_test(test_resend), cmocka_unit_test(test_memory))
