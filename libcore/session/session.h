@@ -28,9 +28,23 @@ void tn__refresh_reused(tn_op *op, const tn_rows *rows);
  * of the op's principal; 0 when the op has failed. A step may say more:
  * :session_mfa, :session_end, :session_family. */
 int tn__open_session(tn_op *op);
-/* Behind {{new_session}}: notes which session had to go for it, the last column
- * of its statement, so that it is dead on this node, too. */
+/* Behind {{new_session}}: notes which sessions had to go for it, the last column
+ * of its statement, so that they are dead on this node, too. */
 void tn__session_crowded(tn_op *op, const tn_rows *rows);
+/* What tells, in a body, that who asks has the session: binds
+ * :refresh_generation for {{proof}}, of the cookie or of the refresh token. 0
+ * when it shows nothing, and the op has failed. The field is one that .proves. */
+#define TN__PROOF_FIELD                                                        \
+    {                                                                          \
+        .name = TN_STR_C("refresh_token"), .type = TN__TYPE_TEXT, .create = 1, \
+        .proves = 1, .has_max = 1, .max = 200,                                 \
+        .about = TN_STR_C("Of the session that asks, which it proves: "        \
+                          "required unless that is a cookie's. It stays "      \
+                          "good")                                              \
+    }
+int tn__prove_session(tn_op *op, tn_str refresh_token);
+void tn__unproven(tn_op *op);
+
 /* Finishes with what login answers: tokens of that session, or its cookie. */
 void
 tn__respond_session(tn_op *op, tn_str email, tn_str name, tn_str tenant_name);

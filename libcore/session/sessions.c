@@ -296,6 +296,7 @@ may(tn_op *op, const tn_input *input)
 enum {
     ENDED_REFUSED,
     ENDED_TENANTS,
+    ENDED_ANY, /* of all others: whether there was anything to end */
 };
 
 
@@ -336,6 +337,7 @@ end_one(tn_op *op, const tn_input *input)
 static void
 end_others(tn_op *op, const tn_input *input)
 {
+    int replayed;
     const tn_rows *rows;
 
     if (op->state++ == 0) {
@@ -347,10 +349,13 @@ end_others(tn_op *op, const tn_input *input)
     }
 
     rows = tn__rows(op, input, 1);
+    replayed = rows ? tn__replay(op, rows) : -1;
 
-    if (rows == NULL || tn__replay(op, rows) < 0) {
+    if (replayed < 0) {
         return;
     }
+
+    op->unchanged = !replayed && !tn__pg_true(tn__cell(rows, 0, ENDED_ANY));
 
     tn__sessions_ended(op, tn__cell(rows, 0, ENDED_TENANTS));
     tn__session_rotated(op, input, 2);
@@ -404,7 +409,8 @@ static const tn__endpoint endpoints[] = {
       .ninput = COUNT(me_fields),
       .output = me_fields,
       .noutput = COUNT(me_fields),
-      .by_self = 1 },
+      .by_self = 1,
+      .in_session = 1 },
     { .operation = TN_STR_C("listMyAccounts"),
       .method = TN_STR_C("GET"),
       .path = TN_STR_C("/v1/me/accounts"),
@@ -433,7 +439,8 @@ static const tn__endpoint endpoints[] = {
       .step = end_others,
       .status = 204,
       .changes_access = 1,
-      .by_self = 1 },
+      .by_self = 1,
+      .in_session = 1 },
     { .operation = TN_STR_C("endMySession"),
       .method = TN_STR_C("DELETE"),
       .path = TN_STR_C("/v1/me/sessions/{id}"),
@@ -445,7 +452,8 @@ static const tn__endpoint endpoints[] = {
       .step = end_one,
       .status = 204,
       .ends_session = 1,
-      .by_self = 1 },
+      .by_self = 1,
+      .in_session = 1 },
 };
 
 const tn__slice tn__sessions_slice = { endpoints, COUNT(endpoints) };

@@ -4,7 +4,8 @@
 -- A new session of the member m, whose user's row is held. What a step doesn't
 -- say is none: an earlier end than its time to live, a second factor, a sign-in
 -- other than its own. It begins now, not with the transaction: all may have
--- been ended (tenon.end_sessions) while that waited.
+-- been ended (tenon.end_sessions) while that waited. And behind what it counts
+-- from, also where the database's clock is another one than then.
 -- fragment: session_row
 insert into tenon.session (tenant_id, id, realm_id, user_id, kind, mfa,
                            idle_ttl, expires_at, ip, user_agent, family,
@@ -16,16 +17,63 @@ insert into tenon.session (tenant_id, id, realm_id, user_id, kind, mfa,
                                           :session_ttl::double precision),
                     :session_end::timestamptz),
               :ip::text, :user_agent::text, :session_family::uuid,
-              clock_timestamp()
+              greatest(tenon.session_begins(:realm::uuid, m.user_id),
+                       m.created_at)
 
 -- The user's row, held, orders what ends a sign-in with what opens sessions of
 -- it: held before any session's.
 -- fragment: held_user
 held as materialized (
-       select u.id
+       select u.id, u.sessions_from, u.session_kept, u.api_keys_from
          from tenon."user" u
         where u.realm_id = :realm::uuid and u.id = :actor::uuid
           for no key update of u)
+
+-- Whether the session that asks counts still: this node may not know yet that it
+-- has ended. What is made here lasts. Issuers' tokens and API keys have none.
+-- fragment: asking
+asking as materialized (
+       select s.user_id
+         from idem
+        cross join lateral tenon.find_session(:tenant::uuid,
+                                              :session::uuid) s
+        where idem.go and idem.fingerprint is null)
+
+-- fragment: session_ended
+when :session::uuid is not null and not exists (select from asking)
+              then 'unauthenticated: The session has ended: sign in again.'
+
+-- Whether who asks has shown the secret in force of the session s: of a cookie
+-- none but that; of tokens the one before as well, for as long as refresh_state
+-- takes that for a lost answer.
+-- fragment: is_proven
+(s.generation = :refresh_generation::int
+        or (s.kind = 'token'
+            and s.generation = :refresh_generation::int + 1
+            and s.rotated_at > now() - interval '10 seconds'))
+
+-- One row where the session that asks counts still and is proven, asked behind
+-- the user's row (and of that row, lest it be asked before), so that nobody is
+-- ending it meanwhile. Nothing is asked of a request that is repeated: its answer
+-- holds no secret.
+-- fragment: proof
+{{held_user}},
+     proof as materialized (
+       select s.id
+         from idem
+        cross join held
+        cross join lateral tenon.find_session(
+                :tenant::uuid,
+                case when held.id = :actor::uuid
+                     then :session::uuid end) asking
+         join tenon.session s on s.tenant_id = :tenant::uuid
+                             and s.id = :session::uuid
+        where idem.go and idem.fingerprint is null and {{is_proven}})
+
+-- fragment: unproven
+not exists (select from proof)
+              then 'unauthenticated: The session is not proven: what was sent '
+                   || 'is not good, or not any more. Sign in again.'
 
 -- name: find_cookie
 select tenant_id, realm_id, slug, name, status, user_id, role, roles, accounts,
@@ -193,6 +241,9 @@ with {{idem}},
           and s.tenant_id = :tenant::uuid and s.user_id = :actor::uuid
           and s.id is distinct from :session::uuid
           and s.revoked_at is null and s.expires_at > now()
+          and (held.sessions_from is null
+               or s.created_at > held.sessions_from
+               or s.id = held.session_kept)
         order by s.created_at desc, s.id desc
         limit 1000
           for no key update of s),
@@ -250,6 +301,7 @@ with {{idem}},
 select null::text as refused,
        (select string_agg(r.tenant_id::text, ',')
           from relatives r) as tenants,
+       exists (select from logged) as any_ended,
        idem.go as idem_go, idem.fingerprint as idem_fingerprint
   from idem
   left join shown on true;

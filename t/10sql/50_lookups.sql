@@ -3,7 +3,7 @@
 
 begin;
 
-select plan(75);
+select plan(77);
 
 select results_eq(
     $$ select p.proname::text collate "default",
@@ -18,16 +18,20 @@ select results_eq(
        ('every_tenant',      'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_api_key',      'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('find_cookie',       'tenon_lookup', '{search_path=pg_catalog}', 'v'),
-       ('find_family',       'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_identity',     'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('find_key_tenants',  'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_membership',   'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_memberships',  'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('find_newest_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('find_open_sessions', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_session',      'tenon_lookup', '{search_path=pg_catalog}', 'v'),
+       ('find_sign_ins',     'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_subject',      'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_tenant',       'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_tenant_by_domain', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_tenant_by_id', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_user_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('founding_refused',  'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('held_accounts',     'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('log_change',        'tenon_owner',  '{search_path=pg_catalog}', 'v'),
        ('log_identity',      'tenon_owner',  '{search_path=pg_catalog}', 'v'),
@@ -283,11 +287,17 @@ select is((select count(*) from tenon.event
             where action = 'user.identity_linked' and tenant_id = acme()::uuid
               and resource_id = '01900000-000a-7000-8000-000000000203'),
           1::bigint, 'a link made by hand is in the log');
-delete from tenon.user_identity;
+update tenon.user_identity set unlinked_at = now();
 select is((select count(*) from tenon.event
             where action = 'user.identity_unlinked'
               and tenant_id = acme()::uuid),
           1::bigint, 'and that it was taken away');
+select is(tap.identity(), null, 'which counts no more');
+update tenon."user" set email_verified_at = now()
+ where email = 'new@acme.test';
+select is(tap.subject('s', email => 'new@acme.test'), 'acme active nobody',
+          'and a verified address links nobody to it');
+delete from tenon.user_identity;
 
 -- API keys
 

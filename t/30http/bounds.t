@@ -94,6 +94,38 @@ subtest 'a hundred sessions' => sub {
         '1|{"reason": "limit_reached"}', 'which its event says';
 };
 
+subtest 'where there are more, all that had to go are gone' => sub {
+    my $nell = $s->hire('nell', 'acme', 'member')->{user_id};
+    my @old = map { token('nell') } 1, 2;
+    $s->psql("set session_replication_role = replica;
+              insert into tenon.session (tenant_id, id, realm_id, user_id,
+                                         created_at, expires_at)
+              select '$acme', tenon.uuid7(), '$realm', '$nell',
+                     clock_timestamp(), now() + interval '1 day'
+                from generate_series(1, 101) n");
+    is me($_), 200, 'known to the worker' for @old, @old;
+    my $next = token('nell');
+    is living($nell), 100, 'a hundred are left';
+    is me($_), 401, 'an old one has ended, at once' for @old;
+    is me($next), 200, 'the new one is good';
+};
+
+subtest 'another database, whose clock is behind' => sub {
+    my $ned = $s->hire('ned', 'acme', 'admin')->{user_id};
+    my $old = token('ned');
+    $s->psql("update tenon.\"user\"
+                 set sessions_from = clock_timestamp() + interval '1 hour'
+               where id = '$ned'");
+    my $token = token('ned');
+    is me($token), 200, 'a session that is opened now counts';
+    status_is by($token, DELETE => 'me/sessions'), 204,
+        'all others end';
+    is me($token), 200, 'this one goes on';
+    is scalar @{ by($token, GET => 'me/sessions')->json->{data} }, 1,
+        'alone';
+    is me(token('ned')), 200, 'the next ones count';
+};
+
 subtest 'any number of sessions end' => sub {
     my $bob  = user('bob');
     my $mine = token('bob');
@@ -125,8 +157,10 @@ subtest 'any number of sessions end' => sub {
 
 subtest 'API keys of one member' => sub {
     my $alice = user('alice');
-    my $token = token('alice');
-    my %new = (json => { name => 'k', scopes => ['tenon.tenant:read'] });
+    my $login = $s->login('alice')->json;
+    my $token = $login->{access_token};
+    my %new = (json => { name => 'k', scopes => ['tenon.tenant:read'],
+                         refresh_token => $login->{refresh_token} });
     $s->psql("insert into tenon.api_key (tenant_id, id, name, scopes,
                                          created_by)
               select '$acme', tenon.uuid7(), 'n' || n,
@@ -139,6 +173,57 @@ subtest 'API keys of one member' => sub {
     status_is by($token, DELETE => 'api-keys/' . $key->json->{id}), 204,
         'one less';
     status_is by($token, POST => 'api-keys', %new), 201, 'one more';
+
+    # Revoked by a time, as a reset does with more than it can mark.
+    my ($one) = @{ by($token, GET => 'api-keys?limit=1')->json->{data} };
+    $s->psql("update tenon.\"user\" set api_keys_from = clock_timestamp()
+               where id = '$alice'");
+    is_deeply by($token, GET => 'api-keys')->json->{data}, [],
+        'what a time has revoked is not listed';
+    for my $call ([GET => ''], [PATCH => '', json => { name => 'x' }],
+                  [POST => '/rotate', json => { overlap_seconds => 0,
+                      refresh_token => $login->{refresh_token} }],
+                  [DELETE => '']) {
+        my ($method, $path, @body) = @$call;
+        problem_is by($token, $method => "api-keys/$one->{id}$path", @body),
+            404, 'not_found', "$method$path: it isn't there";
+    }
+    $s->psql("update tenon.\"user\"
+                 set api_keys_from = clock_timestamp() + interval '1 hour'
+               where id = '$alice'");
+    my $r = by($token, POST => 'api-keys', %new);
+    status_is $r, 201, 'nor in the way of another';
+    is me($r->json->{secret}), 200,
+        'which counts, though that time is yet to come';
+};
+
+subtest 'organizations of one founder' => sub {
+    my $alice = user('alice');
+    my $login = $s->login('alice')->json;
+    my $token = $login->{access_token};
+    my @proof = (refresh_token => $login->{refresh_token});
+    my $n = $s->psql("select count(*) from tenon.tenant
+                       where created_by = '$alice'");
+    $s->psql("set session_replication_role = replica;
+              insert into tenon.tenant (tenant_id, realm_id, name, slug,
+                                        created_by, created_at)
+              select tenon.uuid7(), '$realm', 'n', 'n' || n, '$alice',
+                     now() - interval '2 days'
+                from generate_series(1, 1000 - $n) n");
+    my %new = (json => { name => 'One more', slug => 'one-more', @proof });
+    problem_is by($token, POST => 'tenants', %new), 409, 'limit_reached',
+        'a thousand, and no more';
+    $s->psql("update tenon.tenant set deleted_at = now()
+               where created_by = '$alice' and slug ~ '^n[0-9]'
+                 and substr(slug, 2)::int <= 100");
+    status_is by($token, POST => 'tenants', %new), 201,
+        'one that is gone is none';
+    $s->psql("update tenon.tenant set created_at = now()
+               where created_by = '$alice' and slug ~ '^n[0-9]'
+                 and substr(slug, 2)::int <= 99");
+    problem_is by($token, POST => 'tenants', json => {
+        name => 'Again', slug => 'again', @proof }), 409, 'limit_reached',
+        'a hundred within a day, and no more';
 };
 
 subtest 'open invitations of an organization' => sub {
