@@ -5,7 +5,7 @@
  * which never see a secret, only its hash.
  */
 
-#include "libcore/identity/identity.h"
+#include "libcore/session/session.h"
 #include "libcore/people/people.h"
 #include "gen/queries.h"
 
@@ -113,18 +113,20 @@ static const tn__field scope_fields[] = {
 
 static const tn__field key_fields[] = { KEY_FIELDS };
 
-static const tn__field issued_fields[] = {
-    KEY_FIELDS,
-    { .name = TN_STR_C("secret"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .nullable = 1,
-      .once = 1,
-      .about = TN_STR_C("The key itself: send it as Authorization: Bearer. It "
-                        "is shown this once; null where the request is "
-                        "repeated under its Idempotency-Key"),
-      .example = TN_STR_C("null") },
-};
+#define SECRET_FIELD                                                           \
+    {                                                                          \
+        .name = TN_STR_C("secret"), .type = TN__TYPE_TEXT, .out = 1,           \
+        .nullable = 1, .once = 1,                                              \
+        .about = TN_STR_C("The key itself: send it as Authorization: Bearer. " \
+                          "It is shown this once; null where the request is "  \
+                          "repeated under its Idempotency-Key"),               \
+        .example = TN_STR_C("null")                                            \
+    }
+
+static const tn__field issued_fields[] = { KEY_FIELDS, SECRET_FIELD };
+
+static const tn__field create_input[] = { KEY_FIELDS, SECRET_FIELD,
+                                          TN__PROOF_FIELD };
 
 static const tn__field rotate_input[] = {
     { .name = TN_STR_C("overlap_seconds"),
@@ -138,6 +140,7 @@ static const tn__field rotate_input[] = {
       .about = TN_STR_C("For how long the secret that is replaced still "
                         "holds"),
       .example = TN_STR_C("3600") },
+    TN__PROOF_FIELD,
 };
 
 static const tn__resource api_key = {
@@ -173,7 +176,16 @@ bind_expiry(tn_op *op, const tn_input *input)
 }
 
 
-/* A fresh secret, for the answer and, hashed, for the statement. */
+/* The value of an endpoint's last input. */
+static tn_str
+refresh_token(const tn_op *op)
+{
+    return op->values[op->endpoint->ninput - 1];
+}
+
+
+/* A fresh secret, for the answer and, hashed, for the statement: for who has the
+ * session, or for the key itself, which lasts already. */
 static void
 issue(tn_op *op, const tn_input *input)
 {
@@ -181,6 +193,12 @@ issue(tn_op *op, const tn_input *input)
     tn_str hash;
 
     (void) input;
+
+    if (op->principal.api_key.p == NULL &&
+        !tn__prove_session(op, refresh_token(op))) {
+        return;
+    }
+
     err = tn__api_key_make(&op->once, &hash, op, op->path_id);
 
     if (err != TN_OK) {
@@ -212,8 +230,8 @@ static const tn__endpoint endpoints[] = {
       .step = issue,
       .resource = &api_key,
       .stmt = &tn__q_api_key_create,
-      .input = issued_fields,
-      .ninput = COUNT(issued_fields),
+      .input = create_input,
+      .ninput = COUNT(create_input),
       .output = issued_fields,
       .noutput = COUNT(issued_fields),
       .by_person = 1,
@@ -244,6 +262,7 @@ static const tn__endpoint endpoints[] = {
       .noutput = COUNT(key_fields),
       .by_person = 1,
       .changes_access = 1,
+      .tells_change = 1,
       .by_self = 1 },
     { .operation = TN_STR_C("rotateApiKey"),
       .method = TN_STR_C("POST"),

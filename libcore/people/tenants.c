@@ -9,43 +9,48 @@
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 
-static const tn__field tenant_fields[] = {
-    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },
-    { .name = TN_STR_C("name"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .create = 1,
-      .update = 1,
-      .required = 1,
-      .has_min = 1,
-      .min = 1,
-      .has_max = 1,
-      .max = 200 },
-    { .name = TN_STR_C("slug"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .create = 1,
-      .required = 1,
-      .has_min = 1,
-      .min = 3,
-      .has_max = 1,
-      .max = 63,
-      .pattern = TN__SLUG_PATTERN,
-      .about = TN_STR_C("The host's label; it never changes"),
-      .example = TN_STR_C("\"acme\"") },
-    { .name = TN_STR_C("status"),
-      .type = TN__TYPE_TEXT,
-      .out = 1,
-      .set = tn__tenant_states,
-      .nset = TN__TENANT_STATES },
-    { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
-    { .name = TN_STR_C("created_at"), .type = TN__TYPE_TIME, .out = 1 },
-    { .name = TN_STR_C("created_by"),
-      .type = TN__TYPE_UUID,
-      .out = 1,
-      .nullable = 1 },
-    { .name = TN_STR_C("updated_at"), .type = TN__TYPE_TIME, .out = 1 },
-};
+#define TENANT_FIELDS                                                        \
+    { .name = TN_STR_C("id"), .type = TN__TYPE_UUID, .out = 1 },             \
+        { .name = TN_STR_C("name"),                                          \
+          .type = TN__TYPE_TEXT,                                             \
+          .out = 1,                                                          \
+          .create = 1,                                                       \
+          .update = 1,                                                       \
+          .required = 1,                                                     \
+          .has_min = 1,                                                      \
+          .min = 1,                                                          \
+          .has_max = 1,                                                      \
+          .max = 200 },                                                      \
+        { .name = TN_STR_C("slug"),                                          \
+          .type = TN__TYPE_TEXT,                                             \
+          .out = 1,                                                          \
+          .create = 1,                                                       \
+          .required = 1,                                                     \
+          .has_min = 1,                                                      \
+          .min = 3,                                                          \
+          .has_max = 1,                                                      \
+          .max = 63,                                                         \
+          .pattern = TN__SLUG_PATTERN,                                       \
+          .about = TN_STR_C("The host's label; it never changes"),           \
+          .example = TN_STR_C("\"acme\"") },                                 \
+        { .name = TN_STR_C("status"),                                        \
+          .type = TN__TYPE_TEXT,                                             \
+          .out = 1,                                                          \
+          .set = tn__tenant_states,                                          \
+          .nset = TN__TENANT_STATES },                                       \
+        { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },     \
+        { .name = TN_STR_C("created_at"), .type = TN__TYPE_TIME, .out = 1 }, \
+        { .name = TN_STR_C("created_by"),                                    \
+          .type = TN__TYPE_UUID,                                             \
+          .out = 1,                                                          \
+          .nullable = 1 },                                                   \
+    {                                                                        \
+        .name = TN_STR_C("updated_at"), .type = TN__TYPE_TIME, .out = 1      \
+    }
+
+static const tn__field tenant_fields[] = { TENANT_FIELDS };
+
+static const tn__field create_input[] = { TENANT_FIELDS, TN__PROOF_FIELD };
 
 static const tn__conflict create_conflicts[] = {
     { .constraint = TN_STR_C("tenant_slug_pkey"),
@@ -111,14 +116,7 @@ static const tn__field switch_input[] = {
       .max = 63,
       .about = TN_STR_C("Slug or id of an organization of yours"),
       .example = TN_STR_C("\"acme\"") },
-    { .name = TN_STR_C("refresh_token"),
-      .type = TN__TYPE_TEXT,
-      .create = 1,
-      .proves = 1,
-      .has_max = 1,
-      .max = 200,
-      .about = TN_STR_C("Of the session that asks, which it proves: required "
-                        "unless that is a cookie's. It stays good") },
+    TN__PROOF_FIELD,
 };
 
 enum {
@@ -210,47 +208,6 @@ prepare(tn_op *op, const tn_rows *rows)
 }
 
 
-static void
-unproven(tn_op *op)
-{
-    tn__fail(op, TN_E_UNAUTHENTICATED,
-             op->principal.cookie
-                 ? "This cookie was replaced: sign in again."
-                 : "The refresh token is not good, not any more, or not of "
-                   "this session: sign in again.");
-}
-
-
-/* An access token alone opens nothing: it may have leaked, and would renew
- * itself, or live on elsewhere. Whoever has the session has its secret. 0: the
- * op has failed. */
-static int
-prove(tn_op *op)
-{
-    tn__claims claims;
-    const tn__principal *p;
-
-    p = &op->principal;
-
-    if (p->cookie) {
-        tn__local_int(op, TN_STR("refresh_generation"), p->generation);
-        return op->phase != TN__PHASE_DONE;
-    }
-
-    if (tn__secret_open(&claims, op->core, TN__SECRET_REFRESH,
-                        op->values[SWITCH_PROOF]) != TN_OK ||
-        !tn__eq((tn_str){ claims.tenant, TN__UUID_TEXT }, op->tenant.id) ||
-        !tn__eq((tn_str){ claims.session, TN__UUID_TEXT }, p->session)) {
-        unproven(op);
-        return 0;
-    }
-
-    tn__local_int(op, TN_STR("refresh_generation"), claims.generation);
-
-    return op->phase != TN__PHASE_DONE;
-}
-
-
 /* A cookie is the host's: where the host is one organization's, another's would
  * be good for nothing there. Who acts as somebody does so in the organization
  * where that was allowed. */
@@ -277,7 +234,7 @@ ask(tn_op *op)
         return;
     }
 
-    if (!prove(op)) {
+    if (!tn__prove_session(op, op->values[SWITCH_PROOF])) {
         return;
     }
 
@@ -308,7 +265,7 @@ static void
 disproved(tn_op *op)
 {
     if (op->principal.cookie) {
-        unproven(op);
+        tn__unproven(op);
         return;
     }
 
@@ -331,7 +288,7 @@ reused(tn_op *op, const tn_input *input)
         tn__refresh_reused(op, rows);
 
     } else if (rows) {
-        unproven(op); /* it has ended meanwhile */
+        tn__unproven(op); /* it has ended meanwhile */
     }
 }
 
@@ -452,9 +409,18 @@ switch_tenant(tn_op *op, const tn_input *input)
 
     default:
         if (!tn__access_void(op)) {
-            unproven(op);
+            tn__unproven(op);
         }
     }
+}
+
+
+/* An organization lasts, as its owner's. */
+static void
+prove_founder(tn_op *op, const tn_input *input)
+{
+    (void) input;
+    tn__prove_session(op, op->values[COUNT(create_input) - 1]);
 }
 
 
@@ -504,16 +470,18 @@ static const tn__endpoint endpoints[] = {
       .summary = TN_STR_C("Make a further organization, as its owner"),
       .noun = TN_STR_C("Tenant"),
       .kind = TN__KIND_WRITE,
+      .step = prove_founder,
       .stmt = &tn__q_tenant_create,
-      .input = tenant_fields,
-      .ninput = COUNT(tenant_fields),
+      .input = create_input,
+      .ninput = COUNT(create_input),
       .output = tenant_fields,
       .noutput = COUNT(tenant_fields),
       .conflicts = create_conflicts,
       .nconflicts = COUNT(create_conflicts),
       .status = 201,
       .elsewhere = 1,
-      .by_self = 1 },
+      .by_self = 1,
+      .in_session = 1 },
     { .operation = TN_STR_C("listMyTenants"),
       .method = TN_STR_C("GET"),
       .path = TN_STR_C("/v1/me/tenants"),
@@ -521,7 +489,8 @@ static const tn__endpoint endpoints[] = {
       .action = TN_STR_C("tenant.listed"),
       .summary = TN_STR_C("List the organizations that you belong to"),
       .kind = TN__KIND_LIST,
-      .resource = &mine },
+      .resource = &mine,
+      .in_session = 1 },
     { .operation = TN_STR_C("switchTenant"),
       .method = TN_STR_C("POST"),
       .path = TN_STR_C("/v1/auth/tenant"),

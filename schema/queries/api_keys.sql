@@ -1,12 +1,18 @@
 -- API keys. How a write goes tells the top of people.sql. A key acts as the
 -- member who made it: so only they change it or replace its secret, but
--- whoever may delete keys revokes anybody's. The secret itself is never here.
+-- whoever may delete keys revokes anybody's. The secret itself is never here. Who
+-- gets one proves the session that asks ({{proof}} in sessions.sql).
 
+-- Of two, one that makes a key and one that revokes all there are
+-- (tenon.revoke_api_keys), the second waits for the user's row: a key that was
+-- begun meanwhile is refused, since the session has ended, or is among those.
 -- name: api_key_create
 with {{idem}},
+     {{proof}},
      me as materialized (
-       select m.user_id
+       select m.user_id, m.created_at
          from idem
+        cross join held
         cross join tenon.member m
         where idem.go and idem.fingerprint is null
           and m.tenant_id = :tenant::uuid and m.user_id = :actor::uuid
@@ -14,6 +20,7 @@ with {{idem}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
+              when {{unproven}}
               when {{bad_expiry}}
               then 'invalid_fields /expires_at out_of_range'
               when tenon.api_key_count(me.user_id) >= 100
@@ -27,10 +34,15 @@ with {{idem}},
          left join me on true),
      done as (
        insert into tenon.api_key (tenant_id, id, name, scopes, expires_at,
-                                  created_by)
+                                  created_by, created_at)
        select :tenant::uuid, :id::uuid, :name::text, {{scopes}},
-              :expires_at::timestamptz, :actor::uuid
+              :expires_at::timestamptz, :actor::uuid,
+              -- Behind what it counts from, whichever clock told that.
+              greatest(clock_timestamp(), me.created_at,
+                       held.api_keys_from + interval '1 microsecond')
          from verdict v
+        cross join me
+        cross join held
         where v.fresh and v.refused is null
        returning *),
      secret as (
@@ -91,14 +103,18 @@ coalesce(shown.id, idem.outcome ->> 'id') as id,
        coalesce(shown.updated_at, idem.outcome ->> 'updated_at')
            as updated_at
 
+-- A living one: neither revoked by itself nor with all of its maker's.
 -- fragment: locked_key
 locked as materialized (
        select k.*
          from idem
         cross join tenon.api_key k
+         left join tenon."user" u on u.realm_id = :realm::uuid
+                                 and u.id = k.created_by
         where idem.go and idem.fingerprint is null
           and k.tenant_id = :tenant::uuid and k.id = :id::uuid
           and k.deleted_at is null
+          and (u.api_keys_from is null or k.created_at > u.api_keys_from)
           for no key update of k)
 
 -- fragment: changed_key
@@ -180,6 +196,7 @@ with {{idem}},
      {{changed_key}},
      {{kept}}
 select v.refused, {{shown_key}},
+       exists (select from done) as changed,
        idem.go as idem_go, idem.fingerprint as idem_fingerprint
   from idem
  cross join verdict v
@@ -187,13 +204,15 @@ select v.refused, {{shown_key}},
 
 -- Of the secrets there were the current one may stay for a while; what was
 -- replaced before that goes now. By a key only that key itself is rotated: no
--- other's secret is handed to it.
+-- other's secret is handed to it. A key is its own proof: it lasts already.
 -- name: api_key_rotate
 with {{idem}},
+     {{proof}},
      {{locked_key}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
+              when :api_key::uuid is null and {{unproven}}
               when t.id is null then 'not_found'
               when t.created_by <> :actor::uuid then 'forbidden'
               when t.id <> :api_key::uuid then 'forbidden'

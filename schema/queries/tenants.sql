@@ -71,7 +71,9 @@ select v.refused,
   left join shown on true;
 
 -- The slug stays taken, and every session ends with the tenant; the newest are
--- marked as ended, so many that it can always be done.
+-- marked as ended, so many that it can always be done. Not those that somebody
+-- else holds at this moment: who ends a person's sessions everywhere and who
+-- ends everybody's here would each wait for the other.
 -- name: tenant_delete
 with {{idem}},
      locked as materialized (
@@ -105,7 +107,8 @@ with {{idem}},
                 from tenon.session s
                where s.tenant_id = :tenant::uuid and s.revoked_at is null
                order by s.id desc
-               limit 10000) s),
+               limit 10000
+                 for no key update of s skip locked) s),
      closed as (
        update tenon.session s
           set revoked_at = now()
@@ -150,19 +153,24 @@ select v.refused, idem.go as idem_go, idem.fingerprint as idem_fingerprint
   left join shown on true;
 
 -- The new tenant's rows and events are its own; what is kept of the request
--- is the tenant's that asked.
+-- is the tenant's that asked. The user's row, held, lets nobody found two at a
+-- time: they are counted behind it.
 -- name: tenant_create
 with {{idem}},
+     {{proof}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
+              when {{unproven}}
               when exists (
                    select
                      from tenon.realm r
                     where r.realm_id = :realm::uuid and r.kind = 'own')
               then 'own_realm'
+              else tenon.founding_refused(:realm::uuid, held.id)
               end as refused
-         from idem),
+         from idem
+         left join held on true),
      done as materialized (
        select made.*
          from idem
@@ -195,18 +203,13 @@ select v.refused,
   left join shown on true;
 
 -- No row: the session that asks has ended, though this node may not know it
--- yet. A row without a tenant: there is none of the user's by that name. It is
--- `proven` by the secret in force; of tokens by the one before, for as long as
--- refresh_state takes that for a lost answer.
+-- yet. A row without a tenant: there is none of the user's by that name.
 -- name: switch_find
 select t.tenant_id, t.realm_id, t.slug, t.name, t.status, u.email,
        u.name as user_name, s.expires_at::text,
        greatest(extract(epoch from s.expires_at - now()), 1)::bigint as lasts,
        coalesce(s.family, s.id) as family, s.mfa,
-       s.generation = :refresh_generation::int
-       or (s.kind = 'token'
-           and s.generation = :refresh_generation::int + 1
-           and s.rotated_at > now() - interval '10 seconds') as proven
+       {{is_proven}} as proven
   from tenon.find_session(:tenant::uuid, :session::uuid) asking
   join tenon.session s on s.tenant_id = :tenant::uuid
                       and s.id = :session::uuid
@@ -227,8 +230,10 @@ with person as materialized (
      admitted as materialized (
        select f.user_id as id
          from person
-        cross join lateral tenon.find_session(:from_tenant::uuid,
-                                              :from_session::uuid) f),
+        cross join lateral tenon.find_session(
+                :from_tenant::uuid,
+                case when person.id = :actor::uuid
+                     then :from_session::uuid end) f),
      {{new_session}}
 select tenon.log_event(:event_id::uuid, 'user.switched_tenant',
                        'tenon.session', opened.id, null, null, null, null,

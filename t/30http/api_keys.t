@@ -29,7 +29,7 @@ my $n = 0;
 sub make {
     my ($as, $scopes, %o) = @_;
     my $headers = delete $o{headers};
-    return $s->request(POST => 'api-keys', as => $as,
+    return $s->request(POST => 'api-keys', as => $as, proven => 1,
                        $headers ? (headers => $headers) : (),
                        json => { name => 'key ' . ++$n, scopes => $scopes,
                                  %o });
@@ -115,6 +115,101 @@ subtest 'a key is made, shown once, and asks as its maker' => sub {
         $key->{id}, 'and that is logged as well';
 };
 
+# What leaks out of a log is over within minutes, and so is all that it may do.
+subtest 'an access token alone makes none and renews none' => sub {
+    my $alice = $s->login('alice')->json;
+    my $other = $s->login('alice')->json;
+    my $bob   = $s->login('bob')->json;
+    my $old   = key('alice', \@task);
+    my %new   = (name => 'leaked', scopes => \@task);
+    my $ask = sub {
+        my ($path, $json, $proof, $token) = @_;
+        return $s->request(POST => $path, at => 'acme',
+            token => $token // $alice->{access_token},
+            json => { %$json, $proof ? (refresh_token => $proof) : () });
+    };
+    my @calls = (['api-keys', \%new],
+                 ["api-keys/$old->{id}/rotate", { overlap_seconds => 60 }],
+                 ['tenants', { name => 'L', slug => 'leaked' }]);
+    my $rows = sub { $s->psql("
+        select (select count(*) from tenon.api_key),
+               (select count(*) from tenon.api_key_secret),
+               (select count(*) from tenon.tenant)") };
+    my $before = $rows->();
+    my $rotated = $s->request(POST => 'auth/refresh', at => 'acme', json => {
+        refresh_token => $alice->{refresh_token} })->json;
+    my $again = $s->request(POST => 'auth/refresh', at => 'acme', json => {
+        refresh_token => $rotated->{refresh_token} })->json;
+    for my $call (@calls) {
+        problem_is $ask->(@$call), 422, 'invalid_fields',
+            "$call->[0], with nothing else", '/refresh_token' => 'required';
+        problem_is $ask->(@$call, @$_), 401, 'unauthenticated',
+            "$call->[0], with $_->[2]" for
+            ['tnr_' . 'A' x 70, undef, 'a forged one'],
+            [$other->{refresh_token}, undef, 'that of another session'],
+            [$bob->{refresh_token}, undef, 'that of another person'],
+            [$alice->{refresh_token}, undef, 'one that was used up'],
+            [$again->{refresh_token}, $bob->{access_token},
+             'the right one under another token'];
+    }
+    is $rows->(), $before, 'nothing was made';
+    is event($_, outcome => 'refused')->{metadata}{code}, 'unauthenticated',
+        "the log tells of $_" for qw(api_key.created api_key.rotated
+                                     tenant.created);
+    my $end = $s->request(GET => 'me', at => 'acme',
+                          token => $again->{access_token});
+    status_is $end, 200, 'and the session goes on';
+
+    # The one that was in force a moment ago is a lost answer's.
+    status_is $ask->(@{ $calls[0] }, $rotated->{refresh_token}), 201,
+        'the one before, within seconds';
+    my $made = $ask->(@{ $calls[0] }, $again->{refresh_token});
+    status_is $made, 201, 'the right one';
+    push @shown, $made->json->{secret};
+    my $r = $ask->(@{ $calls[1] }, $again->{refresh_token});
+    status_is $r, 200, 'rotates';
+    push @shown, $r->json->{secret};
+    $s->psql("update tenon.session set rotated_at = now() - interval '11 s'
+               where rotated_at is not null");
+    problem_is $ask->(@{ $calls[0] }, $rotated->{refresh_token}), 401,
+        'unauthenticated', 'later not';
+
+    # By SQL, so that this node keeps what it knows for seconds.
+    my ($id) = decode_base64url(($again->{access_token} =~ /\.(.*)\./)[0])
+        =~ /"sid":"([^"]+)"/;
+    $s->psql("update tenon.session set revoked_at = now() where id = '$id'");
+    problem_is $ask->(@{ $calls[0] }, $again->{refresh_token}), 401,
+        'unauthenticated', 'nor for a session that has ended elsewhere';
+    unlike $s->psql("select coalesce(string_agg(b::text || e::text, ''), '')
+                       from tenon.event_body b
+                       join tenon.event e on e.id = b.event_id"),
+        qr/tnr_/, 'no event holds one';
+};
+
+# Its cookie came with the request, and is the session's secret.
+subtest 'by a cookie' => sub {
+    my $r = $s->request(POST => 'auth/login', at => 'acme',
+        headers => ['Tenon-Session' => 'cookie'],
+        json => { email => 'alice@acme.test', password => $s->password });
+    my $cookie = $r->header('Set-Cookie') =~ s/;.*//r;
+    my @by = (at => 'acme', headers => [Cookie => $cookie]);
+    my $key = $s->request(POST => 'api-keys', @by, json => {
+        name => 'page', scopes => \@task });
+    status_is $key, 201, 'a page makes one';
+    push @shown, $key->json->{secret};
+    $r = $s->request(POST => 'api-keys/' . $key->json->{id} . '/rotate', @by,
+                     json => { overlap_seconds => 0 });
+    status_is $r, 200, 'and renews it';
+    push @shown, $r->json->{secret};
+    my ($id) = split /\n/, $s->psql("select id from tenon.session
+        where kind = 'cookie' order by created_at desc limit 1");
+    $s->psql("update tenon.session set generation = generation + 1
+               where id = '$id'");
+    problem_is $s->request(POST => 'api-keys', @by, json => {
+        name => 'page', scopes => \@task }), 401, 'unauthenticated',
+        'not by one that was replaced elsewhere';
+};
+
 subtest 'scopes' => sub {
     problem_is make('alice', []), 422, 'invalid_fields', 'none',
         '/scopes' => 'too_short';
@@ -142,7 +237,8 @@ subtest 'scopes' => sub {
         'a member makes no keys';
     is event('api_key.created', outcome => 'refused')->{actor}{type},
         'user', 'which is logged';
-    problem_is $s->request(POST => 'api-keys', as => 'alice', json => {
+    problem_is $s->request(POST => 'api-keys', as => 'alice', proven => 1,
+                           json => {
         name => 'x', scopes => ['teamos.task:read'], prefix => 'tnk_x' }),
         422, 'invalid_fields', 'what is ours to say',
         '/prefix' => 'read_only';
@@ -272,7 +368,8 @@ subtest 'expiry' => sub {
                            json => { expires_at => undef }),
         409, 'state_conflict', 'and is not brought back';
     problem_is $s->request(POST => "api-keys/$key->{id}/rotate",
-                           as => 'alice', json => { overlap_seconds => 0 }),
+                           as => 'alice', proven => 1,
+                           json => { overlap_seconds => 0 }),
         409, 'state_conflict', 'nor rotated';
 };
 
@@ -295,7 +392,7 @@ subtest 'PATCH' => sub {
     problem_is $s->request(PATCH => $path, as => 'bob',
                            json => { name => 'bob' }),
         403, 'forbidden', 'another\'s key is not changed';
-    problem_is $s->request(POST => "$path/rotate", as => 'bob',
+    problem_is $s->request(POST => "$path/rotate", as => 'bob', proven => 1,
                            json => { overlap_seconds => 0 }),
         403, 'forbidden', 'nor rotated: it asks as alice';
     problem_is $s->request(PATCH => $path, as => 'alice', json => {
@@ -314,19 +411,19 @@ subtest 'PATCH' => sub {
 subtest 'Idempotency-Key' => sub {
     my @once = (headers => ['Idempotency-Key' => 'make-a-key']);
     my %o = (name => 'once', scopes => ['teamos.task:read']);
-    my $first = $s->request(POST => 'api-keys', as => 'alice', json => \%o,
-                            @once);
+    my @make = (POST => 'api-keys', as => 'alice', proven => 1, json => \%o,
+                @once);
+    my $first = $s->request(@make);
     status_is $first, 201, 'made';
     push @shown, $first->json->{secret};
-    my $again = $s->request(POST => 'api-keys', as => 'alice', json => \%o,
-                            @once);
+    my $again = $s->request(@make);
     status_is $again, 201, 'the same again';
     is $again->header('Idempotency-Replayed'), 'true', 'is a replay';
     is_deeply $again->json, { %{ $first->json }, secret => undef },
         'of all but the secret';
 
     my $path = 'api-keys/' . $first->json->{id} . '/rotate';
-    my @rotate = (as => 'alice', json => { overlap_seconds => 60 },
+    my @rotate = (as => 'alice', proven => 1, json => { overlap_seconds => 60 },
                   headers => ['Idempotency-Key' => 'rotate-it']);
     my $one = $s->request(POST => $path, @rotate);
     my $two = $s->request(POST => $path, @rotate);
@@ -350,13 +447,13 @@ subtest 'rotation' => sub {
     is status_of($key, GET => 'tasks'), 200, 'in use';
     for my $bad (-1, 86401, 'x', undef) {
         is $s->request(POST => "api-keys/$key->{id}/rotate", as => 'alice',
-                       json => { overlap_seconds => $bad })->{status}, 422,
+                       proven => 1, json => { overlap_seconds => $bad })->{status}, 422,
             'overlap ' . ($bad // 'null');
     }
     my $rotate = sub {
         my ($overlap) = @_;
         my $r = $s->request(POST => "api-keys/$key->{id}/rotate",
-                            as => 'alice',
+                            as => 'alice', proven => 1,
                             json => { overlap_seconds => $overlap });
         status_is $r, 200, "rotated, overlap $overlap";
         push @shown, $r->json->{secret};
@@ -450,7 +547,8 @@ subtest 'on every worker, at once' => sub {
         push @wrong, "$round: fresh $got" if $got =~ /[^20 ]/;
 
         my $r = $s->request(POST => "api-keys/$key->{id}/rotate",
-                            as => 'alice', json => { overlap_seconds => 0 });
+                            as => 'alice', proven => 1,
+                            json => { overlap_seconds => 0 });
         my $new = $r->json->{secret};
         push @shown, $new;
         $got = $everywhere->($key->{secret});

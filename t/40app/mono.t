@@ -354,8 +354,9 @@ subtest 'an API key has what its scopes say, not what was shared' => sub {
 
     my $key = sub {
         my (@scopes) = @_;
-        my $r = call('eve', POST => 'api-keys', { name => "@scopes",
-                                                  scopes => \@scopes });
+        my $r = call('eve', POST => 'api-keys', {
+            name => "@scopes", scopes => \@scopes,
+            refresh_token => $s->proof('eve') });
         status_is $r, 201, "a key: @scopes";
         my $secret = $r->json->{secret};
         return sub {

@@ -65,7 +65,8 @@ my %valid = (
         owner_email => 'mass@mass.test', owner_name => 'M' },
     'POST /v1/platform/tenants/{id}/impersonate' => {
         user_id => $uuid, reason => 'mass' },
-    'POST /v1/tenants' => { name => 'Mass', slug => 'mass' },
+    'POST /v1/tenants' => {
+        name => 'Mass', slug => 'mass', refresh_token => $s->proof('alice') },
     'PATCH /v1/members/{id}' => { role => 'admin' },
     'POST /v1/domains' => { domain => 'mass.example' },
     'POST /v1/accounts' => { name => 'Mass' },
@@ -85,9 +86,11 @@ my %valid = (
     'PATCH /v1/roles/{id}' => { title => 'M', permissions => [] },
     'POST /v1/invitations' => { email => 'mass@acme.test', role => 'member' },
     'POST /v1/api-keys' => {
-        name => 'Mass', scopes => ['tenon.member:read'] },
+        name => 'Mass', scopes => ['tenon.member:read'],
+        refresh_token => $s->proof('alice') },
     'PATCH /v1/api-keys/{id}' => { name => 'Mass' },
-    'POST /v1/api-keys/{id}/rotate' => { overlap_seconds => 0 },
+    'POST /v1/api-keys/{id}/rotate' => {
+        overlap_seconds => 0, refresh_token => $s->proof('alice') },
     'POST /v1/invitations/preview' => { token => 'x' x 86 },
     'POST /v1/invitations/accept' => {
         token => 'x' x 86, name => 'M', password => 'correct horse' },

@@ -178,7 +178,7 @@ my %call = (
         return { as => somebody($role, $slug)->{name} };
     },
     'POST /v1/tenants' => sub {
-        return { json => { name => 'T', slug => 'made-' . ++$n } };
+        return { json => { name => 'T', slug => 'made-' . ++$n }, proven(@_) };
     },
     'POST /v1/tenant/transfer' => sub {
         my ($caller, $whose, $role) = @_;
@@ -219,13 +219,14 @@ my %call = (
     },
     'GET /v1/domains/{id}' => \&a_domain,
     'DELETE /v1/domains/{id}' => \&a_domain,
-    'POST /v1/api-keys' => sub { { json => { a_key() } } },
+    'POST /v1/api-keys' => sub { { json => { a_key() }, proven(@_) } },
     'GET /v1/api-keys/{id}' => \&an_api_key,
     'PATCH /v1/api-keys/{id}' => sub {
         return { %{ an_api_key(@_) }, json => { name => 'rbac ' . ++$n } };
     },
     'POST /v1/api-keys/{id}/rotate' => sub {
-        return { %{ an_api_key(@_) }, json => { overlap_seconds => 0 } };
+        return { %{ an_api_key(@_) }, json => { overlap_seconds => 0 },
+                 proven(@_) };
     },
     'DELETE /v1/api-keys/{id}' => \&an_api_key,
     'POST /v1/accounts' => sub { { json => { name => 'rbac' } } },
@@ -259,6 +260,12 @@ my %call = (
                            password => 'correct horse' } };
     },
 );
+
+# With what shows that the caller, if there is one, has the session.
+sub proven {
+    my ($caller) = @_;
+    return $caller ? (proven => 1) : ();
+}
 
 # Accounts belong to nobody; a share to whom something is shared with.
 sub an_account {
@@ -330,7 +337,8 @@ sub an_api_key {
     my ($caller, $whose, $role) = @_;
     my $by = $caller && $whose->{id} eq $caller->{id} &&
              may($role, 'POST /v1/api-keys') ? $whose->{name} : 'alice';
-    return { id => make($by, 'api-keys', a_key()) };
+    return { id => made($s->request(POST => 'api-keys', as => $by,
+                                    proven => 1, json => { a_key() })) };
 }
 
 # The same of a role.

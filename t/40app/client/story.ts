@@ -21,6 +21,9 @@ const password = "correct horse battery";
 const gavin = { email: `gavin@${slug}.test`, password, name: "Gavin" };
 const jen = { email: `jen@${slug}.test`, password, name: "Jen" };
 
+// The refresh token beside an access token: what shows that one has the session.
+const proofs = new Map<string, string>();
+
 async function logIn(tenant: string, email: string): Promise<string> {
   const session = data(await api(tenant).POST("/v1/auth/login", {
     body: { email, password },
@@ -28,6 +31,7 @@ async function logIn(tenant: string, email: string): Promise<string> {
   is(session.tenant.slug, tenant, "and is there");
   is(session.token_type, "Bearer", "with tokens");
   is(session.mfa_token, null, "with nothing more to show");
+  proofs.set(session.access_token ?? "", session.refresh_token ?? "");
   return session.access_token ?? "";
 }
 
@@ -315,9 +319,9 @@ async function people(owner: Api): Promise<void> {
   }), 409, "last_owner", "the last owner can't");
 }
 
-async function keys(owner: Api): Promise<void> {
+async function keys(owner: Api, proof: string): Promise<void> {
   const made = data(await owner.POST("/v1/api-keys", {
-    body: { name: "CI", scopes: ["tenon.member:read"] },
+    body: { name: "CI", scopes: ["tenon.member:read"], refresh_token: proof },
   }), 201, "an API key");
   is([made.status, made.scopes, made.secret?.startsWith(made.prefix)],
      ["active", ["tenon.member:read"], true], "shows its secret");
@@ -337,7 +341,7 @@ async function keys(owner: Api): Promise<void> {
     body: { name: "Deploy" },
   }), 200, "it is renamed").name, "Deploy", "so");
   const rotated = data(await owner.POST("/v1/api-keys/{id}/rotate", {
-    params, body: { overlap_seconds: 0 },
+    params, body: { overlap_seconds: 0, refresh_token: proof },
   }), 200, "it is rotated");
   refused(await program.GET("/v1/members"), 401, "unauthenticated",
           "the old secret is over");
@@ -376,9 +380,9 @@ async function roles(owner: Api): Promise<void> {
   none(await owner.DELETE("/v1/roles/{id}", { params }), 204, "is deleted");
 }
 
-async function tenants(owner: Api): Promise<void> {
+async function tenants(owner: Api, shown: string): Promise<void> {
   const second = data(await owner.POST("/v1/tenants", {
-    body: { name: "Pied Piper", slug: `piper-${word}` },
+    body: { name: "Pied Piper", slug: `piper-${word}`, refresh_token: shown },
   }), 201, "a second organization");
   is(data(await owner.GET("/v1/me/tenants"), 200, "mine").data
        .map((row) => [row.slug, row.role]).sort(),
@@ -558,15 +562,17 @@ run(async () => {
   }), 201, "sign up");
   is([born.user.email, born.tenant.slug], [gavin.email, slug], "who and what");
 
-  let owner: Api = api(slug, await logIn(slug, gavin.email));
+  const token = await logIn(slug, gavin.email);
+  const proof = proofs.get(token) ?? "";
+  let owner: Api = api(slug, token);
   await first(owner);
   const project = await projects(owner);
   const task = await tasks(owner, project);
   await comments(owner, task.id);
   await people(owner);
   await roles(owner);
-  await keys(owner);
-  await tenants(owner);
+  await keys(owner, proof);
+  await tenants(owner, proof);
   await domains(owner);
   await platform();
   await audit(owner);
