@@ -101,10 +101,12 @@ struct ngx_http_tenon_ctx_s {
     ngx_http_tenon_task_t *task;
     ngx_queue_t queue;
     ngx_msec_t deadline;
+    ngx_msec_t known; /* when tenant and principal were */
 
     unsigned content : 1; /* the content handler has taken over */
     unsigned cold : 1;    /* in the queue of those before the catalogue */
     unsigned waited : 1;  /* was in it */
+    unsigned admits : 1;  /* `known` is set */
 };
 
 

@@ -48,6 +48,7 @@ ngx_http_tenon_collect_body(ngx_http_tenon_ctx_t *ctx)
     r = ctx->request;
 
     ngx_memzero(&ctx->input, sizeof(tn_input));
+    ctx->input.waited_ms = ngx_current_msec - ctx->known;
 
     size = 0;
     cl = r->request_body ? r->request_body->bufs : NULL;

@@ -179,19 +179,24 @@ ngx_http_tenon_drive(ngx_http_tenon_ctx_t *ctx)
             break;
 
         case TN_WANT_ADMIT:
+            if (!ctx->admits) {
+                ctx->admits = 1;
+                ctx->known = ngx_current_msec;
+            }
+
             if (!ctx->content) {
                 return NGX_DECLINED;
             }
 
             ngx_memzero(&ctx->input, sizeof(tn_input));
+            ctx->input.waited_ms = ngx_current_msec - ctx->known;
 
             if (tn_op_facts(ctx->op)->hashes && ngx_http_tenon_jobs_full(ctx)) {
                 ctx->input.failed = TN_E_BUSY;
             }
 
-            ctx->want =
-                tn_op_step(ctx->op, ctx->input.failed ? &ctx->input : NULL);
-            continue;
+            rc = NGX_OK;
+            break;
 
         case TN_WANT_BODY:
             if (!ctx->content) {

@@ -14,7 +14,8 @@
  * The library does no I/O, reads no clock and makes no randomness: time,
  * entropy and memory come in with the request; wishes go out as data. An op
  * belongs to one thread at a time. Facts and response live as long as the op, a
- * want until the next step; input is borrowed for the call of tn_op_step().
+ * want until the next step; input is borrowed for the call of tn_op_step(), a
+ * body for the life of the op.
  */
 
 #ifndef TENON_OP_H
@@ -40,18 +41,18 @@ typedef struct tn_header {
 /* The head of a request. Strings are borrowed for the life of the op; entropy
  * isn't: wipe it behind tn_op_new(). */
 typedef struct tn_request {
-    tn_str method;  /* "GET", upper case */
-    tn_str host;    /* the Host header without port, lower case; may be empty */
-    tn_str prefix;  /* what stands before `path` in links, e.g. "/api" */
-    tn_str path;    /* decoded, below the prefix: "/v1/tasks", "/ready" */
-    tn_str query;   /* raw, without '?'; absent if there is none */
+    tn_str method; /* "GET", upper case */
+    tn_str host;   /* the Host header without port, lower case; may be empty */
+    tn_str prefix; /* what stands before `path` in links, e.g. "/api" */
+    tn_str path;   /* decoded, below the prefix: "/v1/tasks", "/ready" */
+    tn_str query;  /* raw, without '?'; absent if there is none */
     const tn_header *headers;
     unsigned nheaders;
     tn_str address; /* the client's, as text; what is no address is none */
     int64_t now;    /* wall clock, microseconds since 1970 */
-    uint64_t body_length;          /* Content-Length; UINT64_MAX if chunked */
-    unsigned tls : 1;              /* it came over TLS */
-    unsigned char entropy[32];     /* fresh and unpredictable, per request */
+    uint64_t body_length;      /* Content-Length; UINT64_MAX if chunked */
+    unsigned tls : 1;          /* it came over TLS */
+    unsigned char entropy[32]; /* fresh and unpredictable, per request */
 } tn_request;
 
 
@@ -115,7 +116,9 @@ typedef struct tn_reply {
 
 /*
  * A node-wide, bounded, lossy key-value store in shared memory. GET answers
- * what is live; ADD stores unless a live entry is there; SET overwrites. COUNT
+ * what is live; ADD stores unless a live entry is there; SET overwrites; FILL
+ * overwrites too, but only takes room that nothing else has or that was filled,
+ * and gives it up before anything else has to. COUNT
  * adds one to a counter, made as 0 with the time to live where none is live,
  * and answers the sum as decimal text. Losing an entry at any moment must be
  * harmless but for cost.
@@ -124,18 +127,19 @@ typedef enum tn_zone_verb {
     TN_ZONE_GET,
     TN_ZONE_ADD,
     TN_ZONE_SET,
+    TN_ZONE_FILL,
     TN_ZONE_COUNT,
 } tn_zone_verb;
 
-#define TN_ZONE_KEY_LEN 16
+#define TN_ZONE_KEY_LEN   16
 #define TN_ZONE_VALUE_MAX 512
-#define TN_ZONE_CMDS_MAX 6
+#define TN_ZONE_CMDS_MAX  6
 
 typedef struct tn_zone_cmd {
     tn_zone_verb verb;
     unsigned char key[TN_ZONE_KEY_LEN];
-    tn_str value;    /* ADD, SET: at most TN_ZONE_VALUE_MAX bytes */
-    uint32_t ttl_ms; /* ADD, SET, COUNT (of a new counter) */
+    tn_str value;    /* ADD, SET, FILL: at most TN_ZONE_VALUE_MAX bytes */
+    uint32_t ttl_ms; /* ADD, SET, FILL, COUNT (of a new counter) */
 } tn_zone_cmd;
 
 /* Password hashing: plain data, run anywhere, for example in a thread pool.
@@ -147,17 +151,17 @@ typedef struct tn_job {
         TN_JOB_HASH,
         TN_JOB_VERIFY,
     } kind;
-    uint64_t ops;         /* passes of a new hash */
-    size_t memory;        /* bytes of a new hash */
+    uint64_t ops;  /* passes of a new hash */
+    size_t memory; /* bytes of a new hash */
     size_t password_len;
     char password[1024];
-    char hash[128];       /* VERIFY: in; HASH: out. NUL-terminated */
-    int renew;            /* VERIFY: where the password is right, and its hash
+    char hash[128]; /* VERIFY: in; HASH: out. NUL-terminated */
+    int renew;      /* VERIFY: where the password is right, and its hash
                            * was made with other passes or bytes, make a new
                            * one; that takes as long again */
-    int ok;               /* out: hashed, or verified */
-    int renewed;          /* out: so it was, and this is the new one */
-    int failed;           /* out: VERIFY ran out of memory: it may be right */
+    int ok;         /* out: hashed, or verified */
+    int renewed;    /* out: so it was, and this is the new one */
+    int failed;     /* out: VERIFY ran out of memory: it may be right */
 } tn_job;
 
 TN_API void tn_job_run(tn_job *job);
@@ -167,10 +171,13 @@ typedef enum tn_want_kind {
     TN_WANT_ZONE,  /* run zone.cmds in order; answer input.values[] */
     TN_WANT_ADMIT, /* tenant and principal are known (tn_op_facts): apply
                     * limits, then step again with input == NULL; or with
+                    * input.waited_ms, where they make it wait; or with
                     * input.failed = TN_E_BUSY where facts say that it will
                     * want a job and there is no room for one */
     TN_WANT_BODY,  /* read the body, at most body_max bytes, else step with
-                    * input.failed = TN_E_TOO_LARGE */
+                    * input.failed = TN_E_TOO_LARGE; tell input.waited_ms:
+                    * behind more than a second the op finds out anew who
+                    * asks */
     TN_WANT_DB,    /* run the batch; answer input.reply */
     TN_WANT_CPU,   /* run a copy of the job; answer input.job; or
                     * input.failed = TN_E_BUSY when no permit is to be had */
@@ -191,10 +198,12 @@ typedef struct tn_want {
 
 /* The answer to the last want: `failed`, and the want's own member. */
 typedef struct tn_input {
-    tn_err failed; /* the host could not do it: why */
+    tn_err failed;                   /* the host could not do it: why */
     tn_str values[TN_ZONE_CMDS_MAX]; /* ZONE: what GET and COUNT answer;
                                       * p NULL = miss */
     tn_str body;
+    uint64_t waited_ms; /* ADMIT, BODY: since the op wished to be admitted, by
+                         * a clock that nobody sets */
     const tn_reply *reply;
     const tn_job *job;
 } tn_input;
@@ -213,15 +222,15 @@ typedef struct tn_response {
 /* What is known of the request so far, for variables and logs; absent
  * strings are not known (yet). */
 typedef struct tn_facts {
-    tn_str tenant;     /* slug */
-    tn_str tenant_id;  /* UUID text */
-    tn_str user_id;    /* UUID text */
-    tn_str request_id; /* always there after tn_op_new */
-    tn_str operation;  /* operationId, "listTasks" */
-    tn_str trace_id;   /* of a valid traceparent, 32 hex digits */
+    tn_str tenant;       /* slug */
+    tn_str tenant_id;    /* UUID text */
+    tn_str user_id;      /* UUID text */
+    tn_str request_id;   /* always there after tn_op_new */
+    tn_str operation;    /* operationId, "listTasks" */
+    tn_str trace_id;     /* of a valid traceparent, 32 hex digits */
     unsigned hashes : 1; /* it is going to want a job */
-    tn_err error;      /* what it was refused with */
-    tn_str log;        /* a line for error.log when something went wrong
+    tn_err error;        /* what it was refused with */
+    tn_str log;          /* a line for error.log when something went wrong
                         * that an operator must hear of; no secrets */
 } tn_facts;
 

@@ -78,7 +78,8 @@ typedef struct tn__reach {
 
 /* Somebody tries a password or a code (signin/attempt.c). */
 typedef struct tn__attempt {
-    char slot; /* where a failure is counted */
+    char slot;     /* where a failure is counted */
+    tn_str nobody; /* the row of addresses that nobody has, as bytea */
     int right;
     int written; /* that it wasn't */
 } tn__attempt;
@@ -97,6 +98,11 @@ struct tn_op {
     tn_mem *mem;
     const tn_request *request;
     tn__rng rng;
+
+    /* begun anew, since the client took long (op/op.c) */
+    unsigned counted : 1; /* admitted before; its limits were applied then */
+    uint64_t waited_ms;   /* how long */
+    tn_str came;          /* its body; absent: it wasn't for that */
 
     /* headers that matter */
     tn_str authorization;
@@ -133,6 +139,8 @@ struct tn_op {
     tn__principal principal;
     tn_str domain_tenant;  /* id of whose custom domain the host is, once that
                             * was looked up; absent: nobody's */
+    int realm_wide;        /* no tenant is named, nor need be: the op's is the
+                            * platform's, and meant are all of the realm */
     int caller_expired;    /* the token has that nobody needs (heeds_caller) */
     int settled;           /* tenant and principal agree: both may be told */
     tn__scope scope;       /* of endpoint->permission */
@@ -168,10 +176,15 @@ struct tn_op {
     tn__param locals[TN__LOCALS_MAX];
     unsigned nlocals;
     tn__attempt attempt;
-    tn_str crowded_out; /* id of a session in this tenant that ended since
-                         * another was opened */
-    tn_str also_access; /* ids of tenants, with commas between, in which
-                         * changes_access holds as well */
+    tn_str crowded_out;   /* ids of sessions in this tenant, with commas
+                         * between, that ended since another was opened */
+    tn_str also_access;   /* ids of tenants, with commas between, in which
+                         * sessions have ended or may have, and changes_access
+                         * holds as well */
+    int unchanged;        /* all was so before: no access changes */
+    struct tn_op *before; /* as it was first begun, where it began anew: of its
+                           * catalogue the host may still have strings */
+    tn_str other_slug;  /* of the tenant {id}, which has changed (of_tenant) */
     tn_str refused_row; /* a row that was refused though it may be seen */
     tn_str reason;      /* an app's, for machines; in its problem document */
     tn_str once;        /* the value of the field that is shown once */

@@ -208,7 +208,10 @@ tn__request_headers(tn_op *op)
         op->user_agent = recordable(op->user_agent);
     }
 
-    if (!sane_request_id(op->request_id)) {
+    if (op->facts.request_id.p) {
+        op->request_id = op->facts.request_id; /* it has begun anew */
+
+    } else if (!sane_request_id(op->request_id)) {
         op->request_id = tn__new_id(op);
     }
 

@@ -19,6 +19,10 @@
 /* What a role is called, shipped or a tenant's own. */
 #define TN__ROLE_PATTERN "^[a-z][a-z0-9_]{1,62}\\z"
 
+/* Of all tenants that have no realm of their own; and who runs the platform. */
+#define TN__SHARED_REALM    "00000000-0000-7000-8000-000000000001"
+#define TN__PLATFORM_TENANT "00000000-0000-7000-8000-000000000002"
+
 /* What a tenant can be. */
 #define TN__TENANT_STATES 2
 extern const tn_str tn__tenant_states[TN__TENANT_STATES];
@@ -45,7 +49,7 @@ void tn__session_tombstone(tn_op *op, tn_zone_cmd *cmd, tn_str session_id);
  * may have (op->also_access); absent: none more than are noted. */
 void tn__sessions_ended(tn_op *op, tn_str tenants);
 /* Wishes to have their sessions looked up anew on this node, some tenants at a
- * time; 0: none is left. Where the endpoint changes access, op/after.c does. */
+ * time; 0: none is left. op/after.c does. */
 int tn__access_void(tn_op *op);
 /* How many of its like there were, behind op->stranger (stranger.c): a command
  * for the op's tenant, within the last hour. */
@@ -58,6 +62,8 @@ void tn__domains_changed(tn_op *op, tn_zone_cmd *cmd);
 void tn__access_changed(tn_op *op, tn_zone_cmd *cmd, tn_str tenant_id);
 /* Two by which the op's tenant is found no more on this node. */
 void tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2]);
+/* Two by which a tenant, any, is looked up anew on this node. */
+void tn__tenant_changed(tn_op *op, tn_zone_cmd cmds[2], tn_str id, tn_str slug);
 
 /* A role by its name: the catalogue's, or as the tenant defines it in
  * op->principal.roles; with an API key, as far as its scopes go. NULL: no such role, or the op has failed. */

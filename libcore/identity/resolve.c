@@ -262,6 +262,26 @@ mismatch(tn_op *op, tn__resolver *r, const char *detail)
 }
 
 
+/* Where none is configured, every host is as good. */
+static int
+on_base_domain(const tn_op *op)
+{
+    return op->core->base_domain.n == 0 ||
+           tn__eqi(op->request->host, op->core->base_domain);
+}
+
+
+static void
+name_platform(tn_op *op)
+{
+    op->realm_wide = 1;
+    op->tenant.id = TN_STR(TN__PLATFORM_TENANT);
+    op->tenant.realm = TN_STR(TN__SHARED_REALM);
+    op->tenant.slug = TN_STR("platform");
+    op->tenant.active = 1;
+}
+
+
 static void
 settle(tn_op *op, tn__resolver *r)
 {
@@ -295,6 +315,11 @@ settle(tn_op *op, tn__resolver *r)
                  "The host and the Tenon-Tenant header name different "
                  "tenants.");
         return;
+    }
+
+    if (op->endpoint->realm_wide && op->tenant.id.p == NULL &&
+        on_base_domain(op)) {
+        name_platform(op);
     }
 
     if (op->endpoint->permission == TN__PERM_PUBLIC) {

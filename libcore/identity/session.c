@@ -13,7 +13,8 @@
  *     an entry that counts was read behind every change whose stamp was set
  *     before: the stamp could not be found until then.
  *
- * An entry that doesn't fit a cell goes on in others (entry.c).
+ * An entry that doesn't fit a cell goes on in others (entry.c), which all entries
+ * of the person share.
  *
  * Nothing else is needed of the zone. A reader who is late, however late, adds
  * an entry of a stamp that is over. A stamp that expires or gives way takes
@@ -100,25 +101,19 @@ tn__session_find(tn_op *op, tn__resolver *r, unsigned n)
 }
 
 
-/* What find_session answers behind the tenant, in the order in which an entry
- * holds it. */
+/* What an entry holds: first what is the credential's, then what all those of
+ * the person have in common and, where there is much of it, share. */
 enum {
-    USER = 5,
-    ROLE,
-    ROLES,
-    ACCOUNTS,
     GENERATION,
     IMPERSONATOR,
     SCOPES,
-    COLUMNS,
-    TTL_MS = COLUMNS /* of an API key; no fact */
-};
-
-#define FACTS (COLUMNS - USER)
-
-/* And behind them what it answers of the tenant. */
-enum {
-    TENANT = FACTS,
+    OWN,
+    USER = OWN,
+    ROLE,
+    ROLES,
+    ACCOUNTS,
+    FOUND, /* all of these are told by find_session */
+    TENANT = FOUND,
     REALM,
     SLUG,
     STATUS,
@@ -126,37 +121,47 @@ enum {
 };
 
 static const tn__fact_form forms[KEPT] = {
-    [ROLES - USER] = TN__FACT_ROLES,
-    [ACCOUNTS - USER] = TN__FACT_ACCOUNTS,
-    [SCOPES - USER] = TN__FACT_GRANTS,
+    [SCOPES] = TN__FACT_GRANTS,
+    [ROLES] = TN__FACT_ROLES,
+    [ACCOUNTS] = TN__FACT_ACCOUNTS,
     [STATUS] = TN__FACT_TEXT, /* as all others */
+};
+
+/* Its columns, behind the tenant's. */
+static const unsigned columns[FOUND] = {
+    [USER] = 5,       [ROLE] = 6,          [ROLES] = 7,   [ACCOUNTS] = 8,
+    [GENERATION] = 9, [IMPERSONATOR] = 10, [SCOPES] = 11,
+};
+
+enum {
+    STATUS_COLUMN = 4,
+    TTL_MS_COLUMN = 12, /* of an API key */
 };
 
 
 /* 0 when the credential is one that was replaced. */
 static int
-principal_is(tn_op *op, const tn__resolver *r, const tn_str facts[FACTS])
+principal_is(tn_op *op, const tn__resolver *r, const tn_str facts[FOUND])
 {
     tn__principal *p;
 
     p = &op->principal;
 
-    if (!tn__int_parse(&p->generation, facts[GENERATION - USER]) ||
+    if (!tn__int_parse(&p->generation, facts[GENERATION]) ||
         (tn__credentials[r->kind].secret &&
          p->generation != r->claims.generation)) {
         return 0;
     }
 
-    p->user = facts[0];
-    p->role_name = facts[ROLE - USER];
-    p->roles = facts[ROLES - USER];
-    p->accounts = facts[ACCOUNTS - USER];
-    p->impersonator =
-        facts[IMPERSONATOR - USER].n ? facts[IMPERSONATOR - USER] : TN_NULL;
+    p->user = facts[USER];
+    p->role_name = facts[ROLE];
+    p->roles = facts[ROLES];
+    p->accounts = facts[ACCOUNTS];
+    p->impersonator = facts[IMPERSONATOR].n ? facts[IMPERSONATOR] : TN_NULL;
 
     if (tn__credentials[r->kind].scoped) {
         p->api_key = tn__uuid_str(r->claims.session);
-        p->scopes = facts[SCOPES - USER];
+        p->scopes = facts[SCOPES];
     }
 
     return 1;
@@ -282,7 +287,8 @@ entry_ttl(const tn_rows *rows)
 {
     int64_t left;
 
-    return tn__int_parse(&left, tn__cell(rows, 0, TTL_MS)) && left < SESSION_TTL
+    return tn__int_parse(&left, tn__cell(rows, 0, TTL_MS_COLUMN)) &&
+                   left < SESSION_TTL
                ? (uint32_t) left
                : SESSION_TTL;
 }
@@ -293,7 +299,7 @@ tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows)
 {
     tn_err err;
     unsigned i;
-    tn_str packed, facts[KEPT];
+    tn_str own, shared, facts[KEPT];
 
     r->session_known = 1;
 
@@ -303,8 +309,8 @@ tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows)
 
     err = tn__tenant_row(&r->session_tenant, op, rows);
 
-    for (i = 0; i < FACTS && err == TN_OK; i++) {
-        err = tn__dup(&facts[i], tn__cell(rows, 0, USER + i), op->mem);
+    for (i = 0; i < FOUND && err == TN_OK; i++) {
+        err = tn__dup(&facts[i], tn__cell(rows, 0, columns[i]), op->mem);
     }
 
     if (err != TN_OK || !principal_is(op, r, facts) || r->stamp.p == NULL) {
@@ -314,13 +320,18 @@ tn__session_found(tn_op *op, tn__resolver *r, const tn_rows *rows)
     facts[TENANT] = r->session_tenant.id;
     facts[REALM] = r->session_tenant.realm;
     facts[SLUG] = r->session_tenant.slug;
-    facts[STATUS] = tn__cell(rows, 0, 4);
-    err = tn__facts_pack(&packed, facts, forms, KEPT, op->mem);
+    facts[STATUS] = tn__cell(rows, 0, STATUS_COLUMN);
+    err = tn__facts_pack(&own, facts, forms, OWN, op->mem);
 
-    if (err == TN_OK && packed.p) {
+    if (err == TN_OK) {
+        err = tn__facts_pack(&shared, facts + OWN, forms + OWN, KEPT - OWN,
+                             op->mem);
+    }
+
+    if (err == TN_OK && own.p && shared.p) {
         r->entry_ttl = entry_ttl(rows);
         tn__entry_init(&r->entry, r->stamp, session_name(r));
-        err = tn__entry_make(&r->entry, op, packed);
+        err = tn__entry_make(&r->entry, op, own, shared);
     }
 
     return err;

@@ -9,6 +9,10 @@
 #define TENANT_TTL  5000
 #define UNKNOWN_TTL 1000
 #define GONE_TTL    60000 /* longer than any reader may be late */
+#define CHANGED_TTL 5000  /* as long as anybody else takes to hear of it */
+
+/* In place of a tenant that has to be looked up. */
+static const tn_str changed = TN_STR_C("?");
 
 const tn_str tn__tenant_states[TN__TENANT_STATES] = {
     TN_STR_C("active"),
@@ -88,6 +92,10 @@ tn__tenant_cached(tn_op *op, tn__resolver *r, tn_str value)
 
     if (tn__eq(value, TN__ZONE_NOBODY)) {
         r->tenant_known = 1;
+        return;
+    }
+
+    if (tn__eq(value, changed)) {
         return;
     }
 
@@ -245,18 +253,35 @@ tn__tenant_agrees(const tn_op *op)
 }
 
 
-void
-tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2])
+static void
+set_both(tn_op *op, tn_zone_cmd cmds[2], tn_str id, tn_str slug, tn_str value,
+         uint32_t ttl)
 {
     unsigned i;
 
-    tn__zone_key(&cmds[0], TN_ZONE_SET, op, TN_STR("tenant"), op->tenant.slug,
-                 TN_STR(""));
-    tn__zone_key(&cmds[1], TN_ZONE_SET, op, TN_STR("tenant_id"), op->tenant.id,
+    tn__zone_key(&cmds[0], TN_ZONE_SET, op, TN_STR("tenant"), slug, TN_STR(""));
+    tn__zone_key(&cmds[1], TN_ZONE_SET, op, TN_STR("tenant_id"), id,
                  TN_STR(""));
 
     for (i = 0; i < 2; i++) {
-        cmds[i].value = TN__ZONE_NOBODY;
-        cmds[i].ttl_ms = GONE_TTL;
+        cmds[i].value = value;
+        cmds[i].ttl_ms = ttl;
     }
+}
+
+
+void
+tn__tenant_gone(tn_op *op, tn_zone_cmd cmds[2])
+{
+    set_both(op, cmds, op->tenant.id, op->tenant.slug, TN__ZONE_NOBODY,
+             GONE_TTL);
+}
+
+
+/* What a reader found before may not take its place: it is looked up as often as
+ * it is asked for until then. */
+void
+tn__tenant_changed(tn_op *op, tn_zone_cmd cmds[2], tn_str id, tn_str slug)
+{
+    set_both(op, cmds, id, slug, changed, CHANGED_TTL);
 }

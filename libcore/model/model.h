@@ -332,7 +332,8 @@ typedef enum tn__kind {
 
 /*
  * WRITE: `stmt` decides, changes and logs in one statement, and answers one
- * row: `refused`, then the output's columns, then idem_go, idem_fingerprint
+ * row: `refused`, then the output's columns (and whether anything changed, where
+ * the row says `.tells_change`), then idem_go, idem_fingerprint
  * (schema/queries/people.sql). Its parameters are the context's names, the
  * input's fields by name, and
  *
@@ -394,10 +395,14 @@ typedef struct tn__endpoint {
     unsigned of_app : 1;         /* its SQL is an app's: that may refuse */
     unsigned tenantless : 1;     /* served where no tenant is named */
     unsigned base_domain : 1;    /* and on the base domain only */
+    unsigned realm_wide : 1;     /* public: the base domain means everybody of
+                                  * the shared realm, in the platform's name */
     unsigned unkeyed : 1;        /* Idempotency-Key is ignored */
     unsigned changes_access : 1; /* what sessions may do is read anew */
-    unsigned of_tenant : 1;   /* those of the tenant {id}, not of one's own */
-    unsigned ends_tenant : 1; /* and the tenant is no longer found */
+    unsigned tells_change : 1; /* WRITE: unless `stmt` says, in a column behind
+                                * the output's, that nothing changed */
+    unsigned of_tenant : 1;    /* those of the tenant {id}, not of one's own */
+    unsigned ends_tenant : 1;  /* and the tenant is no longer found */
     unsigned changes_domains : 1; /* custom domains are looked up anew */
     unsigned ends_session : 1;    /* {id} is a session, which counts no more;
                                    * without {id} the one that asks */
@@ -408,6 +413,8 @@ typedef struct tn__endpoint {
     unsigned heeds_caller : 1;    /* "public": and who is signed in is known */
     unsigned by_self : 1;         /* nor by who acts as somebody else: what it
                                    * makes or ends outlasts that */
+    unsigned in_session : 1;      /* nor by an identity provider's token: it
+                                   * reaches beyond the tenant of that */
     unsigned status;              /* WRITE, STEP: of success; 0: 200 */
     unsigned elsewhere : 1; /* WRITE 201: the new row is another tenant's, so
                              * no Location and no ETag of it hold here */

@@ -29,12 +29,22 @@ enum {
 };
 
 
+/* Where nothing did, nobody's next request need cost more: anybody can ask for
+ * what is so already. */
+static int
+changes_access(const tn_op *op)
+{
+    return op->endpoint->changes_access && !op->unchanged;
+}
+
+
 static int
 access_changed(const tn_op *op)
 {
     return op->endpoint &&
-           (op->endpoint->changes_access || op->endpoint->ends_session ||
-            op->endpoint->changes_domains || op->crowded_out.p) &&
+           (changes_access(op) || op->endpoint->ends_session ||
+            op->endpoint->changes_domains || op->crowded_out.p ||
+            op->also_access.n) &&
            op->settled &&
            (op->error == TN_E_OUTCOME_UNKNOWN ||
             (op->error == TN_OK && op->response.status < 300));
@@ -49,6 +59,16 @@ stranger_refused(const tn_op *op)
 }
 
 
+/* A write that is somebody's and not theirs after all: they didn't show that they
+ * have the session (session/proof.c). */
+static int
+unproven(const tn_op *op)
+{
+    return op->error == TN_E_UNAUTHENTICATED &&
+           op->endpoint->kind == TN__KIND_WRITE;
+}
+
+
 static int
 member_refused(const tn_op *op)
 {
@@ -57,7 +77,7 @@ member_refused(const tn_op *op)
     }
 
     return (op->error == TN_E_FORBIDDEN || op->error == TN_E_LAST_OWNER ||
-            op->error == TN_E_CSRF_REFUSED) &&
+            op->error == TN_E_CSRF_REFUSED || unproven(op)) &&
            op->settled && op->principal.user.p != NULL;
 }
 
@@ -89,7 +109,7 @@ void_access(tn_op *op)
 
     n = 0;
 
-    if (op->endpoint->changes_access) {
+    if (changes_access(op)) {
         tn__access_changed(op, &op->zone[n++],
                            op->endpoint->of_tenant ? op->path_id
                                                    : op->tenant.id);
@@ -100,13 +120,22 @@ void_access(tn_op *op)
         n += 2;
     }
 
+    if (op->other_slug.p) {
+        tn__tenant_changed(op, &op->zone[n], op->path_id, op->other_slug);
+        n += 2;
+        tn__domains_changed(op, &op->zone[n++]);
+    }
+
     if (op->endpoint->ends_session) {
         tn__session_tombstone(op, &op->zone[n++],
                               op->path_id.p ? op->path_id
                                             : op->principal.session);
     }
 
-    if (op->crowded_out.p) {
+    if (op->crowded_out.n > TN__UUID_TEXT) {
+        tn__access_changed(op, &op->zone[n++], op->tenant.id);
+
+    } else if (op->crowded_out.p) {
         tn__session_tombstone(op, &op->zone[n++], op->crowded_out);
     }
 
@@ -114,7 +143,9 @@ void_access(tn_op *op)
         tn__domains_changed(op, &op->zone[n++]);
     }
 
-    tn__want_zone(op, n);
+    if (n) {
+        tn__want_zone(op, n);
+    }
 }
 
 

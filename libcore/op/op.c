@@ -2,6 +2,11 @@
  * op.c: the life of an op: route, resolve, admit, body, step, after, done. The
  * order of checks that clients see is the order of the phases: 404/405, tenant,
  * authentication, role, body, database.
+ *
+ * What was settled in front of a body doesn't outlive it: who sends it byte by
+ * byte would keep what was taken from them meanwhile. Where the client took
+ * longer than LATE, the op begins anew with the body at hand, and is answered
+ * what a request is answered that begins now.
  */
 
 #include "libcore/op/op.h"
@@ -11,10 +16,49 @@
 #include <sodium.h>
 
 
+#define LATE 1000 /* ms */
+
+
+static void
+begin(tn_op *op)
+{
+    tn_err err;
+    tn_core *core;
+
+    core = op->core;
+    op->catalogue = core->catalogue;
+    op->catalogue->references++;
+    op->want.kind = TN_WANT_NONE;
+
+    tn__request_headers(op);
+    op->facts.request_id = op->request_id;
+
+    err = tn__route_find(op, op->catalogue->routes);
+
+    if (err == TN_E_METHOD_NOT_ALLOWED &&
+        tn__eq(op->request->method, TN_STR("OPTIONS"))) {
+        tn__respond_options(op);
+
+    } else if (err == TN_E_NOT_FOUND && !tn_core_ready(core)) {
+        tn__fail(op, TN_E_UNAVAILABLE, "The server is starting.");
+
+    } else if (err != TN_OK) {
+        tn__fail(op, err, NULL);
+
+    } else if (op->endpoint->base_domain && core->base_domain.n &&
+               !tn__eqi(op->request->host, core->base_domain)) {
+        tn__fail(op, TN_E_NOT_FOUND, "This is served on the base domain.");
+
+    } else {
+        op->facts.operation = op->endpoint->operation;
+        op->facts.hashes = op->endpoint->hashes;
+    }
+}
+
+
 tn_err
 tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 {
-    tn_err err;
     tn_op *op;
 
     *out = NULL;
@@ -25,39 +69,64 @@ tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
     }
 
     op->core = core;
-    op->catalogue = core->catalogue;
     op->mem = mem;
     op->request = request;
-    op->want.kind = TN_WANT_NONE;
-    op->catalogue->references++;
     *out = op;
 
     tn__rng_init(&op->rng, request->entropy);
-    tn__request_headers(op);
-    op->facts.request_id = op->request_id;
-
-    err = tn__route_find(op, op->catalogue->routes);
-
-    if (err == TN_E_METHOD_NOT_ALLOWED &&
-        tn__eq(request->method, TN_STR("OPTIONS"))) {
-        tn__respond_options(op);
-
-    } else if (err == TN_E_NOT_FOUND && !tn_core_ready(core)) {
-        tn__fail(op, TN_E_UNAVAILABLE, "The server is starting.");
-
-    } else if (err != TN_OK) {
-        tn__fail(op, err, NULL);
-
-    } else if (op->endpoint->base_domain && core->base_domain.n &&
-               !tn__eqi(request->host, core->base_domain)) {
-        tn__fail(op, TN_E_NOT_FOUND, "This is served on the base domain.");
-
-    } else {
-        op->facts.operation = op->endpoint->operation;
-        op->facts.hashes = op->endpoint->hashes;
-    }
+    begin(op);
 
     return TN_OK;
+}
+
+
+static int
+is_late(const tn_op *op, const tn_input *input)
+{
+    return (op->phase == TN__PHASE_ADMIT || op->phase == TN__PHASE_BODY) &&
+           input && !input->failed && input->waited_ms > op->waited_ms &&
+           input->waited_ms - op->waited_ms > LATE;
+}
+
+
+/* At another time, under the catalogue of now; it stays the request that it
+ * is, and has been counted. */
+static void
+begin_anew(tn_op *op, const tn_input *input)
+{
+    tn_op *fresh, *before;
+    tn_request *head;
+
+    fresh = tn__zalloc(op->mem, sizeof(tn_op));
+    before = tn__zalloc(op->mem, sizeof(tn_op));
+    head = tn__alloc(op->mem, sizeof(tn_request));
+
+    if (fresh == NULL || before == NULL || head == NULL) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return;
+    }
+
+    *head = *op->request;
+    head->now += (int64_t) (input->waited_ms - op->waited_ms) * 1000;
+
+    fresh->core = op->core;
+    fresh->mem = op->mem;
+    fresh->rng = op->rng;
+    fresh->request = head;
+    fresh->facts.request_id = op->facts.request_id;
+    fresh->counted = 1;
+    fresh->waited_ms = input->waited_ms;
+
+    if (op->phase == TN__PHASE_BODY) {
+        fresh->came = input->body.p ? input->body : TN_STR("");
+    }
+
+    before->catalogue = op->catalogue;
+    before->before = op->before;
+    fresh->before = before;
+    *op = *fresh;
+    sodium_memzero(&fresh->rng, sizeof(fresh->rng));
+    begin(op);
 }
 
 
@@ -83,6 +152,13 @@ authorize(tn_op *op)
         tn__fail(op, TN_E_FORBIDDEN,
                  "Who acts as somebody else can't do this: they have to do it "
                  "themself.");
+        return 0;
+    }
+
+    if (endpoint->in_session && op->principal.session.p == NULL) {
+        tn__fail(op, TN_E_FORBIDDEN,
+                 "A token of an identity provider acts in its organization "
+                 "alone: sign in here for this.");
         return 0;
     }
 
@@ -157,7 +233,23 @@ is_json(tn_op *op)
 }
 
 
-/* Asks for the body if the endpoint takes one. */
+static void
+body(tn_op *op, tn_str text)
+{
+    if (!tn__idempotency_begin(op, text)) {
+        return;
+    }
+
+    if (text.n == 0 && may_be_bare(op->endpoint)) {
+        op->phase = TN__PHASE_STEP;
+
+    } else if (is_json(op) && tn__request_body(op, text)) {
+        op->phase = TN__PHASE_STEP;
+    }
+}
+
+
+/* Asks for the body if the endpoint takes one and it isn't at hand. */
 static void
 admitted(tn_op *op)
 {
@@ -192,36 +284,21 @@ admitted(tn_op *op)
         max = op->endpoint->body_max;
     }
 
-    if (op->request->body_length != UINT64_MAX &&
-        op->request->body_length > max) {
+    if ((op->request->body_length != UINT64_MAX &&
+         op->request->body_length > max) ||
+        op->came.n > max) {
         tn__fail(op, TN_E_TOO_LARGE, NULL);
+        return;
+    }
+
+    if (op->came.p) {
+        body(op, op->came);
         return;
     }
 
     op->phase = TN__PHASE_BODY;
     op->want.kind = TN_WANT_BODY;
     op->want.body_max = max;
-}
-
-
-static void
-body(tn_op *op, const tn_input *input)
-{
-    if (input == NULL || input->failed) {
-        tn__fail(op, input ? input->failed : TN_E_INTERNAL, NULL);
-        return;
-    }
-
-    if (!tn__idempotency_begin(op, input->body)) {
-        return;
-    }
-
-    if (input->body.n == 0 && may_be_bare(op->endpoint)) {
-        op->phase = TN__PHASE_STEP;
-
-    } else if (is_json(op) && tn__request_body(op, input->body)) {
-        op->phase = TN__PHASE_STEP;
-    }
 }
 
 
@@ -301,12 +378,21 @@ take_facts(tn_op *op)
 static void
 answer(tn_op *op, const tn_input *input)
 {
+    if (is_late(op, input)) {
+        begin_anew(op, input);
+        input = NULL;
+    }
+
     if (op->phase == TN__PHASE_RESOLVE && tn__resolve(op, input)) {
         op->phase = TN__PHASE_ADMIT;
         op->settled = 1;
-        op->want.kind = TN_WANT_ADMIT;
-        take_facts(op);
-        return;
+        input = NULL;
+
+        if (!op->counted) {
+            op->want.kind = TN_WANT_ADMIT;
+            take_facts(op);
+            return;
+        }
     }
 
     if (op->phase == TN__PHASE_ADMIT) {
@@ -317,8 +403,14 @@ answer(tn_op *op, const tn_input *input)
         }
 
         input = NULL;
+
     } else if (op->phase == TN__PHASE_BODY) {
-        body(op, input);
+        if (input == NULL || input->failed) {
+            tn__fail(op, input ? input->failed : TN_E_INTERNAL, NULL);
+        } else {
+            body(op, input->body);
+        }
+
         input = NULL;
     }
 
@@ -372,15 +464,20 @@ tn_op_response(tn_op *op)
 void
 tn_op_free(tn_op *op)
 {
-    if (op == NULL || op->catalogue == NULL) {
+    tn_op *begun;
+
+    if (op == NULL) {
         return;
     }
 
-    if (--op->catalogue->references == 0) {
-        tn_catalogue_free(op->catalogue);
+    for (begun = op; begun; begun = begun->before) {
+        if (begun->catalogue && --begun->catalogue->references == 0) {
+            tn_catalogue_free(begun->catalogue);
+        }
+
+        begun->catalogue = NULL;
     }
 
-    op->catalogue = NULL;
     forget_job(op);
     sodium_memzero(&op->rng, sizeof(op->rng));
 }

@@ -161,6 +161,28 @@ location_of(tn_str *out, tn_op *op, const tn_rows *rows)
 }
 
 
+/* By it the node has the tenant {id}, too. */
+static int
+keep_slug(tn_op *op, const tn_rows *rows)
+{
+    unsigned i;
+    const tn__endpoint *e;
+
+    e = op->endpoint;
+
+    for (i = 0; i < e->noutput; i++) {
+        if (tn__eq(e->output[i].name, TN_STR("slug")) &&
+            tn__dup(&op->other_slug, tn__cell(rows, 0, i + 1), op->mem) !=
+                TN_OK) {
+            tn__fail(op, TN_E_NOMEM, NULL);
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 void
 tn__step_write(tn_op *op, const tn_input *input)
 {
@@ -195,6 +217,14 @@ tn__step_write(tn_op *op, const tn_input *input)
     if (rows->nrows == 0 || rows->ncols < e->noutput + 3) {
         tn__log(op, TN_STR("a statement answered no row, or not its columns"));
         tn__fail(op, TN_E_INTERNAL, NULL);
+        return;
+    }
+
+    if (e->tells_change && !replayed) {
+        op->unchanged = !tn__pg_true(tn__cell(rows, 0, e->noutput + 1));
+    }
+
+    if (e->of_tenant && !keep_slug(op, rows)) {
         return;
     }
 

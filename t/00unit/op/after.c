@@ -391,6 +391,41 @@ test_changes_access(void **state)
 }
 
 
+/* What is as it was asked for already voids nothing, however often it is asked
+ * for. */
+#define KEY_ROW(changed)                                                       \
+    {                                                                          \
+        ROWS(17, NULL, TASK, "CI", "tnk_AZ", "[]", "active", NULL, NULL, NULL, \
+             NULL, "1", "2026-11-21 01:33:00+00", OWNER,                       \
+             "2026-11-21 01:33:00+00", changed, FRESH)                         \
+    }
+
+static void
+test_unchanged(void **state)
+{
+    host h;
+    const host_request *change;
+
+    (void) state;
+    host_init(&h);
+    change = R(.method = "PATCH", .path = "/v1/api-keys/" TASK,
+               .token = h.owner, .body = "{\"name\":\"CI\"}");
+    is_warm(&h);
+    SEND(&h, change, KEY_ROW("f"));
+    host_assert(&h, 200, "\"name\":\"CI\"");
+    assert_string_equal(strchr(h.trace, 'B'), "BW");
+    assert_true(is_warm(&h));
+    SEND(&h, change, KEY_ROW("t"));
+    host_assert(&h, 200, NULL);
+    assert_string_equal(strchr(h.trace, 'B'), "BWZ");
+    assert_false(is_warm(&h));
+    SEND(&h, change, { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+    assert_false(is_warm(&h));
+    host_free(&h);
+}
+
+
 static void
 test_ends_tenant(void **state)
 {
@@ -431,4 +466,4 @@ UNIT_MAIN(cmocka_unit_test(test_by_role), cmocka_unit_test(test_by_row),
           cmocka_unit_test(test_strangers), cmocka_unit_test(test_aggregated),
           cmocka_unit_test(test_unwritten), cmocka_unit_test(test_steps_on),
           cmocka_unit_test(test_changes_access),
-          cmocka_unit_test(test_ends_tenant))
+          cmocka_unit_test(test_unchanged), cmocka_unit_test(test_ends_tenant))
