@@ -155,7 +155,8 @@ host_send(host *h, const host_request *r, const host_reply *replies,
     }
 
     for (want = tn_op_step(h->op, NULL); want->kind != TN_WANT_NONE;
-         want = tn_op_step(h->op, want->kind == TN_WANT_ADMIT && !input.failed
+         want = tn_op_step(h->op, want->kind == TN_WANT_ADMIT &&
+                                          !input.failed && !input.waited_ms
                                       ? NULL
                                       : &input)) {
 
@@ -180,12 +181,22 @@ host_send(host *h, const host_request *r, const host_reply *replies,
             letter = 'A';
             input.failed =
                 r->no_room && tn_op_facts(h->op)->hashes ? TN_E_BUSY : TN_OK;
+            input.waited_ms = r->limits_ms;
+            h->now += (int64_t) r->limits_ms * 1000;
+            if (r->waiting && r->limits_ms) {
+                r->waiting(h);
+            }
             break;
         case TN_WANT_BODY:
             letter = 'B';
             assert_int_equal(want->body_max, 4096);
             input.failed = r->too_large ? TN_E_TOO_LARGE : TN_OK;
             input.body = unit_str(r->body ? r->body : "");
+            input.waited_ms = r->limits_ms + r->body_ms;
+            h->now += (int64_t) r->body_ms * 1000;
+            if (r->waiting && !r->limits_ms) {
+                r->waiting(h);
+            }
             break;
         case TN_WANT_DB:
             host_context(want->batch, tn_op_facts(h->op));

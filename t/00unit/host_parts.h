@@ -23,7 +23,7 @@
 #define PROJECT    "0192f0c0-0000-7000-8000-0000000000f2"
 #define SESSION(n) "0192f0c0-0000-7000-8000-0000000005" n
 
-#define HOST_ZONE_MAX 128
+#define HOST_ZONE_MAX 256
 #define HOST_HEADERS  16
 #define HOST_START    1763690000000000 /* 2025-11-21, microseconds */
 
@@ -85,6 +85,10 @@ typedef struct host_request {
     void (*meanwhile)(struct host *h);
     /* run before the zone is asked for the n-th time, from 1 */
     void (*between)(struct host *h, unsigned n);
+    /* run while limits are applied, or else while the body comes; how long */
+    void (*waiting)(struct host *h);
+    uint64_t limits_ms;
+    uint64_t body_ms;
     int too_large;  /* the host finds the body over body_max */
     int no_permit;  /* no thread for a job */
     int no_memory;  /* the job runs out of it */
@@ -99,6 +103,7 @@ typedef struct host_entry {
     char value[TN_ZONE_VALUE_MAX];
     size_t n;
     int64_t until;
+    int filled;
 } host_entry;
 
 typedef struct host_session {
@@ -402,6 +407,7 @@ host_zone_add(host *h, const tn_zone_cmd *cmd, tn_str value)
     memcpy(entry->value, value.p, value.n);
     entry->n = value.n;
     entry->until = h->now + (int64_t) cmd->ttl_ms * 1000;
+    entry->filled = cmd->verb == TN_ZONE_FILL;
 
     return entry;
 }

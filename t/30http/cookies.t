@@ -221,7 +221,7 @@ subtest 'the way out' => sub {
 
 subtest 'other organizations' => sub {
     my $where = { tenant => 'second' };
-    my $made = $s->request(POST => 'tenants', as => 'carol',
+    my $made = $s->request(POST => 'tenants', as => 'carol', proven => 1,
                            json => { name => 'Second', slug => 'second' });
     status_is $made, 201, 'there is a second one';
     my (undef, $cookie) = log_in('carol');

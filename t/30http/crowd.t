@@ -58,9 +58,19 @@ for my $worker (@workers) { for my $crowd (sort keys %crowds) {
     $other->write($good);
     my $r = $other->response;
     status_is $r, 200, "worker $worker, $crowd: another one signs in";
-    cmp_ok time - $began, '<', 8, sprintf 'in %.1f s', time - $began;
+    my $seconds = time - $began;
 
+    # Of the queue, 16 by default, one address has half: those who wait before
+    # another are 8, with the 2 that are being hashed. How long that takes is the
+    # machine's affair; how many they are is not. While the crowd comes in some
+    # are done already, and others take their places.
+    my @before = grep { IO::Select->new($_->{socket})->can_read(0) } @crowd;
     my @r = map { $_->response } @crowd;
+    my %early = map { $_ => 1 } @before;
+    my $hashed = grep { $early{ $crowd[$_] } && $r[$_]{status} != 503 }
+        0 .. $#crowd;
+    cmp_ok $hashed, '<=', 16,
+        sprintf 'behind %d of the crowd, in %.1f s', $hashed, $seconds;
     my %count;
     $count{"$_->{status} " . $_->json->{code}}++ for @r;
     note join ', ', map { "$_: $count{$_}" } sort keys %count;

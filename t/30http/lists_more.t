@@ -285,7 +285,7 @@ subtest 'lists of the platform keep the same rules' => sub {
     $s->hire("p$_", 'acme', 'member') for 1 .. 4;
     alice(POST => 'invitations', json => { email => "i$_\@acme.test",
                                            role => 'member' }) for 1 .. 3;
-    alice(POST => 'tenants', json => { name => $_, slug => $_ })
+    alice(POST => 'tenants', proven => 1, json => { name => $_, slug => $_ })
         for qw(first-more second-more);
     for my $list (qw(members invitations audit/events audit/access
                      me/tenants)) {

@@ -121,6 +121,7 @@ subtest 'whatever a member did, they can be removed' => sub {
         422, 'invalid_fields', 'but nothing new is given to them',
         '/assignee_id' => 'not_found';
 
+    $s->verify($mole->{email});
     $r = accept_it(invite('bob', $mole->{email}, 'admin'));
     status_is $r, 200, 'they may be invited again';
     my $back = $r->json->{member};

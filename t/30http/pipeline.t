@@ -93,7 +93,7 @@ my @scopes = split /\n/, $s->psql(q{
       join tenon.permission p on p.number = g.permission
      where g.role = 'owner'
      order by 1});
-my $key = $s->request(POST => 'api-keys', as => 'alice', json => {
+my $key = $s->request(POST => 'api-keys', as => 'alice', proven => 1, json => {
     name => 'all', scopes => \@scopes });
 status_is $key, 201, 'a key of ' . @scopes . ' scopes';
 

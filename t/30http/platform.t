@@ -75,12 +75,12 @@ subtest 'by nobody else' => sub {
 };
 
 subtest 'nor by a key of theirs' => sub {
-    problem_is $s->request(POST => 'api-keys', as => 'root', json => {
-        name => 'watch', scopes => ["tenon.platform:$_"] }), 422,
+    problem_is $s->request(POST => 'api-keys', as => 'root', proven => 1,
+        json => { name => 'watch', scopes => ["tenon.platform:$_"] }), 422,
         'invalid_fields', "none is let: $_", '/scopes/0' => 'not_in_set'
         for qw(read create update impersonate);
-    my $key = $s->request(POST => 'api-keys', as => 'root', json => {
-        name => 'watch', scopes => ['tenon.tenant:read'] })->json;
+    my $key = $s->request(POST => 'api-keys', as => 'root', proven => 1,
+        json => { name => 'watch', scopes => ['tenon.tenant:read'] })->json;
     my @by = (at => 'platform', token => $key->{secret});
     status_is $s->request(GET => 'tenant', @by), 200, 'one that is';
     problem_is $s->request(GET => 'platform/tenants', @by), 403, 'forbidden',

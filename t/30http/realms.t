@@ -120,7 +120,8 @@ subtest 'its people belong nowhere else' => sub {
         'one tenant each';
     problem_is $s->request(POST => 'tenants', at => 'voho',
                            token => $token{voho}, json => {
-                               name => 'More', slug => 'more' }), 409,
+                               name => 'More', slug => 'more',
+                               refresh_token => $proof{voho} }), 409,
         'own_realm', 'a further one is refused';
     is $s->psql("select count(*) from tenon.tenant where slug = 'more'"), 0,
         'and not made';
@@ -129,8 +130,8 @@ subtest 'its people belong nowhere else' => sub {
                                tenant => 'rival',
                                refresh_token => $proof{voho} }), 422, 'invalid_fields',
         'there is no way to the other\'s', '/tenant' => 'not_found';
-    status_is $s->request(POST => 'tenants', as => 'alice', json => {
-        name => 'More', slug => 'more' }), 201,
+    status_is $s->request(POST => 'tenants', as => 'alice', proven => 1,
+        json => { name => 'More', slug => 'more' }), 201,
         'the shared realm\'s people make as many as before';
 };
 

@@ -278,13 +278,15 @@ subtest 'T2 organizations: create, select, delete' => sub {
         422, 'invalid_fields', 'the slug stays', '/slug' => 'read_only';
 
     $r = as('peter', POST => 'tenants', json => {
-        name => 'Penetrode', slug => 'penetrode' });
+        name => 'Penetrode', slug => 'penetrode',
+        refresh_token => $proof{peter} });
     status_is $r, 201, 'POST tenants';
     is $r->json->{slug}, 'penetrode', 'is a second organization';
     my $second = $r->json->{id};
     like $second, $uuid, 'with an id';
     problem_is as('peter', POST => 'tenants', json => {
-                      name => 'P', slug => 'penetrode' }),
+                      name => 'P', slug => 'penetrode',
+                      refresh_token => $proof{peter} }),
         409, 'slug_taken', 'a slug is taken once', '/slug' => 'duplicate';
 
     my @mine = all('peter', 'me/tenants');
@@ -360,7 +362,8 @@ subtest 'T2 organizations: create, select, delete' => sub {
                             refresh_token => $proof{peter} }),
         422, 'invalid_fields', 'nobody goes back', '/tenant' => 'not_found';
     problem_is as('peter', POST => 'tenants', json => {
-                      name => 'P', slug => 'penetrode' }),
+                      name => 'P', slug => 'penetrode',
+                      refresh_token => $proof{peter} }),
         409, 'slug_taken', 'its slug stays taken', '/slug' => 'duplicate';
 };
 

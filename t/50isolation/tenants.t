@@ -408,24 +408,33 @@ subtest 'refresh tokens of elsewhere' => sub {
 # Nor does one of elsewhere prove a session of here, or end one.
 subtest 'proofs of elsewhere' => sub {
     my ($own, $other) = map { $s->login($_->{owner})->json } $w->sides;
-    my $go = sub {
-        return $s->request(POST => 'auth/tenant', at => 'acme',
-                           token => $own->{access_token},
-                           headers => [fixed_id()],
-                           json => { tenant => 'acme',
-                                     refresh_token => $_[0] });
-    };
-    my ($foreign, @forged) = map { $go->($_) }
-        $other->{refresh_token}, 'tnr_' . 'A' x 70,
-        substr($own->{refresh_token}, 0, 25)
-        . substr $other->{refresh_token}, 25;
-    problem_is $foreign, 401, 'unauthenticated', "globex's at acme's";
-    is_deeply [map { $_->visible } @forged], [($foreign->visible) x 2],
-        'is as one that nobody made';
-    status_is $s->request(GET => 'me', at => $_->{tenant}{slug},
-                          token => $_->{access_token}), 200,
-        "the session of $_->{tenant}{slug} goes on" for $own, $other;
-    status_is $go->($own->{refresh_token}), 200, 'by its own it is proven';
+    my ($acme) = $w->sides;
+    my $key = $w->fresh($acme, 'tenon.api_key');
+    for my $case (['auth/tenant', tenant => 'acme'],
+                  ['tenants', name => 'P', slug => 'proven'],
+                  ['api-keys', name => 'P', scopes => ['tenon.member:read']],
+                  ["api-keys/$key/rotate", overlap_seconds => 0]) {
+        my ($path, %json) = @$case;
+        my $go = sub {
+            return $s->request(POST => $path, at => 'acme',
+                               token => $own->{access_token},
+                               headers => [fixed_id()],
+                               json => { %json, refresh_token => $_[0] });
+        };
+        my ($foreign, @forged) = map { $go->($_) }
+            $other->{refresh_token}, 'tnr_' . 'A' x 70,
+            substr($own->{refresh_token}, 0, 25)
+            . substr $other->{refresh_token}, 25;
+        problem_is $foreign, 401, 'unauthenticated',
+            "globex's at acme's: $path";
+        is_deeply [map { $_->visible } @forged], [($foreign->visible) x 2],
+            'is as one that nobody made';
+        status_is $s->request(GET => 'me', at => $_->{tenant}{slug},
+                              token => $_->{access_token}), 200,
+            "the session of $_->{tenant}{slug} goes on" for $own, $other;
+        like $go->($own->{refresh_token})->{status}, qr/\A20[01]\z/,
+            'by its own it is proven';
+    }
 };
 
 # What one of a person's tokens is for, the others are not; none of them counts

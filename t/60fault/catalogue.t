@@ -22,12 +22,21 @@ use TenonServer ();
 
 use constant ROUNDS  => $ENV{TENON_LONG} ? 100 : 8;
 use constant CLIENTS => 3;
-use constant WITHIN  => 10; # seconds that a load waits for its service: it
-                            # takes one or two, where the machine has time
-use constant GROWTH  => 1.05;
-use constant SETTLED => 10; # seconds for what is let go to be given back
 
-my $s = TenonServer->new(http => 'tenon_pool_size 4; tenon_queue_size 512;');
+# What is waited for is that it happens. A worker asks for the version each second
+# and compiles what it finds, so it takes one or two where the machine has time;
+# who never does it fails, however long that limit.
+use constant WITHIN => 10;
+
+# Room for what an allocator keeps, not for a catalogue that is leaked at each of 8
+# swaps. What is let go is given back once requests under way and connections are
+# done.
+use constant GROWTH  => 1.05;
+use constant SETTLED => 10;
+
+# However slow the machine is, nobody is refused for waiting for a connection.
+my $s = TenonServer->new(http => 'tenon_pool_size 4; tenon_queue_size 512;
+                                  tenon_queue_timeout 8s;');
 my @workers = $s->workers;
 my ($project) = @{ $s->request(GET => 'projects', as => 'alice')
                      ->json->{data} };
@@ -206,11 +215,13 @@ subtest 'a changed app is served by running workers' => sub {
         }), 201, 'and takes it';
     }
 
+    sleep 1.2; # what comes behind a second is late
+
     for my $c (@slow) {
         $c->write(substr $bytes, -5);
         my $r = $c->response;
         status_is $r, 201, 'a request that began before is answered';
-        ok !exists $r->json->{colour}, 'as it began';
+        ok exists $r->json->{colour}, 'as one of now: its body came late';
     }
 
     all_served($clients, 'a load');

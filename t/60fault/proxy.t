@@ -21,7 +21,10 @@ use TenonCheck;
 use TenonProxy ();
 use TenonServer ();
 
-use constant BACK_MS => 2000; # the next request is served within
+# The next request is served within: a stalled line is given up after
+# tenon_timeout (600 ms here), and it may lie on one more that broke; the rest is
+# for a machine that has other things to do.
+use constant BACK_MS => 2000;
 
 my $long = $ENV{TENON_LONG};
 
@@ -143,7 +146,7 @@ sub cases {
 # Runs a request per case; $make says its text, bytes and what to repeat.
 sub scenario {
     my ($what, $make, %o) = @_;
-    my ($n, %how, $missed) = (0);
+    my ($n, $missed, %how) = (0, 0);
     (%count, @wrong) = ();
     $slowest = 0;
     my ($text, $bytes) = $make->($n);
@@ -151,8 +154,8 @@ sub scenario {
     cmp_ok $batches, '>', 0, "$what: $batches batches" or diag $r->{body};
     my (@codes, $began);
     $began = time;
-    for my $case (@$cases) {
-        my ($batch, $side, $at, $how) = @$case;
+    my $run = sub {
+        my ($batch, $side, $at, $how) = @_;
         my $name = "$what, batch $batch, $how at $at of $side";
         ($text, $bytes) = $make->(++$n);
         $p->arm($text, batch => $batch, side => $side, at => $at, how => $how);
@@ -164,9 +167,16 @@ sub scenario {
         judge("$name, beside", $other, 'globex');
         push @wrong, "$name: another answer beside: $other->{body}"
             if $other->{status} == 200 && $other->{body} ne $told;
-        $p->fired ? $how{$how}++ : $missed++;
+        my $fired = $p->fired;
+        $how{$how}++ if $fired;
         $o{check}->($name, $answer) if $o{check} && $answer->{status} < 300;
         again($name, $o{after} || $bytes);
+        return $fired;
+    };
+    # A batch in between, such as the look at a session, may take a place; or
+    # the line before breaks off only now. Then the case is tried again.
+    for my $case (@$cases) {
+        $run->(@$case) || $run->(@$case) || $run->(@$case) || $missed++;
     }
     is_deeply \@wrong, [], sprintf
         '%s: %d faults (%s) in %.0f s: %s; served again after at most %.0f ms',
@@ -174,9 +184,9 @@ sub scenario {
         join(', ', map { "$how{$_} $_" } sort keys %how) || 'none',
         time - $began,
         join(', ', map { "$count{$_} x $_" } sort keys %count), $slowest;
-    # A batch in between, such as the look at a session, may take a place; or
-    # the line before breaks off only now.
-    cmp_ok $missed // 0, '<=', 3 + @$cases / 20, ($missed // 0) . ' missed';
+    # What else was on the line when the places were counted, such as the look at
+    # the catalogue's version each second, isn't there again.
+    cmp_ok $missed, '<=', 3, "$missed missed, three times each";
     return ($n, @codes);
 }
 

@@ -186,10 +186,13 @@ sub bytes {
     my ($self, $method, $path, %o) = @_;
     my @headers = @{ $o{headers} || [] };
     my $as = delete $o{as};
+    my $proven = delete $o{proven};
 
     if (defined $as) {
         $o{at} //= $self->{tenant_of}{$as};
         push @headers, Authorization => 'Bearer ' . $self->token($as);
+        $o{json} = { %{ $o{json} }, refresh_token => $self->proof($as) }
+            if $proven;
     }
     push @headers, Authorization => "Bearer $o{token}" if defined $o{token};
     $o{host} //= ($o{at} // 'acme') . '.tenon.localhost';
@@ -208,7 +211,8 @@ sub token {
     };
 }
 
-# The refresh token beside it, which proves that session.
+# The refresh token beside it, which proves that session; a request that is
+# `proven` sends it along.
 sub proof {
     my ($self, $who) = @_;
     $self->token($who);
@@ -283,6 +287,14 @@ sub hire {
         returning id, user_id;
         commit"))[-1];
     return { id => $id, user_id => $user, email => $email };
+}
+
+# Whoever has the address has shown that they read it.
+sub verify {
+    my ($self, $email) = @_;
+    $self->psql("update tenon.\"user\" set email_verified_at = now()
+                  where email = '$email'");
+    return;
 }
 
 # A new organization; its id.
@@ -519,6 +531,10 @@ sub _template {
 
     if (!$o{limits}) {
         $conf =~ s/rate=\d+r\/m/rate=1000000r\/s/g;
+    }
+    if ($o{zone}) {
+        $conf =~ s/(tenon_zone\s+tenon):16m;/$1:$o{zone};/
+            or die "no tenon_zone in conf.example/nginx.conf\n";
     }
     for my $block (grep { $o{$_} } qw(http server)) {
         $conf =~ s/^(\s*)$block \{\n/$1$block {\n$o{$block}\n/m

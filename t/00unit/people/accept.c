@@ -17,20 +17,25 @@
     R(.method = "POST", .path = "/v1/invitations/preview", __VA_ARGS__)
 
 /* What invitation_find answers of one that is live, and of its address. */
-#define FOUND(live, user, status, hash, member)                             \
-    {                                                                       \
-        ROWS(11, live, user, status, hash, member, "zed@example.org", NULL, \
-             NULL, NULL, "t", NULL)                                         \
+#define FOUND(live, user, status, hash, member)                            \
+    {                                                                      \
+        ROWS(13, live, user, status, hash, member, "zed@example.org", "t", \
+             NULL, NULL, NULL, NULL, "t", NULL)                            \
+    }
+#define UNVERIFIED(hash, member)                                              \
+    {                                                                         \
+        ROWS(13, "t", MEMBER, "active", hash, member, "zed@example.org", "f", \
+             UMBRELLA, NULL, NULL, NULL, "t", NULL)                           \
     }
 #define STRANGER FOUND("t", NULL, NULL, NULL, NULL)
 #define JOINED                                                                 \
     {                                                                          \
-        ROWS(6, USER_JSON, "{\"slug\":\"acme\"}", "{\"role\":\"admin\"}", "f", \
-             "t", NULL)                                                        \
+        ROWS(8, USER_JSON, "{\"slug\":\"acme\"}", "{\"role\":\"admin\"}", "f", \
+             NULL, NULL, "t", NULL)                                            \
     }
-#define TOO_LATE                                  \
-    {                                             \
-        ROWS(6, NULL, NULL, NULL, "f", "t", NULL) \
+#define TOO_LATE                                             \
+    {                                                        \
+        ROWS(8, NULL, NULL, NULL, "f", "f", NULL, "t", NULL) \
     }
 
 
@@ -346,7 +351,7 @@ test_known(void **state)
     /* right, and not joined: locked meanwhile, or who knows */
     SEND(&h, ACCEPT(.body = body_of(&h, ",\"password\":\"correct horse\"")),
          FOUND("t", MEMBER, "active", hash, NULL),
-         { ROWS(6, NULL, NULL, NULL, "t", "t", NULL) });
+         { ROWS(8, NULL, NULL, NULL, "t", NULL, NULL, "t", NULL) });
     host_problem(&h, 401, "invalid_credentials");
     assert_null(tn_op_facts(h.op)->user_id.p);
     SEND(&h, ACCEPT(.body = body_of(&h, ",\"password\":\"correct horse\"")),
@@ -361,6 +366,54 @@ test_known(void **state)
                 .no_memory = 1),
          FOUND("t", MEMBER, "active", hash, NULL));
     host_problem(&h, 503, "busy");
+    host_free(&h);
+}
+
+
+/* Who reads the address of an account that nobody had verified is whose it is:
+ * nothing that its maker knows is asked for, nor good. */
+static void
+test_unverified(void **state)
+{
+    host h;
+    char hash[128];
+
+    (void) state;
+    host_init(&h);
+    assert_int_equal(crypto_pwhash_str_alg(hash, "correct horse", 13,
+                                           crypto_pwhash_OPSLIMIT_MIN,
+                                           crypto_pwhash_MEMLIMIT_MIN,
+                                           crypto_pwhash_ALG_ARGON2ID13),
+                     0);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, ",\"password\":\"correct horse\"")),
+         UNVERIFIED(hash, NULL));
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "[{\"pointer\":\"/name\",\"code\":\"required\"");
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), UNVERIFIED(hash, TASK));
+    host_problem(&h, 409, "duplicate");
+
+    /* hashed, not compared; its sessions elsewhere are looked up anew */
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), UNVERIFIED(hash, NULL),
+         { ROWS(8, USER_JSON, "{}", "{}", "f", "f", UMBRELLA, "t", NULL) });
+    host_assert(&h, 200, NULL);
+    assert_string_equal(h.trace, "ABdDCWZ");
+    assert_int_equal(h.job->kind, TN_JOB_HASH);
+    unit_assert_str(host_bound(&h, "true) t where "), "t");
+    assert_int_equal(host_bound(&h, "from invitation where ").n, 66);
+    unit_assert_str(tn_op_facts(h.op)->user_id, MEMBER);
+
+    /* verified while the password was hashed */
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), UNVERIFIED(hash, NULL),
+         { ROWS(8, NULL, NULL, NULL, "f", "t", NULL, "t", NULL) });
+    host_problem(&h, 409, "email_taken");
+    assert_null(tn_op_facts(h.op)->user_id.p);
+
+    SEND(&h, ACCEPT(.body = body_of(&h, NEW)), UNVERIFIED(hash, NULL),
+         { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+    assert_string_equal(h.trace, "ABdDCWZ");
     host_free(&h);
 }
 
@@ -471,5 +524,6 @@ UNIT_MAIN(cmocka_unit_test(test_token), cmocka_unit_test(test_forged),
           cmocka_unit_test(test_unknown_tenant),
           cmocka_unit_test(test_named_by_id), cmocka_unit_test(test_stranger),
           cmocka_unit_test(test_refused_before_hashing),
-          cmocka_unit_test(test_known), cmocka_unit_test(test_late),
-          cmocka_unit_test(test_preview), cmocka_unit_test(test_memory))
+          cmocka_unit_test(test_known), cmocka_unit_test(test_unverified),
+          cmocka_unit_test(test_late), cmocka_unit_test(test_preview),
+          cmocka_unit_test(test_memory))

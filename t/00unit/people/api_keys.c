@@ -1,11 +1,11 @@
 /*
  * An API key opens by its secret alone, as far as its scopes and its maker go,
  * and for as long as the secret holds; a forged one is never looked up; the
- * answer that made it shows it, and none after that.
+ * answer that made it shows it, and none after that. Who gets one has the session,
+ * not an access token of it alone.
  */
 
-#include "libcore/identity/identity.h"
-#include "t/00unit/host.h"
+#include "t/00unit/people/proof.h"
 
 #define KEY      SESSION("c1")
 #define TEXT_LEN 95
@@ -27,9 +27,18 @@
     }
 #define POST_KEY(...) \
     R(.method = "POST", .path = "/v1/api-keys", .token = h.owner, __VA_ARGS__)
-#define CREATE(...)                                                         \
-    POST_KEY(.body = "{\"name\":\"CI\",\"scopes\":[\"teamos.task:read\"]}", \
-             __VA_ARGS__)
+#define CREATE(...) POST_KEY(.body = new_key, __VA_ARGS__)
+#define ROTATE(...)                                            \
+    R(.method = "POST", .path = "/v1/api-keys/" KEY "/rotate", \
+      .body = old_key, __VA_ARGS__)
+#define UNPROVEN                                                              \
+    {                                                                         \
+        ROWS(17, "unauthenticated: Sign in again.", NULL, NULL, NULL, NULL,   \
+             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "t", \
+             NULL)                                                            \
+    }
+
+static char new_key[250], old_key[250];
 
 
 typedef struct key {
@@ -58,6 +67,22 @@ make(key *k, host *h, const char *scopes)
                                      .role = "owner",
                                      .scopes = scopes,
                                      .hash = k->hash };
+}
+
+
+/* With what proves the session of `token`, in bodies. */
+static void
+prove(host *h, const char *token, int64_t generation)
+{
+    char text[PROOF_LEN];
+
+    host_proof(text, h, token, generation);
+    snprintf(new_key, sizeof(new_key),
+             "{\"name\":\"CI\",\"scopes\":[\"teamos.task:read\"],"
+             "\"refresh_token\":\"%s\"}",
+             text);
+    snprintf(old_key, sizeof(old_key),
+             "{\"overlap_seconds\":60,\"refresh_token\":\"%s\"}", text);
 }
 
 
@@ -294,6 +319,7 @@ test_shown_once(void **state)
 
     (void) state;
     host_init(&h);
+    prove(&h, h.owner, 4);
     SEND(&h, CREATE(.key = NULL), MADE);
     host_assert(&h, 201, "\"secret\":\"tnk_");
     unit_assert_str(host_response_header(&h, "Cache-Control"), "no-store");
@@ -315,12 +341,56 @@ test_shown_once(void **state)
     unit_assert_str(host_response_header(&h, "Idempotency-Replayed"), "true");
     free(at);
 
-    SEND(&h,
-         R(.method = "POST", .path = "/v1/api-keys/" KEY "/rotate",
-           .token = h.owner, .body = "{\"overlap_seconds\":60}"),
-         MADE);
+    SEND(&h, ROTATE(.token = h.owner), MADE);
     host_assert(&h, 200, "\"secret\":\"tnk_");
     unit_assert_str(host_bound(&h, "secs => "), "60");
+    unit_assert_str(host_bound(&h, "s.generation = "), "4");
+    host_free(&h);
+}
+
+
+/* An access token alone makes no key and renews none; a key renews itself. */
+static void
+test_proof(void **state)
+{
+    host h;
+    key k;
+
+    (void) state;
+    host_init(&h);
+    SEND0(&h, POST_KEY(.body = "{\"name\":\"x\","
+                               "\"scopes\":[\"teamos.task:read\"]}"));
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "\"/refresh_token\",\"code\":\"required\"");
+    SEND0(&h, R(.method = "POST", .path = "/v1/api-keys/" KEY "/rotate",
+                .token = h.owner, .body = "{\"overlap_seconds\":60}"));
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "\"/refresh_token\",\"code\":\"required\"");
+
+    /* another session's */
+    prove(&h, h.member, 0);
+    SEND0(&h, CREATE(.key = NULL));
+    host_problem(&h, 401, "unauthenticated");
+    assert_int_equal(h.refused.n, 1);
+    unit_assert_str(h.refused.actor, OWNER);
+    SEND0(&h, ROTATE(.token = h.owner));
+    host_problem(&h, 401, "unauthenticated");
+    assert_null(strchr(h.trace, 'W'));
+
+    /* one that is good no more */
+    prove(&h, h.owner, 1);
+    SEND(&h, CREATE(.key = NULL), UNPROVEN);
+    host_problem(&h, 401, "unauthenticated");
+    assert_null(strstr(h.body, "tnk_"));
+    SEND(&h, ROTATE(.token = h.owner), UNPROVEN);
+    host_problem(&h, 401, "unauthenticated");
+    assert_null(strstr(h.body, "tnk_"));
+
+    make(&k, &h, "19t");
+    snprintf(old_key, sizeof(old_key), "{\"overlap_seconds\":60}");
+    SEND(&h, ROTATE(.token = k.text), MADE);
+    host_assert(&h, 200, "\"secret\":\"tnk_");
+    assert_null(host_bound(&h, "s.generation = ").p);
     host_free(&h);
 }
 
@@ -414,6 +484,7 @@ test_memory(void **state)
 
     (void) state;
     host_init(&h);
+    prove(&h, h.owner, 0);
 
     for (n = 1;; n++) {
         h.nzone = 0;
@@ -449,4 +520,4 @@ UNIT_MAIN(cmocka_unit_test(test_forged), cmocka_unit_test(test_warm),
           cmocka_unit_test(test_narrowed), cmocka_unit_test(test_closed),
           cmocka_unit_test(test_mismatch), cmocka_unit_test(test_shown_once),
           cmocka_unit_test(test_scopes_are_texts), cmocka_unit_test(test_apart),
-          cmocka_unit_test(test_memory))
+          cmocka_unit_test(test_proof), cmocka_unit_test(test_memory))

@@ -4,11 +4,13 @@
  * tenant's; to where one is there is no way, and no second session.
  */
 
-#include "libcore/identity/identity.h"
-#include "t/00unit/host.h"
+#include "t/00unit/people/proof.h"
 
 #define SWITCH(...) \
     R(.method = "POST", .path = "/v1/auth/tenant", .body = body, __VA_ARGS__)
+
+#define FOUND_ONE(with) \
+    R(.method = "POST", .path = "/v1/tenants", .token = h.member, .body = with)
 
 #define END "2026-01-02 03:04:05+00"
 
@@ -30,18 +32,11 @@ static char body[200];
 static void
 prove(host *h, const char *token, int64_t generation)
 {
-    tn_str text;
+    char text[PROOF_LEN];
 
-    SEND(h,
-         R(.path = "/v1/me", .token = token,
-           .host = token == h->eve ? "umbrella.tenon.localhost" : NULL),
-         { ROWS(12, MEMBER, "m", "M", "member", "{}", "t", "f", NULL, "f", "[]",
-                NULL, "1") });
-    h->op->principal.generation = generation;
-    assert_int_equal(tn__secret_make(&text, h->op, TN__SECRET_REFRESH), TN_OK);
+    host_proof(text, h, token, generation);
     snprintf(body, sizeof(body),
-             "{\"tenant\":\"umbrella\",\"refresh_token\":\"%.*s\"}",
-             (int) text.n, text.p);
+             "{\"tenant\":\"umbrella\",\"refresh_token\":\"%s\"}", text);
 }
 
 
@@ -73,8 +68,9 @@ test_switch(void **state)
         memcmp(host_bound(&h, "select $5::uuid, ").p, SESSION("a2"), 36) != 0);
 
     /* and is opened by the one that asks, while that holds */
-    unit_assert_str(host_bound(&h, "find_session("), ACME);
-    unit_assert_str(host_bound(&h, "find_session($3::uuid, "), SESSION("a2"));
+    unit_assert_str(host_bound(&h, "find_session( "), ACME);
+    unit_assert_str(host_bound(&h, "when person.id = $2::uuid then "),
+                    SESSION("a2"));
     unit_assert_str(host_bound(&h, "::double precision), "), END);
     unit_assert_str(tn_op_facts(h.op)->tenant, "umbrella");
 
@@ -232,6 +228,47 @@ test_memory(void **state)
 }
 
 
+/* An organization outlasts an access token as well. */
+static void
+test_founded_by_proof(void **state)
+{
+    host h;
+    char text[PROOF_LEN], found[200];
+
+    (void) state;
+    host_init(&h);
+    SEND0(&h, FOUND_ONE("{\"name\":\"N\",\"slug\":\"new\"}"));
+    host_problem(&h, 422, "invalid_fields");
+    host_assert(&h, 422, "\"/refresh_token\",\"code\":\"required\"");
+
+    host_proof(text, &h, h.owner, 0);
+    snprintf(found, sizeof(found),
+             "{\"name\":\"N\",\"slug\":\"new\",\"refresh_token\":\"%s\"}",
+             text);
+    SEND0(&h, FOUND_ONE(found));
+    host_problem(&h, 401, "unauthenticated");
+    assert_null(strchr(h.trace, 'W'));
+
+    host_proof(text, &h, h.member, 7);
+    snprintf(found, sizeof(found),
+             "{\"name\":\"N\",\"slug\":\"new\",\"refresh_token\":\"%s\"}",
+             text);
+    SEND(&h, FOUND_ONE(found),
+         { ROWS(11, NULL, UMBRELLA, "N", "new", "active", "1", END, MEMBER, END,
+                "t", NULL) });
+    host_assert(&h, 201, "\"slug\":\"new\"");
+    assert_null(strstr(h.body, "refresh_token"));
+    unit_assert_str(host_bound(&h, "s.generation = "), "7");
+
+    SEND(&h, FOUND_ONE(found),
+         { ROWS(11, "unauthenticated: No more.", NULL, NULL, NULL, NULL, NULL,
+                NULL, NULL, NULL, "t", NULL) });
+    host_problem(&h, 401, "unauthenticated");
+    host_free(&h);
+}
+
+
 UNIT_MAIN(cmocka_unit_test(test_switch), cmocka_unit_test(test_proof),
           cmocka_unit_test(test_here), cmocka_unit_test(test_refused),
+          cmocka_unit_test(test_founded_by_proof),
           cmocka_unit_test(test_memory))

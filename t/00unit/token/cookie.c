@@ -347,7 +347,7 @@ test_rotation(void **state)
     SEND(&h,
          R(.method = "DELETE", .path = "/v1/me/sessions",
            .header = COOKIE(cookie)),
-         { .rows = { { 4, CELLS(NULL, NULL, FRESH) },
+         { .rows = { { 5, CELLS(NULL, NULL, "t", FRESH) },
                      { 2, CELLS("1", "3600") } } });
     host_assert(&h, 204, NULL);
     assert_int_equal(host_bound(&h, "and e.id = ").n, 36);
@@ -362,10 +362,22 @@ test_rotation(void **state)
     /* a token's session has no cookie to replace */
     SEND(&h,
          R(.method = "DELETE", .path = "/v1/me/sessions", .token = h.member),
-         { ROWS(4, NULL, UMBRELLA, FRESH) });
+         { ROWS(5, NULL, UMBRELLA, "t", FRESH) });
     host_assert(&h, 204, NULL);
     assert_null(host_response_header(&h, "Set-Cookie").p);
     assert_string_equal(strchr(h.trace, 'W'), "WZZ");
+
+    /* where there was no other, nobody has to be looked up anew */
+    SEND(&h,
+         R(.method = "DELETE", .path = "/v1/me/sessions", .token = h.member),
+         { ROWS(5, NULL, NULL, "f", FRESH) });
+    host_assert(&h, 204, NULL);
+    assert_string_equal(strchr(h.trace, 'W'), "W");
+    SEND(&h,
+         R(.method = "DELETE", .path = "/v1/me/sessions", .token = h.member),
+         { .outcome = TN_DB_UNKNOWN });
+    host_problem(&h, 503, "outcome_unknown");
+    assert_string_equal(strchr(h.trace, 'W'), "WZ");
     host_free(&h);
 }
 
@@ -384,7 +396,7 @@ test_late_rotation(void **state)
     SEND(&h,
          R(.method = "DELETE", .path = "/v1/me/sessions",
            .header = COOKIE(cookie)),
-         { .rows = { { 4, CELLS(NULL, NULL, FRESH) }, { 2, 0, NULL } } });
+         { .rows = { { 5, CELLS(NULL, NULL, "t", FRESH) }, { 2, 0, NULL } } });
     host_assert(&h, 204, NULL);
     assert_null(host_response_header(&h, "Set-Cookie").p);
     unit_assert_str(host_bound(&h, "and generation = "), "0");
