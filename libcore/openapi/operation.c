@@ -190,6 +190,12 @@ description(tn__doc *doc, cJSON *operation, const tn__endpoint *e)
                           "organization.");
     }
 
+    if (e->realm_wide) {
+        tn__buf_lit(&buf, "\n\nOn the base domain, with no organization "
+                          "named, it is for everybody of the realm that "
+                          "organizations share.");
+    }
+
     if (tn__doc_is_list(e)) {
         tn__buf_lit(&buf, "\n\nAt most 8 filters at once.");
     }

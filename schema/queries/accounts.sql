@@ -399,6 +399,7 @@ select v.refused, {{told}};
 -- the whole tenant.
 -- name: share_create
 with {{idem}},
+     {{asking}},
      named as materialized (
        select g.there, g.account, m.user_id as member, m.created_at as since
          from idem
@@ -411,6 +412,7 @@ with {{idem}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
+              {{session_ended}}
               when n.there is null
               then 'invalid_fields /resource not_in_set is no resource whose '
                    || 'rows can be shared'

@@ -129,7 +129,7 @@ tenon.is_member_role(:tenant::uuid, :role::text)
 -- living member no session counts; the newest are marked as ended as well, a
 -- bounded number of them. By their key alone: where the planner knows little of
 -- the table yet, "not revoked" once more would have it read the index of those,
--- of all users, for each row.
+-- of all users, for each row. None is waited for (tenant_delete).
 -- name: member_delete
 with {{idem}},
      locked as materialized (
@@ -174,7 +174,8 @@ with {{idem}},
                where s.tenant_id = :tenant::uuid and s.user_id = done.user_id
                  and s.revoked_at is null and s.expires_at > now()
                order by s.created_at desc, s.id desc
-               limit 10000) s),
+               limit 10000
+                 for no key update of s skip locked) s),
      closed as (
        update tenon.session s
           set revoked_at = now()
@@ -214,6 +215,7 @@ here as materialized (
 -- An invitation that has run out makes way for a new one to its address.
 -- name: invitation_create
 with {{idem}},
+     {{asking}},
      {{here}},
      locked as materialized (
        select m.role
@@ -226,6 +228,7 @@ with {{idem}},
      verdict as materialized (
        select case
               when not idem.go or idem.fingerprint is not null then null
+              {{session_ended}}
               when not {{is_role}} then {{no_role}}
               when not tenon.role_covers(:tenant::uuid, me.role, :role::text)
               then 'forbidden'
@@ -379,6 +382,10 @@ with {{idem}}
 select coalesce(i.status = 'pending' and i.expires_at > now()
                 and {{still_given}}, false) as live,
        u.id, u.status, u.password_hash, m.id as member_id, i.email,
+       u.email_verified_at is not null as verified,
+       case when u.email_verified_at is null
+            then {{their_tenants}}
+        end as tenants,
        idem.outcome ->> 'user' as "user",
        idem.outcome ->> 'tenant' as tenant,
        idem.outcome ->> 'member' as member,
@@ -400,7 +407,7 @@ select coalesce(i.status = 'pending' and i.expires_at > now()
 -- For whoever is about to accept: nothing that they couldn't learn by accepting.
 -- name: invitation_preview
 select json_build_object('name', t.name, 'slug', t.slug) as tenant, i.email,
-       u.id is not null as has_account, i.role, i.expires_at
+       u.email_verified_at is not null as has_account, i.role, i.expires_at
   from tenon.invitation i
   join tenon.tenant t on t.tenant_id = i.tenant_id
   join tenon.member giver
@@ -420,7 +427,12 @@ tenon.is_member_role(:tenant::uuid, i.role)
                                    'tenon.invitation:create') is not null
 
 -- Who was a member before is one again, by the same row. No outputs: somebody
--- else has used the invitation meanwhile, or who gave it may no longer.
+-- else has used the invitation meanwhile, or who gave it may no longer; or the
+-- account was `locked`, or `known`: verified meanwhile.
+--
+-- The token shows who reads the address. An account that nobody had shown that
+-- of is theirs (:take_over), whoever made it, as after a reset; of any other the
+-- password was right, which ends the count of failures as at login.
 -- name: invitation_accept
 with {{idem}},
      invitation as materialized (
@@ -454,8 +466,13 @@ with {{idem}},
          from invitation
         where :attempt_key::bytea is not null
        on conflict (realm_id, key)
-       do update set failures = 0, locked_until = null, last_at = now()
-        where coalesce(a.locked_until <= now(), true)
+       do update set failures = case when :password_hash::text is null
+                                      and tenon.has_factor(:realm::uuid,
+                                                           :user_id::uuid)
+                                     then a.failures else 0 end,
+                     locked_until = null, last_at = now()
+        where :password_hash::text is not null
+           or coalesce(a.locked_until <= now(), true)
        returning a.failures),
      unlocked as materialized (
        select :attempt_key::bytea is null
@@ -467,6 +484,13 @@ with {{idem}},
         cross join given
          join unlocked on unlocked.holds
         where given.count < 2 and {{still_given}}),
+     taken as materialized (
+       select t.id, t.version, t.tenants, live.email
+         from live
+        cross join lateral tenon.take_over(:realm::uuid, live.email,
+                                           :name::text, :password_hash::text,
+                                           true) t
+        where :take_over::boolean),
      account as (
        insert into tenon."user" (realm_id, id, email, name, password_hash,
                                  email_verified_at)
@@ -474,15 +498,20 @@ with {{idem}},
               :password_hash::text, now()
          from live
         where :password_hash::text is not null
+          and :take_over::boolean is not true
        returning id, email, name),
      person as (
        select id, email, name
          from account
         union all
+       select taken.id, taken.email, :name::text
+         from taken
+        union all
        select u.id, u.email, u.name
          from tenon."user" u
         where u.realm_id = :realm::uuid and u.id = :user_id::uuid
-          and u.deleted_at is null and u.status = 'active'),
+          and u.deleted_at is null and u.status = 'active'
+          and :password_hash::text is null),
      verified as (
        update tenon."user" u
           set email_verified_at = now(), version = u.version + 1,
@@ -526,7 +555,12 @@ with {{idem}},
                 done.id, done.version,
                 tenon.image('tenon.invitation'::regclass, to_jsonb(live)),
                 tenon.image('tenon.invitation'::regclass, to_jsonb(done)),
-                null, uuid_send(gen_random_uuid())) as invitation_event
+                null, uuid_send(gen_random_uuid())) as invitation_event,
+              (select tenon.log_event(
+                        tenon.uuid7(), 'user.taken_over', 'tenon.user',
+                        taken.id, taken.version, null, null, null,
+                        uuid_send(gen_random_uuid()))
+                 from taken) as taken_event
          from joined
         cross join done
         cross join live),
@@ -551,6 +585,9 @@ select coalesce(shown."user", idem.outcome ->> 'user') as "user",
        coalesce(shown.tenant, idem.outcome ->> 'tenant') as tenant,
        coalesce(shown.member, idem.outcome ->> 'member') as member,
        exists (select from invitation) and not unlocked.holds as locked,
+       :take_over::boolean and exists (select from live)
+       and not exists (select from taken) as known,
+       (select taken.tenants from taken) as tenants,
        idem.go as idem_go, idem.fingerprint as idem_fingerprint
   from idem
  cross join unlocked
