@@ -54,6 +54,11 @@ typedef struct tn_pg_conf {
                               * with its text; `prepare` is not looked at */
 } tn_pg_conf;
 
+/* Whether that is libpq's form, "name=value …" or a URI, with no setting that it
+ * doesn't know. (What is wrong isn't said: libpq quotes it, and it may be a
+ * password.) */
+TN_API int tn_pg_conninfo_valid(const char *conninfo);
+
 /* Starts connecting. malloc()s; *pg is NULL only on TN_E_NOMEM. A connection
  * that can't even start is DEAD with tn_pg_error(). */
 TN_API tn_err tn_pg_new(tn_pg **pg, const tn_pg_conf *conf);
