@@ -53,9 +53,10 @@ typedef struct {
     tn_key_ring *signing;
     tn_key_ring *encryption;
     u_char *secret;
-    ngx_str_t hsts;          /* "max-age=31536000"; empty: none is sent */
-    ngx_array_t *issuers;    /* of tn_issuer; NULL: none */
-    ngx_uint_t signup_realm; /* 1: the new tenant's own */
+    tn_webhook_secrets *stripe; /* NULL: Stripe sends nothing in */
+    ngx_str_t hsts;             /* "max-age=31536000"; empty: none is sent */
+    ngx_array_t *issuers;       /* of tn_issuer; NULL: none */
+    ngx_uint_t signup_realm;    /* 1: the new tenant's own */
 
     ngx_int_t pool_size;
     ngx_int_t queue_size;
@@ -142,6 +143,11 @@ char *ngx_http_tenon_issuer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* What no single directive can know; said why. */
 ngx_int_t
 ngx_http_tenon_issuers_check(ngx_conf_t *cf, ngx_http_tenon_main_conf_t *tmcf);
+
+
+/* ngx_http_tenon_inbound.c */
+
+char *ngx_http_tenon_inbound(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 /* ngx_http_tenon_cors.c */

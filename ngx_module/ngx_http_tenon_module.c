@@ -114,6 +114,13 @@ static ngx_command_t  ngx_http_tenon_commands[] = {
       0,
       NULL },
 
+    { ngx_string("tenon_inbound"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_tenon_inbound,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("tenon_secret"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_tenon_key,
@@ -268,6 +275,7 @@ ngx_http_tenon_create_main_conf(ngx_conf_t *cf)
      *     conf->signing = NULL;
      *     conf->encryption = NULL;
      *     conf->secret = NULL;
+     *     conf->stripe = NULL;
      *     conf->hsts = { 0, NULL };
      *     conf->issuers = NULL;
      *     conf->thread_pool = NULL;
@@ -434,6 +442,10 @@ ngx_http_tenon_create_core(ngx_http_tenon_main_conf_t *tmcf, ngx_log_t *log)
         conf.nissuers = (unsigned) tmcf->issuers->nelts;
     }
 
+    if (tmcf->stripe) {
+        conf.stripe = *tmcf->stripe;
+    }
+
     conf.token_ttl = (uint32_t) tmcf->token_ttl;
     conf.session_ttl = (uint32_t) tmcf->session_ttl;
     conf.session_idle = (uint32_t) tmcf->session_idle;
@@ -463,6 +475,10 @@ ngx_http_tenon_wipe_keys(ngx_http_tenon_main_conf_t *tmcf)
     ngx_explicit_memzero(tmcf->signing, sizeof(tn_key_ring));
     ngx_explicit_memzero(tmcf->encryption, sizeof(tn_key_ring));
     ngx_explicit_memzero(tmcf->secret, TN_KEY_LEN);
+
+    if (tmcf->stripe) {
+        ngx_explicit_memzero(tmcf->stripe, sizeof(tn_webhook_secrets));
+    }
 }
 
 
