@@ -139,6 +139,36 @@ void tn__siphash(unsigned char out[16], const unsigned char key[16],
 tn_err tn__bytea(tn_str *out, const unsigned char *p, size_t n, tn_mem *mem);
 
 
+/* ---- state machines (machine.c) ---- */
+
+/* What an event does to a state. */
+typedef enum tn__move {
+    TN__MOVE_NONE,  /* it is so already */
+    TN__MOVE_STEP,  /* as it is meant to go */
+    TN__MOVE_SKIP,  /* the same, though a step between wasn't heard of */
+    TN__MOVE_LATE,  /* tells of what was before: nothing changes */
+    TN__MOVE_FINAL, /* nothing leads out of this state */
+} tn__move;
+
+/* A cell of its table: a move and the state that it leads to. */
+#define TN__CELL(move, state) ((unsigned char) ((move) << 5 | (state)))
+
+typedef struct tn__machine {
+    const tn_str *states;
+    unsigned nstates; /* <= 32 */
+    const tn_str *events;
+    unsigned nevents;
+    const unsigned char *cells; /* by state, then event */
+} tn__machine;
+
+/* What an event does to a state; *to is where that leads, `from` where it
+ * leads nowhere. The only way from one state to another. */
+tn__move tn__machine_move(unsigned *to, const tn__machine *machine,
+                          unsigned from, unsigned event);
+/* Its steps as a state diagram in Mermaid's language. */
+void tn__machine_mermaid(tn__buf *out, const tn__machine *machine);
+
+
 /* ---- text kept encrypted (seal.c) ---- */
 
 typedef struct tn__sealing_key {

@@ -51,4 +51,18 @@ select tenon.allow('member', 'comment', '{read,create}');
 select tenon.allow('member', 'comment', '{update,delete}', scope => 'own');
 
 
+-- Plans
+
+select tenon.plan('free', by_default => true);
+select tenon.plan_limit('free', 'api_calls', hard => 1000, soft => 800,
+                        period => 'month');
+
+select tenon.plan('pro', amount => 2900, currency => 'USD');
+select tenon.plan_limit('pro', 'api_calls', hard => 50000, soft => 40000,
+                        period => 'month');
+select tenon.plan_price('pro', 'stripe', 'teamos_pro_monthly');
+
+select tenon.plan('enterprise');
+
+
 select tenon.app_end('teamos');

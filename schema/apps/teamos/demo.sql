@@ -12,7 +12,7 @@
 -- Does nothing when the slug acme is taken, so that it never touches what
 -- somebody has made of it. Ids are UUIDv7 in shape, and readable: the last
 -- group tells what it is (1 tenant, 2 user, 3 member, 4 project, 5 task, 7
--- comment), the second whose (000a acme, 000b globex).
+-- comment, 8 subscription), the second whose (000a acme, 000b globex).
 
 do $$
 declare
@@ -78,6 +78,13 @@ begin
             'admin',  alice),
            (acme, realm, '01900000-000a-7000-8000-000000000303', carol,
             'member', alice);
+
+    -- As Stripe would have said it.
+    insert into tenon.subscription
+           (tenant_id, id, plan, provider, status, current_period_start,
+            current_period_end)
+    values (acme, '01900000-000a-7000-8000-000000000801', 'pro', 'stripe',
+            'active', now() - interval '9 days', now() + interval '21 days');
 
     insert into teamos.project
            (tenant_id, id,      name,               created_at,                   created_by)
