@@ -94,14 +94,15 @@ sub parts {
 }
 
 
-# tn__q_X for every X, and two lists: what reads the catalogue, in the order of
-# its file, and all others.
+# tn__q_X for every X, and three lists: what reads the catalogue, in the order of
+# its file; what tenond runs; and all others, which nginx's workers prepare.
 sub header {
-    my %list = (QUERY => [], CATALOGUE_QUERY => []);
+    my %list = (QUERY => [], CATALOGUE_QUERY => [], WORK_QUERY => []);
 
     for my $file (@ARGV) {
         open my $in, '<', $file or die "$file: $!\n";
-        my $to = $file =~ m{/catalogue\.sql$} ? 'CATALOGUE_QUERY' : 'QUERY';
+        my $to = $file =~ m{/catalogue\.sql$}  ? 'CATALOGUE_QUERY'
+               : $file =~ m{/work[^/]*\.sql$} ? 'WORK_QUERY' : 'QUERY';
         push @{ $list{$to} }, map { /^-- name: *(\w+)/ ? $1 : () } <$in>;
     }
 

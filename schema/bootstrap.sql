@@ -83,6 +83,11 @@ alter role tenon_api set statement_timeout                   = '5s';
 alter role tenon_api set lock_timeout                        = '500ms';
 alter role tenon_api set idle_in_transaction_session_timeout = '10s';
 
+-- A batch of a job's ends well before its lease does (TN_WORK_LEASE).
+alter role tenon_worker set statement_timeout                   = '30s';
+alter role tenon_worker set lock_timeout                        = '5s';
+alter role tenon_worker set idle_in_transaction_session_timeout = '30s';
+
 -- Short prepared statements with tenant-first keys: one plan fits all tenants,
 -- and neither planning again nor compiling ever pays.
 alter role tenon_api set plan_cache_mode = force_generic_plan;

@@ -19,7 +19,7 @@ extern "C" {
 /* The library's version, and the schema version it was built against: the
  * number of the newest file in schema/migrations/. */
 #define TN_VERSION        "0.1.0"
-#define TN_SCHEMA_VERSION 22
+#define TN_SCHEMA_VERSION 26
 
 
 /* A run of bytes. Never assume a NUL behind it. p == NULL is "absent" (SQL
@@ -55,12 +55,29 @@ typedef struct tn_str {
       "A query parameter has a value that can't be.")                          \
     X(INVALID_CURSOR, 400, "invalid_cursor", "Invalid cursor",                 \
       "The cursor is not one of this list.")                                   \
+    X(SIGNATURE_REFUSED, 400, "signature_refused", "Signature refused",        \
+      "The body isn't signed with the secret that is known here.")             \
+    X(INVALID_CONTEXT, 400, "invalid_context", "Invalid context",              \
+      "The context that flags are evaluated for can't be as it is; see "       \
+      "errors.")                                                               \
+    X(TARGETING_KEY_MISSING, 400, "targeting_key_missing",                     \
+      "Targeting key missing",                                                 \
+      "This flag is shared out by the context's targetingKey: send one.")      \
+    X(EVALUATION_TOO_LONG, 400, "evaluation_too_long", "Too much to compare",  \
+      "The flags' conditions and the context make more comparisons than a "    \
+      "request may: send fewer and shorter attributes, or ask for one flag.")  \
     X(UNAUTHENTICATED, 401, "unauthenticated", "Not signed in",                \
       "Sign in, and send the access token as Authorization: Bearer.")          \
     X(INVALID_CREDENTIALS, 401, "invalid_credentials", "Invalid credentials",  \
       "No such e-mail address and password here.")                             \
     X(TOKEN_EXPIRED, 401, "token_expired", "Token expired",                    \
       "The access token has expired; refresh it, or sign in again.")           \
+    X(PAYMENT_REQUIRED, 402, "payment_required", "Payment required",           \
+      "This organization has to be paid for first.")                           \
+    X(FEATURE_REQUIRED, 402, "feature_required", "Not in this plan",           \
+      "The organization's plan doesn't have this feature.")                    \
+    X(PLAN_LIMIT, 402, "plan_limit", "Limit of the plan",                      \
+      "The organization's plan allows no more of these.")                      \
     X(FORBIDDEN, 403, "forbidden", "Not allowed",                              \
       "Your role doesn't allow this.")                                         \
     X(TENANT_MISMATCH, 403, "tenant_mismatch", "Tenants disagree",             \

@@ -16,6 +16,7 @@
 #define TENON_CORE_H
 
 #include <tenon/op.h>
+#include <tenon/webhook.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -87,6 +88,7 @@ typedef struct tn_core_conf {
     size_t body_max;                  /* bytes of a JSON body */
     const tn_issuer *issuers;         /* those that tn_issuer_check() takes */
     unsigned nissuers;
+    tn_webhook_secrets stripe; /* of what Stripe sends in; none: 404 */
     int signup_own_realm; /* signing up makes a realm of the new tenant's own;
                            * 0: its people are of the shared one */
     tn_str cors_origins;  /* origins whose pages may read answers, with blanks

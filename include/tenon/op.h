@@ -166,6 +166,38 @@ typedef struct tn_job {
 
 TN_API void tn_job_run(tn_job *job);
 
+/* A request to somebody else's server, over http or https. No redirect is
+ * followed. */
+typedef struct tn_http {
+    tn_str method; /* "POST" */
+    tn_str url;
+    const tn_header *headers;
+    unsigned nheaders;
+    tn_str body;         /* absent: none */
+    uint32_t timeout_ms; /* for all of it; the host's own limit is 30 s */
+    size_t answer_max;   /* bytes of body; an answer with more is a failure */
+} tn_http;
+
+/* Why there was no answer: its kind alone. What more the host knows, such as
+ * addresses, is for its log, not for who wanted it asked. */
+typedef enum tn_http_fault {
+    TN_HTTP_NOT_MADE, /* no such request can be made */
+    TN_HTTP_NO_ADDRESS,
+    TN_HTTP_NO_CONNECTION,
+    TN_HTTP_NO_TLS, /* or a certificate that isn't to be trusted */
+    TN_HTTP_TIMEOUT,
+    TN_HTTP_TOO_LARGE,
+    TN_HTTP_BROKEN, /* it ended too early, or isn't HTTP */
+} tn_http_fault;
+
+typedef struct tn_http_answer {
+    unsigned status; /* 0: there was no answer */
+    const tn_header *headers;
+    unsigned nheaders;
+    tn_str body;
+    tn_http_fault fault; /* why there was none */
+} tn_http_answer;
+
 typedef enum tn_want_kind {
     TN_WANT_NONE,  /* the response is ready */
     TN_WANT_ZONE,  /* run zone.cmds in order; answer input.values[] */
@@ -181,6 +213,9 @@ typedef enum tn_want_kind {
     TN_WANT_DB,    /* run the batch; answer input.reply */
     TN_WANT_CPU,   /* run a copy of the job; answer input.job; or
                     * input.failed = TN_E_BUSY when no permit is to be had */
+    TN_WANT_HTTP,  /* never an op's, but background work's (work.h): make the
+                    * request; answer input.http, or input.failed when it
+                    * can't be made */
 } tn_want_kind;
 
 typedef struct tn_want {
@@ -193,6 +228,7 @@ typedef struct tn_want {
         size_t body_max;
         const tn_batch *batch;
         const tn_job *job;
+        const tn_http *http;
     };
 } tn_want;
 
@@ -206,6 +242,9 @@ typedef struct tn_input {
                          * a clock that nobody sets */
     const tn_reply *reply;
     const tn_job *job;
+    const tn_http_answer *http;
+    int64_t now; /* of background work alone: microseconds since 1970; 0: no
+                  * later than before */
 } tn_input;
 
 

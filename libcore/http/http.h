@@ -132,11 +132,14 @@ struct tn_op {
     /* route */
     const tn__endpoint *endpoint;
     const tn__route *route;
-    tn_str path_id; /* {id}, lower case UUID text */
+    tn_str path_id;   /* {id}, lower case UUID text */
+    tn_str path_name; /* what stands in its place, whatever it is */
 
     /* who asks */
     tn__tenant tenant;
     tn__principal principal;
+    const struct tn__plan *plan; /* the principal's tenant's (billing/); NULL
+                                  * where nobody is signed in */
     tn_str domain_tenant;  /* id of whose custom domain the host is, once that
                             * was looked up; absent: nobody's */
     int realm_wide;        /* no tenant is named, nor need be: the op's is the
@@ -157,6 +160,8 @@ struct tn_op {
     tn__stranger stranger;
 
     /* body */
+    tn_str raw; /* as it was sent, for the first step of who asks for that
+                 * (endpoint->signature); borrowed from the host */
     cJSON *body;
     uint64_t mask;                 /* fields given, by index */
     tn_str values[TN__FIELDS_MAX]; /* their values as SQL text */
@@ -198,6 +203,7 @@ struct tn_op {
     tn_zone_cmd zone[TN_ZONE_CMDS_MAX];
     unsigned char access_stamp[16];  /* of a command (identity/session.c) */
     unsigned char domains_stamp[16]; /* the same (identity/host.c) */
+    unsigned char flags_stamp[16];   /* the same (flags/set.c) */
     tn_job *job;
 
     /* the answer */
@@ -234,6 +240,8 @@ void tn__request_fields(tn_op *op);
 tn_str tn__request_param(const tn_op *op, tn_str name);
 /* Content-Type is JSON of a kind the method takes. */
 int tn__request_json_type(const tn_op *op);
+/* Reads the body into op->body; fails the op when it isn't JSON. */
+int tn__request_json(tn_op *op, tn_str body);
 /* Parses and validates the body against the endpoint's input rows; fills
  * mask and values; fails the op with every fault at once. */
 int tn__request_body(tn_op *op, tn_str body);
@@ -290,6 +298,9 @@ void tn__fault_str(tn_op *op, tn_str pointer, tn_fault fault, tn_str detail);
 /* The same for a member of the body: pointer "/name". */
 void
 tn__fault_field(tn_op *op, tn_str name, tn_fault fault, const char *detail);
+/* The same for a member of what `base` points to: "/base/name". */
+void tn__fault_below(tn_op *op, tn_str base, tn_str name, tn_fault fault,
+                     const char *detail);
 /* Checks an object's members against rows. `base` is the pointer of the
  * object; values and mask are by row. */
 void tn__validate(tn_op *op, const cJSON *object, tn_str base,

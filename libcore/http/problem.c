@@ -88,11 +88,17 @@ other_caller(const tn_op *op)
 void
 tn__fail_str(tn_op *op, tn_err err, tn_str detail)
 {
-    tn__buf out;
-    tn_str json;
+    tn__buf out, members;
+    tn_str json, more;
 
     if (op->phase >= TN__PHASE_AFTER) {
         return;
+    }
+
+    tn__buf_init(&members, op->mem, 0);
+
+    if (op->endpoint && op->endpoint->refuses) {
+        err = op->endpoint->refuses(op, err, detail, &members);
     }
 
     op->phase = TN__PHASE_DONE;
@@ -113,6 +119,11 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
         faults(&out, op);
     }
 
+    if (tn__buf_str(&more, &members) != TN_OK) {
+        err = TN_E_NOMEM;
+    }
+
+    tn__buf_add(&out, more);
     tn__buf_char(&out, '}');
 
     if (err == TN_E_NOMEM || tn__buf_str(&json, &out) != TN_OK) {

@@ -417,7 +417,7 @@ tn__request_json_type(const tn_op *op)
 
 
 int
-tn__request_body(tn_op *op, tn_str body)
+tn__request_json(tn_op *op, tn_str body)
 {
     tn_err err;
     tn__buf detail;
@@ -441,6 +441,17 @@ tn__request_body(tn_op *op, tn_str body)
 
     if (err != TN_OK) {
         tn__fail(op, err, NULL);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+int
+tn__request_body(tn_op *op, tn_str body)
+{
+    if (!tn__request_json(op, body)) {
         return 0;
     }
 

@@ -99,6 +99,7 @@ tn__route_find(tn_op *op, const tn__route *root)
     for (i = 0; i < op->route->nendpoints; i++) {
         if (tn__eq(op->route->endpoints[i]->method, method)) {
             op->endpoint = op->route->endpoints[i];
+            op->path_name = variable;
             return path_id(&op->path_id, variable, op->mem);
         }
     }

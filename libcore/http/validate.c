@@ -72,7 +72,15 @@ pointer(tn_op *op, tn_str base, tn_str name)
 void
 tn__fault_field(tn_op *op, tn_str name, tn_fault fault, const char *detail)
 {
-    tn__fault(op, pointer(op, TN_STR(""), name), fault, detail);
+    tn__fault_below(op, TN_STR(""), name, fault, detail);
+}
+
+
+void
+tn__fault_below(tn_op *op, tn_str base, tn_str name, tn_fault fault,
+                const char *detail)
+{
+    tn__fault(op, pointer(op, base, name), fault, detail);
 }
 
 

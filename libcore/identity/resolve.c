@@ -186,6 +186,10 @@ ask_database(tn_op *op, tn__resolver *r)
         tn__batch_add(op, tn__credentials[r->kind].find);
     }
 
+    if (r->has_claims) {
+        tn__plan_ask(op, r);
+    }
+
     if (op->batch.n) {
         tn__want_db(op);
     }
@@ -231,11 +235,19 @@ database(tn_op *op, tn__resolver *r, const tn_input *input)
     }
 
     if (err == TN_OK && r->has_claims && !r->session_known) {
-        rows = tn__rows(op, input, i);
+        rows = tn__rows(op, input, i++);
         if (rows == NULL) {
             return;
         }
         err = tn__session_found(op, r, rows);
+    }
+
+    if (err == TN_OK && r->plan_asked) {
+        rows = tn__rows(op, input, i);
+        if (rows == NULL) {
+            return;
+        }
+        err = tn__plan_found(op, r, rows, &n);
     }
 
     if (err != TN_OK) {
@@ -365,6 +377,7 @@ settle(tn_op *op, tn__resolver *r)
 
     op->principal.cookie = r->kind == TN__CREDENTIAL_COOKIE;
     op->principal.role = tn__principal_role(op, op->principal.role_name);
+    op->plan = &r->plan;
 }
 
 

@@ -6,6 +6,7 @@
 #ifndef TN__IDENTITY_RESOLVE_H
 #define TN__IDENTITY_RESOLVE_H
 
+#include "libcore/billing/billing.h"
 #include "libcore/identity/identity.h"
 #include "libcore/zone/zone.h"
 
@@ -61,6 +62,9 @@ typedef struct tn__resolver {
     int slot_tenant, slot_token; /* which zone answer is whose; -1 none */
     int slot_domain;
     int slot_session, slot_access;
+    tn__plan plan; /* of the claims' tenant */
+    int plan_known, plan_asked;
+    int slot_plan;
 } tn__resolver;
 
 /* Finds the credential that the request brings; none: r->kind says so, and
@@ -110,6 +114,19 @@ void tn__domain_ask(tn_op *op, tn_str domain);
 /* Takes its answer and adds a command that keeps it. */
 tn_err
 tn__domain_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n);
+
+/* Looks the plan of the claims' tenant up in the zone, behind the n commands
+ * that are there, the last of which looks up its access; how many there are
+ * then. */
+unsigned tn__plan_find(tn_op *op, tn__resolver *r, unsigned n);
+/* What came of it, once r->stamp is known. */
+void tn__plan_cached(tn_op *op, tn__resolver *r, tn_str value);
+/* Adds the database's look-up to the batch, where one is needed:
+ * r->plan_asked. */
+void tn__plan_ask(tn_op *op, tn__resolver *r);
+/* Takes its answer and adds a command that keeps it. */
+tn_err
+tn__plan_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n);
 
 /* Settled, and refused: notes whether a tenant is told of a stranger. */
 void tn__stranger_note(tn_op *op, const tn__resolver *r);

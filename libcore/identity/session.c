@@ -97,7 +97,7 @@ tn__session_find(tn_op *op, tn__resolver *r, unsigned n)
     r->slot_access = (int) ++n;
     op->zone[n] = op->zone[n - 1];
     op->zone[n++].verb = TN_ZONE_GET;
-    tn__want_zone(op, n);
+    tn__want_zone(op, tn__plan_find(op, r, n));
 }
 
 
@@ -255,6 +255,7 @@ tn__session_cached(tn_op *op, tn__resolver *r, const tn_input *input)
 
     } else {
         read_stamp(r, input->values[r->slot_access]);
+        tn__plan_cached(op, r, input->values[r->slot_plan]);
 
         if (input->values[r->slot_session].p == NULL) {
             return 1;

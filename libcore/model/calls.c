@@ -291,6 +291,10 @@ compile_call(tn__compiler *c, tn__call *call, unsigned row)
         err = tn__compile_dup(&call->summary, c, CELL(8));
     }
 
+    if (err == TN_OK) {
+        err = tn__compile_metered(&call->feature, c, CELL(12), CELL(10));
+    }
+
     if (err != TN_OK) {
         return err;
     }

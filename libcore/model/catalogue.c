@@ -278,8 +278,8 @@ compile_declarations(tn__compiler *c)
     unsigned i;
     static tn_err (*const all[])(tn__compiler *) = {
         compile_version,     compile_version_after, compile_roles,
-        compile_permissions, compile_resources,     tn__compile_calls,
-        tn__compile_scoped,  tn__compile_keys,
+        compile_permissions, tn__compile_meters,    compile_resources,
+        tn__compile_calls,   tn__compile_scoped,    tn__compile_keys,
     };
 
     for (i = 0, err = TN_OK; err == TN_OK && i < sizeof(all) / sizeof(all[0]);

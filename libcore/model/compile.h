@@ -86,6 +86,15 @@ tn_err tn__compile_calls(tn__compiler *c);
 /* Adds a row for each to the table (call_endpoints.c). */
 tn_err tn__compile_call_endpoints(tn__compiler *c);
 
+/* ---- what plans tell apart (metered.c) ---- */
+
+/* The platform's own meters. */
+tn_err tn__compile_meters(tn__compiler *c);
+/* Gives the names of a feature and of a unit, either of which may be absent,
+ * numbers in the catalogue; *feature is 1 + the feature's, or 0. */
+tn_err tn__compile_metered(unsigned *feature, tn__compiler *c, tn_str name,
+                           tn_str unit);
+
 /* ---- accounts (scoped.c) ---- */
 
 /* Resources and actions once more, for scopes of accounts. */

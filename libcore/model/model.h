@@ -152,6 +152,21 @@ struct tn__field {
 #define TN__FIELDS_MAX 62 /* bits of a mask */
 
 
+/* ---- what plans tell apart ---- */
+
+/* So many names of each may a catalogue ask for: a tenant's plan, in the zone,
+ * is the bits and numbers of them. */
+#define TN__FEATURES_MAX 256
+#define TN__METERS_MAX   16
+
+/* Meters that every catalogue has. */
+enum {
+    TN__METER_SEATS,     /* members and open invitations */
+    TN__METER_API_CALLS, /* requests served */
+    TN__METERS_OWN
+};
+
+
 /* ---- resources ---- */
 
 /* A collection served by the generic steps. */
@@ -183,6 +198,7 @@ struct tn__resource {
      * belong to none and can't be shared */
     tn__resource *scoped;
     unsigned read_permission; /* its numbers; resolved by compilation */
+    unsigned feature;         /* as an endpoint's */
     tn__bound read;
     tn__bound create;
     tn__bound update;
@@ -222,6 +238,7 @@ typedef struct tn__call {
     unsigned nstates;
     const tn__field *state_field;
     unsigned slow : 1;
+    unsigned feature;  /* as an endpoint's */
     tn__field *params; /* its arguments, but for an action's id */
     unsigned nparams;
     tn__field *columns; /* what it answers; a ROW's are the resource's */
@@ -362,6 +379,11 @@ typedef struct tn__conflict {
 
 typedef void (*tn__step)(tn_op *op, const tn_input *input);
 
+/* Says a refusal in words of another's protocol, too: adds members, each with a
+ * comma in front, to its problem document; answers the error that it is there. */
+typedef tn_err (*tn__refusal)(tn_op *op, tn_err err, tn_str detail,
+                              tn__buf *members);
+
 typedef struct tn__endpoint {
     tn_str operation; /* "listTasks", stable */
     tn_str method;
@@ -371,19 +393,25 @@ typedef struct tn__endpoint {
     const char *also_name;       /* a second one that is needed; or NULL */
     unsigned permission;         /* their numbers; resolved by compilation */
     unsigned also;
+    unsigned feature;      /* that a plan must have: 1 + its number in the */
+    unsigned also_feature; /* catalogue; 0: none. And a second one */
     tn_str action;  /* in the audit log: "task.created"; absent for reads that
                      * are not logged */
     tn_str summary; /* one line for readers of openapi.json */
     tn_str noun;    /* what it answers, there: "Session"; absent: the
                      * resource, or by the operation */
     tn__kind kind;
-    tn__step step; /* STEP; READ and WRITE: what it binds beforehand */
+    tn__step step;       /* STEP; READ and WRITE: what it binds beforehand */
+    tn__refusal refuses; /* NULL: as all others */
     const tn__resource *resource;
     const tn__call *call;    /* ACTION, QUERY */
     const tn__bound *stmt;   /* READ without resource */
     const tn__bound *scoped; /* for a scope of accounts; NULL: the same one */
     const tn__field *input;
     unsigned ninput;
+    tn_str signature; /* the header that signs the body, whatever that is: the
+                       * step gets the bytes (op->raw); absent: JSON as the
+                       * input's rows say */
     const tn__field *output;
     unsigned noutput;
     const tn_str *columns; /* what stmt must answer, among others; made by */
@@ -404,6 +432,8 @@ typedef struct tn__endpoint {
     unsigned of_tenant : 1;    /* those of the tenant {id}, not of one's own */
     unsigned ends_tenant : 1;  /* and the tenant is no longer found */
     unsigned changes_domains : 1; /* custom domains are looked up anew */
+    unsigned changes_flags : 1;   /* feature flags are read anew */
+    unsigned conditional : 1;     /* no GET, and If-None-Match is heeded */
     unsigned ends_session : 1;    /* {id} is a session, which counts no more;
                                    * without {id} the one that asks */
     unsigned opens_session : 1;   /* a cookie's, where Tenon-Session says so */
@@ -411,6 +441,10 @@ typedef struct tn__endpoint {
     unsigned by_person : 1;       /* it gives rights away: not by an API key */
     unsigned hashes : 1;          /* it takes a job of password hashing */
     unsigned heeds_caller : 1;    /* "public": and who is signed in is known */
+    unsigned unpaid : 1;          /* served whatever the tenant owes */
+    unsigned in_read_only : 1;    /* no GET, and served as one is to a tenant
+                                   * that is read-only: it reads, or switches
+                                   * something off */
     unsigned by_self : 1;         /* nor by who acts as somebody else: what it
                                    * makes or ends outlasts that */
     unsigned in_session : 1;      /* nor by an identity provider's token: it
@@ -429,6 +463,23 @@ tn__endpoint_open_to_keys(const tn__endpoint *e)
 {
     return !e->by_person &&
            (e->permission != TN__PERM_AUTHENTICATED || e->by_key);
+}
+
+
+static inline int
+tn__endpoint_takes_body(const tn__endpoint *e)
+{
+    return e->ninput || e->signature.p;
+}
+
+
+/* Whether it is served only to tenants who have paid: one's own account is in
+ * any case, and so is what takes rights of the platform's away. */
+static inline int
+tn__endpoint_paid(const tn__endpoint *e)
+{
+    return !e->unpaid && e->permission <= TN__PERM_MAX &&
+           (e->of_app || !tn__eq(e->method, TN_STR("DELETE")));
 }
 
 
@@ -474,7 +525,11 @@ struct tn_catalogue {
     tn__conflict *keys; /* columns of unique keys, by app and resource */
     const tn__resource **key_resources; /* whose each of them is */
     unsigned nkeys;
-    const tn__resource *events; /* the event log: what histories show */
+    const tn__resource *events;        /* the event log: what histories show */
+    tn_str features[TN__FEATURES_MAX]; /* those that endpoints need */
+    unsigned nfeatures;
+    tn_str meters[TN__METERS_MAX]; /* TN__METERS_OWN, then an app's units */
+    unsigned nmeters;
     tn__route *routes;
     const tn_stmt **statements; /* to prepare ahead */
     unsigned nstatements;

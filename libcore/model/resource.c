@@ -355,6 +355,10 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
     }
 
     if (err == TN_OK) {
+        err = tn__compile_metered(&resource->feature, c, CELL(12), CELL(10));
+    }
+
+    if (err == TN_OK) {
         parts[0] = resource->app;
         parts[1] = TN_STR(".");
         parts[2] = resource->name;

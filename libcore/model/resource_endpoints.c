@@ -176,6 +176,7 @@ resource_endpoint(tn__compiler *c, tn__endpoint *e,
     e->method = tn__compile_str(shapes[shape].method);
     e->kind = shapes[shape].kind;
     e->of_app = 1;
+    e->feature = resource->feature;
     resource_fields(c, e, resource);
     tn__compile_conflicts(c, e);
 

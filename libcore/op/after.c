@@ -4,20 +4,23 @@
  *   ACCESS   members, roles or the tenant changed, or a session ended: what the
  *            node knows of the tenant's sessions, or of that one, is void, on
  *            every worker, from the next request; where domains did, what it
- *            knows of domains
+ *            knows of domains; where flags did, what it knows of the tenant's
  *   MORE     so it is in other tenants, a few at a time
  *   COUNT    a member was refused: how often within the last minute? Or a
- *            stranger (identity/stranger.c): within the last hour?
+ *            stranger (identity/stranger.c), or anybody of a tenant that owes:
+ *            within the last hour?
  *   EVENT    the refusal is written down, if it is worth it (tn__notable)
  *
  * The answer stands: what fails here changes nothing about it.
  */
 
 #include "libcore/op/op.h"
+#include "libcore/flags/flags.h"
 #include "libcore/identity/identity.h"
 #include "gen/queries.h"
 
-#define WINDOW 60000 /* ms */
+#define WINDOW      60000   /* ms */
+#define OWED_WINDOW 3600000 /* ms: it isn't who asks that makes it so */
 
 enum {
     ACCESS,
@@ -39,12 +42,19 @@ changes_access(const tn_op *op)
 
 
 static int
+changes_flags(const tn_op *op)
+{
+    return op->endpoint->changes_flags && !op->unchanged;
+}
+
+
+static int
 access_changed(const tn_op *op)
 {
     return op->endpoint &&
            (changes_access(op) || op->endpoint->ends_session ||
-            op->endpoint->changes_domains || op->crowded_out.p ||
-            op->also_access.n) &&
+            op->endpoint->changes_domains || changes_flags(op) ||
+            op->crowded_out.p || op->also_access.n) &&
            op->settled &&
            (op->error == TN_E_OUTCOME_UNKNOWN ||
             (op->error == TN_OK && op->response.status < 300));
@@ -77,7 +87,8 @@ member_refused(const tn_op *op)
     }
 
     return (op->error == TN_E_FORBIDDEN || op->error == TN_E_LAST_OWNER ||
-            op->error == TN_E_CSRF_REFUSED || unproven(op)) &&
+            op->error == TN_E_CSRF_REFUSED || unproven(op) ||
+            tn_err_status(op->error) == 402) &&
            op->settled && op->principal.user.p != NULL;
 }
 
@@ -143,6 +154,10 @@ void_access(tn_op *op)
         tn__domains_changed(op, &op->zone[n++]);
     }
 
+    if (changes_flags(op)) {
+        tn__flags_changed(op, &op->zone[n++]);
+    }
+
     if (n) {
         tn__want_zone(op, n);
     }
@@ -188,6 +203,13 @@ count_attempt(tn_op *op)
     parts[1] = op->tenant.id;
     parts[2] = op->principal.user;
     parts[3] = op->endpoint->operation; /* noise of one can't hide another */
+
+    /* while it owes, all that its people's pages ask for is refused */
+    if (op->error == TN_E_PAYMENT_REQUIRED) {
+        cmd->ttl_ms = OWED_WINDOW;
+        parts[2] = parts[3] = TN_STR("");
+    }
+
     tn__siphash(cmd->key, op->core->zone_key, parts, 4);
 
     tn__want_zone(op, 1);

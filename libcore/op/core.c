@@ -5,10 +5,14 @@
  */
 
 #include "libcore/op/op.h"
+#include "libcore/billing/billing.h"
 #include "libcore/signin/signin.h"
+#include "libcore/flags/flags.h"
 #include "libcore/openapi/openapi.h"
 #include "libcore/people/people.h"
+#include "libcore/job/job.h"
 #include "libcore/resource/resource.h"
+#include "libcore/webhook/webhook.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -241,7 +245,9 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
         tn__audit_slice,   tn__members_slice,  tn__invitations_slice,
         tn__tenants_slice, tn__platform_slice, tn__domains_slice,
         tn__roles_slice,   tn__api_keys_slice, tn__accounts_slice,
-        tn__shares_slice,  tn__signin_slice,
+        tn__shares_slice,  tn__signin_slice,   tn__jobs_slice,
+        tn__inbound_slice, tn__billing_slice,  tn__flags_slice,
+        tn__ofrep_slice,
     };
 
     *cat = NULL;

@@ -10,6 +10,7 @@
  */
 
 #include "libcore/op/op.h"
+#include "libcore/billing/billing.h"
 #include "libcore/identity/identity.h"
 #include "libcore/resource/resource.h"
 
@@ -240,7 +241,11 @@ body(tn_op *op, tn_str text)
         return;
     }
 
-    if (text.n == 0 && may_be_bare(op->endpoint)) {
+    if (op->endpoint->signature.p) {
+        op->raw = text;
+        op->phase = TN__PHASE_STEP;
+
+    } else if (text.n == 0 && may_be_bare(op->endpoint)) {
         op->phase = TN__PHASE_STEP;
 
     } else if (is_json(op) && tn__request_body(op, text)) {
@@ -255,7 +260,7 @@ admitted(tn_op *op)
 {
     size_t max;
 
-    if (!tn__cookie_admitted(op) || !authorize(op)) {
+    if (!tn__cookie_admitted(op) || !authorize(op) || !tn__plan_admits(op)) {
         return;
     }
 
@@ -264,7 +269,7 @@ admitted(tn_op *op)
     }
 
     if (may_be_bare(op->endpoint) ? op->request->body_length == 0
-                                  : op->endpoint->ninput == 0) {
+                                  : !tn__endpoint_takes_body(op->endpoint)) {
         if (tn__idempotency_begin(op, TN_STR(""))) {
             op->phase = TN__PHASE_STEP;
         }

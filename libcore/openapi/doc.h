@@ -107,6 +107,8 @@ int tn__doc_takes_key(const tn__endpoint *e);
 int tn__doc_takes_match(const tn__endpoint *e);
 int tn__doc_takes_tenant(const tn__endpoint *e);
 int tn__doc_has_etag(const tn__endpoint *e);
+/* If-None-Match may spare it the answer. */
+int tn__doc_revalidates(const tn__endpoint *e);
 int tn__doc_has_location(const tn__endpoint *e);
 unsigned tn__doc_status(const tn__endpoint *e);
 /* A bit for each error that it may answer. */

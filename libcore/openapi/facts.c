@@ -102,6 +102,13 @@ tn__doc_has_etag(const tn__endpoint *e)
 
 
 int
+tn__doc_revalidates(const tn__endpoint *e)
+{
+    return tn__doc_has_etag(e) && (is_get(e) || e->conditional);
+}
+
+
+int
 tn__doc_has_location(const tn__endpoint *e)
 {
     return e->kind == TN__KIND_CREATE ||
@@ -303,9 +310,12 @@ tn__doc_errors(const tn__endpoint *e)
            BIT(UNAVAILABLE) | BIT(BUSY);
 
     /* what an action is sent is looked at, though it takes nothing */
-    if (e->ninput || e->kind == TN__KIND_ACTION) {
-        bits |= BIT(MALFORMED_JSON) | BIT(TOO_LARGE) |
-                BIT(UNSUPPORTED_MEDIA_TYPE) | BIT(INVALID_FIELDS);
+    if (tn__endpoint_takes_body(e) || e->kind == TN__KIND_ACTION) {
+        bits |=
+            BIT(MALFORMED_JSON) | BIT(TOO_LARGE) | BIT(UNSUPPORTED_MEDIA_TYPE);
+
+        /* else its own words say which of its errors that is */
+        bits |= e->refuses ? 0 : BIT(INVALID_FIELDS);
     }
 
     if (tn__doc_takes_key(e)) {
@@ -322,6 +332,14 @@ tn__doc_errors(const tn__endpoint *e)
 
     if (!is_get(e)) {
         bits |= BIT(OUTCOME_UNKNOWN);
+    }
+
+    if (tn__endpoint_paid(e)) {
+        bits |= BIT(PAYMENT_REQUIRED);
+    }
+
+    if (e->feature || e->also_feature) {
+        bits |= BIT(FEATURE_REQUIRED);
     }
 
     return bits | of_access(e) | of_kind(e) | of_rows(e) | of_statement(e);

@@ -278,6 +278,10 @@ static const struct {
       TN_STR_C("How one becomes a member.") },
     { TN_STR_C("domains"), TN_STR_C("domains"),
       TN_STR_C("Hosts of the organization's own.") },
+    { TN_STR_C("jobs"), TN_STR_C("jobs"),
+      TN_STR_C("What is done in the background.") },
+    { TN_STR_C("billing"), TN_STR_C("billing"),
+      TN_STR_C("What can be subscribed to, and what the organization has.") },
     { TN_STR_C("platform"), TN_STR_C("platform"),
       TN_STR_C("For the platform's own people: the organizations they run.") },
     { TN_STR_C("api-keys"), TN_STR_C("api-keys"),
@@ -294,8 +298,13 @@ static const struct {
     { TN_STR_C("shares"), TN_STR_C("shares"),
       TN_STR_C("Single rows that a member may see or change, whatever their "
                "roles.") },
+    { TN_STR_C("flags"), TN_STR_C("flags"),
+      TN_STR_C("Feature flags, and what they answer to a context: by "
+               "OpenFeature's Remote Evaluation Protocol (OFREP).") },
     { TN_STR_C("queries"), TN_STR_C("queries"),
       TN_STR_C("What no list of one resource answers.") },
+    { TN_STR_C("inbound"), TN_STR_C("inbound"),
+      TN_STR_C("Events that others send in, signed.") },
     { TN_STR_C("audit"), TN_STR_C("audit"),
       TN_STR_C("What was done by whom, and who may do what.") },
     { TN_STR_C("service"), TN_STR_C("service"),
@@ -304,7 +313,8 @@ static const struct {
 };
 
 
-/* "/v1/audit/events" → "audit"; files and what is outside /v1: "service". */
+/* "/v1/audit/events" → "audit", "/ofrep/…" → "flags"; files and what else is
+ * outside /v1: "service". */
 static tn_str
 area_of(tn_str path)
 {
@@ -313,8 +323,11 @@ area_of(tn_str path)
     rest = path;
     tn__split(&rest, '/');
 
-    if (!tn__eq(tn__split(&rest, '/'), TN_STR("v1"))) {
-        return TN_STR("service");
+    first = tn__split(&rest, '/');
+
+    if (!tn__eq(first, TN_STR("v1"))) {
+        return tn__eq(first, TN_STR("ofrep")) ? TN_STR("flags")
+                                              : TN_STR("service");
     }
 
     first = tn__split(&rest, '/');

@@ -110,6 +110,15 @@ problem_schema(tn__doc *doc)
                 TN_STR("{\"type\":\"string\",\"pattern\":"
                        "\"^[a-z0-9_]{1,63}$\",\"description\":\"Why an app's "
                        "own rule refuses, for machines.\"}"));
+    tn__doc_raw(doc, properties, TN_STR("key"),
+                TN_STR("{\"type\":\"string\",\"description\":\"OFREP: the "
+                       "flag that was asked for.\"}"));
+    tn__doc_raw(doc, properties, TN_STR("errorCode"),
+                TN_STR("{\"type\":\"string\",\"description\":\"OFREP: "
+                       "OpenFeature's word for it.\"}"));
+    tn__doc_raw(doc, properties, TN_STR("errorDetails"),
+                TN_STR("{\"type\":\"string\",\"description\":\"OFREP: as "
+                       "`detail`.\"}"));
     tn__doc_raw(doc, properties, TN_STR("errors"),
                 TN_STR("{\"type\":\"array\",\"description\":\"Every fault of "
                        "the body or the query.\",\"items\":{\"$ref\":"

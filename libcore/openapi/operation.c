@@ -253,11 +253,30 @@ media(tn__doc *doc, cJSON *content, tn_str type, tn_str noun)
 }
 
 
+/* Somebody else's document, of which all is kept. */
+static void
+signed_body(tn__doc *doc, cJSON *operation)
+{
+    tn__doc_raw(doc, operation, TN_STR("requestBody"),
+                TN_STR("{\"required\":true,\"content\":"
+                       "{\"application/json\":{\"schema\":"
+                       "{\"type\":\"object\",\"required\":[\"id\",\"type\"],"
+                       "\"properties\":{\"id\":{\"type\":\"string\"},"
+                       "\"type\":{\"type\":\"string\"}},"
+                       "\"additionalProperties\":true}}}}"));
+}
+
+
 static void
 body(tn__doc *doc, cJSON *operation, const tn__endpoint *e)
 {
     tn_str noun;
     cJSON *request, *content;
+
+    if (e->signature.p) {
+        signed_body(doc, operation);
+        return;
+    }
 
     if (e->ninput == 0) {
         return;

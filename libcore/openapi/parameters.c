@@ -13,6 +13,9 @@ static const struct {
     { TN_STR_C("Id"),
       TN_STR_C("{\"name\":\"id\",\"in\":\"path\",\"required\":true,"
                "\"schema\":{\"type\":\"string\",\"format\":\"uuid\"}}") },
+    { TN_STR_C("Key"),
+      TN_STR_C("{\"name\":\"key\",\"in\":\"path\",\"required\":true,"
+               "\"schema\":{\"type\":\"string\"}}") },
     { TN_STR_C("XRequestId"),
       TN_STR_C("{\"name\":\"X-Request-Id\",\"in\":\"header\","
                "\"description\":\"Names the request in answers, events and "
@@ -59,6 +62,13 @@ static const struct {
                "once and answered alike for 24 hours.\","
                "\"schema\":{\"type\":\"string\",\"minLength\":1,"
                "\"maxLength\":257,\"pattern\":\"^[ -~]+$\"}}") },
+    { TN_STR_C("Stripe-Signature"),
+      TN_STR_C("{\"name\":\"Stripe-Signature\",\"in\":\"header\","
+               "\"required\":true,\"description\":\"Time and signatures over "
+               "the body's bytes, as Stripe makes them.\","
+               "\"schema\":{\"type\":\"string\"},\"example\":"
+               "\"t=1795276800,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e"
+               "56ff536d0ce8e108d8bd\"}") },
     { TN_STR_C("Limit"),
       TN_STR_C("{\"name\":\"limit\",\"in\":\"query\","
                "\"description\":\"The most rows of a page; large rows make it "
@@ -332,7 +342,8 @@ tn__doc_path_parameters(tn__doc *doc, cJSON *path, const tn__endpoint *e)
     tn__split(&rest, '{');
 
     if (rest.p) {
-        share(doc, list, TN_STR("Id"));
+        share(doc, list,
+              tn__starts(rest, TN_STR("key}")) ? TN_STR("Key") : TN_STR("Id"));
     }
 
     share(doc, list, TN_STR("XRequestId"));
@@ -372,8 +383,12 @@ tn__doc_parameters(tn__doc *doc, cJSON *node, const tn__endpoint *e)
                   : TN_STR("IfMatch"));
     }
 
-    if (tn__doc_has_etag(e) && tn__eq(e->method, TN_STR("GET"))) {
+    if (tn__doc_revalidates(e)) {
         share(doc, list, TN_STR("IfNoneMatch"));
+    }
+
+    if (e->signature.p) {
+        share(doc, list, e->signature);
     }
 
     if (tn__doc_takes_key(e)) {

@@ -282,7 +282,7 @@ tn__doc_success(tn__doc *doc, cJSON *responses, const tn__endpoint *e)
         output_example(doc, media, e, noun);
     }
 
-    if (tn__doc_has_etag(e) && tn__eq(e->method, TN_STR("GET"))) {
+    if (tn__doc_revalidates(e)) {
         not_modified(doc, responses);
     }
 }

@@ -3,6 +3,7 @@
  * accept.c.
  */
 
+#include "libcore/billing/billing.h"
 #include "libcore/session/session.h"
 #include "libcore/people/people.h"
 #include "gen/queries.h"
@@ -170,6 +171,15 @@ static const tn__conflict accept_conflicts[] = {
 };
 
 
+/* Who is invited takes a seat of the plan's already. */
+static void
+bind_seats(tn_op *op, const tn_input *input)
+{
+    (void) input;
+    tn__seats_bind(op);
+}
+
+
 static const tn_err accept_errors[] = {
     TN_E_TENANT_UNKNOWN, TN_E_TENANT_MISMATCH,     TN_E_TENANT_INACTIVE,
     TN_E_SECRET_SPENT,   TN_E_INVALID_CREDENTIALS, TN_E_FORBIDDEN,
@@ -193,6 +203,7 @@ static const tn__endpoint endpoints[] = {
       .summary = TN_STR_C("Invite an address to become a member"),
       .kind = TN__KIND_WRITE,
       .resource = &invitation,
+      .step = bind_seats,
       .stmt = &tn__q_invitation_create,
       .input = invitation_fields,
       .ninput = COUNT(invitation_fields),

@@ -10,6 +10,21 @@
 #include <stdlib.h>
 
 
+int
+tn_pg_conninfo_valid(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+
+    if (options == NULL) {
+        return 0;
+    }
+
+    PQconninfoFree(options);
+
+    return 1;
+}
+
+
 tn_err
 tn_pg_new(tn_pg **out, const tn_pg_conf *conf)
 {

@@ -78,6 +78,7 @@ tn__entry_init(tn__entry *entry, tn_str stamp, tn_str of)
     memset(entry, 0, sizeof(*entry));
     entry->stamp = stamp;
     entry->of = of;
+    entry->max = TN__ENTRY_PARTS_MAX;
 }
 
 
@@ -89,7 +90,7 @@ lay_out(tn__entry *entry, tn_op *op, tn_str own, tn_str shared, size_t room)
 
     nparts = (shared.n + PART - 1) / PART;
 
-    if (own.n > room || nparts > TN__ENTRY_PARTS_MAX) {
+    if (own.n > room || nparts > entry->max) {
         return 0;
     }
 
@@ -155,7 +156,7 @@ open_seal(tn__entry *entry, const tn_op *op, tn_str *rest)
     unsigned char found[TN__ENTRY_DIGEST];
     const char *sealed;
 
-    if (entry->nparts > TN__ENTRY_PARTS_MAX || rest->n < 2 * TN__ENTRY_DIGEST) {
+    if (entry->nparts > entry->max || rest->n < 2 * TN__ENTRY_DIGEST) {
         return 0;
     }
 

@@ -10,11 +10,16 @@
  *   api_key       tenant, hash       the same of an API key and its secret
  *   api_key_of    stamp, hash        the same, where `api_key` is taken
  *   part          stamp, name, i     a further cell of such entries
+ *   access ^ 1    tenant id          stamp, and the tenant's plan
+ *                                    (identity/plan.c, billing/plan.c)
  *   access        tenant id          stamp: TN__STAMP_LEN bytes (session.c)
  *   tenant        slug               id SEP realm SEP slug SEP status
  *   tenant_id     id                 the same
  *   domain        host               stamp SEP tenant's value (host.c)
  *   domains                          that stamp: TN__STAMP_LEN bytes
+ *   flags         tenant id          stamp: TN__STAMP_LEN bytes (flags/set.c)
+ *   flags_of      stamp, tenant id   the first cell of an entry: the tenant's
+ *                                    flags
  *   login_failed  tenant, slot       a counter (attempt.c)
  *   auth.…_refused tenant, slot      a counter (stranger.c)
  *   attempts_from client's address   a counter: failures
@@ -82,6 +87,7 @@ typedef struct tn__entry {
     tn_str shared;   /* to be sent: what lies in the parts */
     tn_str packed;   /* all of it, once it is complete */
     unsigned nparts; /* further cells; 0: all is in the first */
+    unsigned max;    /* at most so many: 255, since a byte tells how many */
     unsigned at;     /* how many of them were heard, or sent */
     size_t own;      /* bytes of its own, before those that are shared */
     size_t n;        /* bytes heard, or sent, so far */
@@ -89,7 +95,7 @@ typedef struct tn__entry {
     unsigned char name[TN__ENTRY_DIGEST]; /* of the parts */
 } tn__entry;
 
-/* Both are to outlive the entry. */
+/* Both are to outlive the entry, which may have TN__ENTRY_PARTS_MAX parts. */
 void tn__entry_init(tn__entry *entry, tn_str stamp, tn_str of);
 
 /* Lays out in cells what is its own and what entries like it have as well, which

@@ -247,6 +247,10 @@ with {{idem}},
                       and i.email = :email::text and i.status = 'pending'
                       and i.deleted_at is null and i.expires_at > now())
               then 'duplicate /email duplicate'
+              when :seats::bigint is not null
+               and tenon.seats_taken(:seats::bigint) >= :seats::bigint
+              then 'plan_limit: All seats of the plan are taken: remove a '
+                   || 'member, revoke an invitation, or choose a larger plan.'
               when tenon.invitation_count() >= 1000
               then 'limit_reached: There are 1,000 open invitations already: '
                    || 'revoke one, or wait until one is accepted or expires.'
