@@ -227,6 +227,9 @@ host_send(host *h, const host_request *r, const host_reply *replies,
                                        sizeof(job.password)));
             input.job = &job;
             break;
+        case TN_WANT_HTTP:
+            fail_msg("an op asks somebody else's server");
+            break;
         case TN_WANT_NONE:
             break;
         }

@@ -111,6 +111,11 @@ host_lookup(host *h, const tn_query *query, tn_rows *out)
         return;
     }
 
+    if (host_has(query->stmt->sql, "find_plan(")) {
+        host_cells(h, out, &h->plan);
+        return;
+    }
+
     cookie = host_has(query->stmt->sql, "find_cookie(");
 
     if (key || cookie || host_has(query->stmt->sql, "find_session(") ||

@@ -14,6 +14,7 @@
 #define ACME_HOST  "acme.tenon.localhost"
 #define UMBRELLA   "0192f0c0-0000-7000-8000-00000000000b"
 #define SLEEPY     "0192f0c0-0000-7000-8000-00000000000c"
+#define PLATFORM   "00000000-0000-7000-8000-000000000002"
 #define REALM      "00000000-0000-7000-8000-000000000001"
 #define OWNER      "0192f0c0-0000-7000-8000-0000000000a1"
 #define MEMBER     "0192f0c0-0000-7000-8000-0000000000a2"
@@ -142,6 +143,8 @@ typedef struct host_refused {
     tn_str metadata;
 } host_refused;
 
+#define HOST_STRIPE_SECRET "whsec_0123456789abcdef0123456789abcdef"
+
 typedef struct host {
     tn_core *core;
     tn_catalogue *catalogue;
@@ -153,6 +156,8 @@ typedef struct host {
     host_session sessions[6]; /* ends at an id that is NULL */
     host_subject subjects[4]; /* ends at an issuer that is NULL */
     int sleepy_active;
+    host_rows
+        plan; /* what tenon.find_plan() answers; none: nothing is billed */
     const char *domains[3]; /* verified ones of acme, umbrella, sleepy */
 
     /* tokens of acme's people, and of umbrella's eve */
@@ -270,7 +275,13 @@ host_token(char *out, size_t cap, const host *h, const host_session *session)
 static inline void
 host_conf(tn_core_conf *conf)
 {
+    unsigned line;
+    const char *fault;
+
     tn_core_conf_init(conf);
+    assert_true(tn_webhook_secrets_parse(&conf->stripe, &line, &fault,
+                                         TN_WEBHOOK_STRIPE,
+                                         TN_STR(HOST_STRIPE_SECRET)));
     conf->base_domain = TN_STR("tenon.localhost");
     memset(conf->secret, 0x5e, TN_KEY_LEN);
     memcpy(conf->signing.keys[0].seed, host_seed, TN_KEY_LEN);

@@ -35,7 +35,7 @@ enum {
 #define TEAMOS_TEXT(n)   #n
 #define TEAMOS_NUMBER(n) TEAMOS_TEXT(n)
 #define TEAMOS_SCHEMA    TEAMOS_NUMBER(TN_SCHEMA_VERSION)
-#define TEAMOS_ROWS_MAX  128
+#define TEAMOS_ROWS_MAX  192
 #define TEAMOS_COLS_MAX  17
 
 typedef const char *teamos_row[TEAMOS_COLS_MAX];
@@ -95,6 +95,8 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "308", "tenon.share:read" },
         { "309", "tenon.share:create" },
         { "310", "tenon.share:delete" },
+        { "311", "tenon.job:read" },
+        { "312", "tenon.job:update" },
         { "12", "tenon.role:read" },
         { "13", "tenon.role:create" },
         { "14", "tenon.role:update" },
@@ -111,6 +113,13 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "25", "tenon.domain:read" },
         { "26", "tenon.domain:create" },
         { "27", "tenon.domain:delete" },
+        { "28", "tenon.billing:read" },
+        { "29", "tenon.billing:update" },
+        { "320", "tenon.flag:read" },
+        { "321", "tenon.flag:create" },
+        { "322", "tenon.flag:update" },
+        { "323", "tenon.flag:delete" },
+        { "324", "tenon.flag:evaluate" },
         { "70", "teamos.project:read" },
         { "71", "teamos.project:create" },
         { "72", "teamos.project:update" },
@@ -145,13 +154,14 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "owner", "304", "tenant" }, { "owner", "305", "tenant" },
         { "owner", "306", "tenant" }, { "owner", "307", "tenant" },
         { "owner", "308", "tenant" }, { "owner", "309", "tenant" },
-        { "owner", "310", "tenant" },
+        { "owner", "310", "tenant" }, { "owner", "311", "tenant" },
+        { "owner", "312", "tenant" },
         { "admin", "300", "tenant" }, { "admin", "301", "tenant" },
         { "admin", "302", "tenant" }, { "admin", "303", "tenant" },
         { "admin", "304", "tenant" }, { "admin", "305", "tenant" },
         { "admin", "306", "tenant" }, { "admin", "307", "tenant" },
         { "admin", "308", "tenant" }, { "admin", "309", "tenant" },
-        { "admin", "310", "tenant" },
+        { "admin", "310", "tenant" }, { "admin", "311", "tenant" },
         { "owner", "11", "tenant" }, { "owner", "12", "tenant" },
         { "owner", "13", "tenant" }, { "owner", "14", "tenant" },
         { "owner", "15", "tenant" }, { "owner", "16", "tenant" },
@@ -159,6 +169,10 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "owner", "19", "tenant" }, { "owner", "20", "tenant" },
         { "owner", "25", "tenant" }, { "owner", "26", "tenant" },
         { "owner", "27", "tenant" },
+        { "owner", "28", "tenant" }, { "owner", "29", "tenant" },
+        { "owner", "320", "tenant" }, { "owner", "321", "tenant" },
+        { "owner", "322", "tenant" }, { "owner", "323", "tenant" },
+        { "owner", "324", "tenant" }, { "member", "324", "tenant" },
         { "owner", "70", "tenant" }, { "owner", "71", "tenant" },
         { "owner", "72", "tenant" }, { "owner", "73", "tenant" },
         { "owner", "74", "tenant" }, { "owner", "75", "tenant" },

@@ -14,9 +14,11 @@ select results_eq(
         where p.pronamespace = 'tenon'::regnamespace and p.prosecdef
         order by p.proname collate "C" $$,
     $$ values
-       ('enter_domain',      'tenon_lookup', '{search_path=pg_catalog}'::text[], 'v'),
+       ('enter_billing_ref', 'tenon_lookup', '{search_path=pg_catalog}'::text[], 'v'),
+       ('enter_domain',      'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('every_tenant',      'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_api_key',      'tenon_lookup', '{search_path=pg_catalog}', 'v'),
+       ('find_billing_tenant', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_cookie',       'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('find_identity',     'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_key_tenants',  'tenon_lookup', '{search_path=pg_catalog}', 's'),
@@ -24,6 +26,7 @@ select results_eq(
        ('find_memberships',  'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_newest_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_open_sessions', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('find_plan',         'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_session',      'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('find_sign_ins',     'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_subject',      'tenon_lookup', '{search_path=pg_catalog}', 's'),
@@ -35,6 +38,7 @@ select results_eq(
        ('held_accounts',     'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('log_change',        'tenon_owner',  '{search_path=pg_catalog}', 'v'),
        ('log_identity',      'tenon_owner',  '{search_path=pg_catalog}', 'v'),
+       ('log_inbound',       'tenon_owner',  '{search_path=pg_catalog}', 'v'),
        ('move_shares',       'tenon_owner',  '{search_path=pg_catalog}', 'v'),
        ('own_roles',         'tenon_lookup', '{search_path=pg_catalog}', 's') $$,
     'definer functions are tenon_lookup''s, but for two triggers, '

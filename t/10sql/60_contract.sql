@@ -217,6 +217,24 @@ select set_eq(
               unnest(array['read', 'create', 'delete']) verb
         where r <> 'admin' or verb = 'read'
        union all
+       select r || ' tenon.job:' || verb || ' tenant'
+         from unnest(array['owner', 'super_admin', 'tenant_admin',
+                           'admin']) r,
+              unnest(array['read', 'update']) verb
+        where r <> 'admin' or verb = 'read'
+        union all
+       select r || ' tenon.billing:' || verb || ' tenant'
+         from unnest(array['owner', 'super_admin']) r,
+              unnest(array['read', 'update']) verb
+        union all
+       select r || ' tenon.flag:' || verb || ' tenant'
+         from unnest(array['owner', 'super_admin', 'tenant_admin', 'admin',
+                           'member', 'moderator', 'guest']) r,
+              unnest(array['read', 'create', 'update', 'delete',
+                           'evaluate']) verb
+        where r in ('owner', 'super_admin', 'tenant_admin')
+           or verb = 'evaluate'
+       union all
        select 'super_admin tenon.' || p || ' tenant'
          from unnest(array['tenant:read', 'tenant:update',
                            'member:read', 'member:create', 'member:update',

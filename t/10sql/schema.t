@@ -57,6 +57,11 @@ my ($signup) = do { local $/; <$in> } =~ /^-- name: signup\n(.+?);$/ms;
 open $in, '<', "$schema/queries/catalogue.sql" or die "catalogue.sql: $!\n";
 my %read = do { local $/; <$in> } =~ /^-- name: (\w+)\n(.+?);$/msg;
 
+# For 88_flags.sql: each of a line, repeated characters written out.
+open $in, '<', "$FindBin::Bin/../data/versions.txt" or die "versions.txt: $!\n";
+my $versions = join "\n", map { s/(.)\*(\d+)$/$1 x $2/er } grep { !/^#/ }
+    map { chomp; $_ } <$in>;
+
 for my $file (sort glob "$FindBin::Bin/*.sql") {
     my ($name) = $file =~ m{([^/]+)\.sql$};
 
@@ -65,6 +70,7 @@ for my $file (sort glob "$FindBin::Bin/*.sql") {
             exec => ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'psql', '-AtqX',
                      '-v', 'ON_ERROR_STOP=1', '-v', "signup=$signup",
                      (map { ('-v', "$_=$read{$_}") } sort keys %read),
+                     '-v', "versions=$versions",
                      '-d', $super, '-f', $file],
         });
 

@@ -83,18 +83,31 @@ select gen_random_uuid(), gen_random_uuid(), 'x',
        now() - interval '40 days' * (n % 2),
        case when n = 3 then now() end
   from age;
+insert into tenon.job (tenant_id, kind, status, finished_at)
+select gen_random_uuid(), 'purge',
+       case when days is null then 'queued' else 'dead' end,
+       now() - days * interval '1 day'
+  from age;
+insert into tenon.inbound_event (tenant_id, id, provider, external_id, type,
+                                 body, status, received_at, processed_at)
+select gen_random_uuid(), gen_random_uuid(), 'stripe', 'evt_' || n, 'ping',
+       '{}', case when days is null then 'received' else 'processed' end,
+       now() - interval '1 year', now() - days * interval '2.5 days'
+  from age;
 SQL
 
 my $events = $pg->psql('-d', $super, '-c', 'select count(*) from tenon.event');
 ($status, $out) = purge($worker);
-is $out, "removed 5 rows\n", 'what is over for thirty days goes';
-is $pg->psql('-d', $super, '-c', <<'SQL'), '2|2|2|2|2|2', 'nothing else does';
+is $out, "removed 7 rows\n", 'what is over for long goes';
+is $pg->psql('-d', $super, '-c', <<'SQL'), '2|2|2|2|2|2|2|2', 'nothing else does';
 select (select count(*) from tenon.invitation),
        (select count(*) from tenon.share),
        (select count(*) from tenon.account_member),
        (select count(*) from tenon.tenant_role),
        (select count(*) from tenon.tenant_grant),
-       (select count(*) from tenon.totp)
+       (select count(*) from tenon.totp),
+       (select count(*) from tenon.job),
+       (select count(*) from tenon.inbound_event)
 SQL
 is $pg->psql('-d', $super, '-c', 'select count(*) from tenon.event'), $events,
     'and no event is written';

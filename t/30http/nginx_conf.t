@@ -34,6 +34,7 @@ write_file("$dir/bits.key", 'A' x 42 . "B\n", 0600);
 write_file("$dir/plus.key", 'A' x 42 . "+\n", 0600);
 write_file("$dir/empty.key", '', 0600);
 mkdir "$dir/folder.key", 0700;
+write_file("$dir/stripe", "whsec_0123456789abcdef\n", 0600);
 
 # What `tenon` needs, each on a line of its own.
 my %need = (
@@ -55,6 +56,7 @@ accepted('all directives', "$all
     tenon_cors_origins https://app.example.com http://localhost:5173;
     tenon_queue_size 1; tenon_queue_timeout 500ms; tenon_connect_timeout 1s;
     tenon_timeout 1m; tenon_hash_jobs 64; tenon_hash_queue 1; tenon_hsts 365d;
+    tenon_inbound stripe $dir/stripe;
     tenon_token_ttl 1s; tenon_session_ttl 3650d; tenon_session_idle 2m;",
     'location /api/ { tenon; } location = /p { internal; tenon_problem; }');
 accepted('a prefix for a regular expression', $all,
@@ -325,6 +327,55 @@ for my $case ([nowhere => qr/open\(\) .* failed/],
     refused("keys: $file", "tenon_issuer a jwks=$dir/$file.json tenant=b;", '',
         $why);
 }
+
+
+# ---- who may send events in ----
+
+my $whsec = 'whsec_0123456789abcde';
+my %secrets = (
+    two      => ["${whsec}f\n${whsec}g\n"],
+    'no end' => ["${whsec}f"],
+    empty    => ['', 1, qr/there is no secret/],
+    blank    => ["\n", 1, qr/there is no secret/],
+    gap      => ["${whsec}f\n\n", 2, qr/is empty/],
+    short    => ["whsec_\n", 1, qr/is not as long as a signing secret/],
+    api_key  => ["sk_live_0123456789abcdef\n", 1,
+                 qr/is no signing secret: those of Stripe begin/],
+    twice    => ["${whsec}f\n" x 2, 2, qr/is there twice/],
+    crlf     => ["${whsec}f\r\n", 1, qr/holds a blank/],
+    five     => [join('', map { "$whsec$_\n" } 1 .. 5), 5,
+                 qr/is one more than the 4 secrets/],
+    huge     => ['whsec_' . 'x' x 100_000, 1, qr/is not as long/],
+);
+for my $name (sort keys %secrets) {
+    my ($text, $line, $why) = @{ $secrets{$name} };
+    my $file = "$dir/stripe-" . $name =~ s/ /_/r;
+    write_file($file, $text, 0600);
+    if ($why) {
+        refused("secrets: $name", "tenon_inbound stripe $file;", '',
+            qr/"tenon_inbound": file "\Q$file\E", line $line: $why/);
+    }
+    else {
+        accepted("secrets: $name", "tenon_inbound stripe $file;");
+    }
+}
+accepted('secrets: a relative name', 'tenon_inbound stripe stripe;');
+refused('secrets: no file', "tenon_inbound stripe $dir/none;", '',
+    qr/"tenon_inbound": open\(\) "\Q$dir\E\/none" failed \(2: No such/);
+chmod 0644, "$dir/stripe" or die "chmod: $!\n";
+refused('secrets: readable by others', "tenon_inbound stripe $dir/stripe;", '',
+    qr/file "\Q$dir\E\/stripe" is accessible by others/);
+chmod 0600, "$dir/stripe" or die "chmod: $!\n";
+refused('somebody unknown', "tenon_inbound paypal $dir/stripe;", '',
+    qr/invalid provider "paypal", it must be "stripe"/);
+refused('stripe twice', "tenon_inbound stripe $dir/stripe;
+    tenon_inbound stripe $dir/stripe-two;", '', qr/duplicate provider "stripe"/);
+refused('no file', 'tenon_inbound stripe;', '',
+    qr/invalid number of arguments in "tenon_inbound" directive/);
+refused('tenon_inbound in server', '', "tenon_inbound stripe $dir/stripe;",
+    qr/"tenon_inbound" directive is not allowed here/);
+unlike(run_test("$all tenon_inbound stripe $dir/stripe;", '', '-T'),
+    qr/whsec_/, 'no secret in the output of -T');
 
 my $told = run_test($all, 'location /api/ { tenon; }', '-T');
 unlike($told, qr/A{40}/, 'no key in the output of -T');

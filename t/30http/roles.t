@@ -93,7 +93,8 @@ subtest 'what comes with it' => sub {
          'tenant_admin tenant'], 'the shipped roles, but for the platform\'s';
     my ($guest) = grep { $_->{name} eq 'guest' } @{ $r->json->{data} };
     is_deeply $guest->{permissions},
-        [{ permission => 'tenon.share:delete', scope => 'own' },
+        [{ permission => 'tenon.flag:evaluate', scope => 'tenant' },
+         { permission => 'tenon.share:delete', scope => 'own' },
          { permission => 'tenon.share:read', scope => 'own' },
          { permission => 'tenon.tenant:read', scope => 'tenant' }],
         'with what they hold';

@@ -39,8 +39,13 @@ $ENV{NO_COLOR} = 1;
 
 my $tools = TenonNpm::install($source, 'client');
 # TeamOS, and Mono for rows that belong to accounts.
-my $s = TenonServer->new(apps => ['teamos', 'mono']);
+my $s = TenonServer->new(apps => ['teamos', 'mono'], tenond => 1,
+                          stripe => 1);
 my $work = File::Temp->newdir('run-XXXXXX', DIR => $tools);
+# Jobs of the platform's, of which each story finds one that waits.
+$s->psql(q{insert into tenon.job (tenant_id, kind, run_at)
+           select tenant_id, 'purge', now() + interval '1 day'
+             from tenon.tenant, generate_series(1, 5) where slug = 'platform'});
 my $proxy;
 
 END {
@@ -88,6 +93,7 @@ my %client = (
     TENON_ORIGIN   => 'http://tenon.localhost:' . $s->port,
     TENON_OUTBOX   => "$work/outbox",
     TENON_PASSWORD => $s->password,
+    TENON_STRIPE_SECRET => TenonServer::STRIPE_SECRET,
 );
 
 subtest 'the story, straight' => sub {

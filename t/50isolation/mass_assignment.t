@@ -63,6 +63,9 @@ my %valid = (
     'POST /v1/platform/tenants' => {
         name => 'Mass', slug => 'mass-platform', user_realm => 'shared',
         owner_email => 'mass@mass.test', owner_name => 'M' },
+    'PATCH /v1/platform/tenants/{id}/billing' => {
+        plan => undef, features_added => [], features_removed => [],
+        limits => [], ends_at => undef, reason => 'mass' },
     'POST /v1/platform/tenants/{id}/impersonate' => {
         user_id => $uuid, reason => 'mass' },
     'POST /v1/tenants' => {
@@ -91,6 +94,8 @@ my %valid = (
     'PATCH /v1/api-keys/{id}' => { name => 'Mass' },
     'POST /v1/api-keys/{id}/rotate' => {
         overlap_seconds => 0, refresh_token => $s->proof('alice') },
+    'POST /v1/flags' => { key => 'mass' },
+    'PATCH /v1/flags/{id}' => { description => 'mass' },
     'POST /v1/invitations/preview' => { token => 'x' x 86 },
     'POST /v1/invitations/accept' => {
         token => 'x' x 86, name => 'M', password => 'correct horse' },
@@ -110,6 +115,7 @@ my %row = (
     'account-members' => $w->fresh($acme, 'tenon.account_member'),
     roles   => $w->fresh($acme, 'tenon.tenant_role'),
     'api-keys' => $w->fresh($acme, 'tenon.api_key'),
+    flags   => $w->fresh($acme, 'tenon.flag'),
 );
 
 sub value {
@@ -144,7 +150,13 @@ sub everything {
     return \%all;
 }
 
-my @writes = grep { $_->{description}{requestBody} } $s->endpoints;
+# What somebody else has signed is kept as it is, and sets nothing; what flags are
+# evaluated for is written nowhere (t/30http/flags.t).
+my @writes = grep {
+    my $body = $_->{description}{requestBody};
+    $body && $_->{path} =~ m{\A/v1/}
+        && !$body->{content}{'application/json'}{schema}{additionalProperties}
+} $s->endpoints;
 cmp_ok scalar @writes, '>', 10, scalar @writes . ' writes take a body';
 my $before = everything();
 

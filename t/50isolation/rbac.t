@@ -11,12 +11,13 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
+use JSON::PP ();
 use Test::More;
 use TenonCheck;
 use TenonServer ();
 
 my @roles = qw(anonymous owner tenant_admin admin member moderator guest);
-my $s = TenonServer->new;
+my $s = TenonServer->new(stripe => 1);
 my $n = 0;
 
 sub table {
@@ -110,6 +111,12 @@ my %call = (
     'POST /v1/auth/refresh' => sub {
         return { json => { refresh_token =>
                                $s->login('alice')->json->{refresh_token} } };
+    },
+    'POST /v1/inbound/stripe' => sub {
+        my $body = '{"id":"evt_' . ++$n . '","type":"ping"}';
+        return { at => undef, host => 'tenon.localhost', body => $body,
+                 headers => ['Stripe-Signature' =>
+                                 $s->stripe_signature($body)] };
     },
     'PATCH /v1/me' => sub { { json => { name => 'R ' . ++$n } } },
     # Another's is there for nobody (t/30http/sessions.t): one more of the
@@ -219,6 +226,19 @@ my %call = (
     },
     'GET /v1/domains/{id}' => \&a_domain,
     'DELETE /v1/domains/{id}' => \&a_domain,
+    (map { $_ => sub { { id => a_job() } } }
+         'GET /v1/jobs/{id}', 'POST /v1/jobs/{id}/retry',
+         'POST /v1/jobs/{id}/cancel'),
+    'POST /v1/flags' => sub { { json => { key => 'rbac-' . ++$n } } },
+    'GET /v1/flags/{id}' => sub { { id => a_flag()->{id} } },
+    'PATCH /v1/flags/{id}' => sub {
+        return { id => a_flag()->{id}, json => { enabled => JSON::PP::false } };
+    },
+    'DELETE /v1/flags/{id}' => sub { { id => a_flag()->{id} } },
+    'POST /ofrep/v1/evaluate/flags' => sub { { json => {} } },
+    'POST /ofrep/v1/evaluate/flags/{key}' => sub {
+        return { key => a_flag()->{key}, json => {} };
+    },
     'POST /v1/api-keys' => sub { { json => { a_key() }, proven(@_) } },
     'GET /v1/api-keys/{id}' => \&an_api_key,
     'PATCH /v1/api-keys/{id}' => sub {
@@ -265,6 +285,12 @@ my %call = (
 sub proven {
     my ($caller) = @_;
     return $caller ? (proven => 1) : ();
+}
+
+# Flags are the organization's.
+sub a_flag {
+    my $key = 'rbac-' . ++$n;
+    return { key => $key, id => make('alice', 'flags', key => $key) };
 }
 
 # Accounts belong to nobody; a share to whom something is shared with.
@@ -328,6 +354,14 @@ sub a_domain {
     return { id => make($by, 'domains', domain => 'd' . ++$n . '.example') };
 }
 
+# A job is nobody's, and made by nobody over the API.
+sub a_job {
+    return $s->psql(q{insert into tenon.job (tenant_id, kind)
+                      select tenant_id, 'purge' from tenon.tenant
+                       where slug = 'acme'
+                      returning id});
+}
+
 sub a_key {
     return (name => 'rbac ' . ++$n, scopes => ['tenon.member:read']);
 }
@@ -389,7 +423,9 @@ sub try {
                             : resource_call($name, $whose);
     my ($method, $path) = split / /, $name;
     my $id = delete $call->{id};
+    my $key = delete $call->{key};
     $path =~ s/\{id\}/$id/ if defined $id;
+    $path =~ s/\{key\}/$key/ if defined $key;
     $path = "/api$path" if $path =~ m{\A/v1/};
 
     my $r = $s->request($method, $path, $caller ? (as => $caller->{name}) : (),
@@ -432,6 +468,7 @@ subtest 'a super admin' => sub {
     for my $name (grep { !m{/auth/} } sort keys %table) {
         my ($method, $path) = split / /, $name;
         $path =~ s/\{id\}/$other->{id}/;
+        $path =~ s/\{key\}/no-such-flag/;
         my $r = $s->request($method, $path =~ m{\A/v1} ? "/api$path" : $path,
                             as => 'root');
         $not{$name} ? problem_is $r, 403, 'forbidden', "not $name"

@@ -317,7 +317,7 @@ sub try_token {
     my @asked = map {
         my ($method, $path) = split / /;
         my $list = $path =~ m{\A/v1/(\w+)} ? $1 : '';
-        $path !~ m{\A/v1/(?!auth/|openapi|invitations/(?:accept|preview))} ? () :
+        $path !~ m{\A/v1/(?!auth/|openapi|inbound/|invitations/(?:accept|preview))} ? () :
         $path =~ /\{id\}/
             ? map { [$method, "/api" . $path =~ s/\{id\}/$_/r] }
                   $other->{row}{$list} // $random, $random

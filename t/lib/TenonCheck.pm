@@ -79,8 +79,10 @@ sub problem_faults {
     push @wrong, 'no Retry-After'
         if $r->{status} =~ /^(?:429|503)$/ &&
            ($r->header('Retry-After') // '') !~ /^\d+$/;
+    # OpenFeature's protocol wants some beside (t/30http/flags.t).
+    my $ofrep = defined $p->{errorCode} ? 'key|errorCode|errorDetails' : 'type';
     my @extra = sort grep {
-        !/^(?:type|title|status|detail|code|request_id|errors|reason)$/
+        !/^(?:type|title|status|detail|code|request_id|errors|reason|$ofrep)$/
     } keys %$p;
     push @wrong, "also has @extra" if @extra;
     return @wrong;

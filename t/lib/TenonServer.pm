@@ -26,6 +26,8 @@ package TenonServer;
 #     $s->alarms;                           # lines that no log should have
 #     $s->mailed('erin@initech.test');      # the last secret sent there
 #     $s->mailed('erin@initech.test', 'reset');
+#     $s->stripe('{"id":"evt_1",...}');     # as Stripe would send it
+#     $s->stripe($body, at => time - 9, secret => 'whsec_...', header => '...');
 #     $s->endpoints;                        # rows of openapi.json: method, path
 #     $s->hire('erin', 'acme', 'admin');    # a member more, of whom `as` knows
 #     $s->found('initech');                 # an organization more, of nobody
@@ -35,8 +37,9 @@ package TenonServer;
 # TenonServer->new(main => '...', http => '...', server => '...') adds lines to
 # nginx.conf's outermost level, its http and its server blocks. The limits of
 # conf.example/ are lifted, as tests send faster than people do; limits => 1
-# keeps them. apps => ['teamos', 'clinic'] are served, with their demo people;
-# otherwise TeamOS is.
+# keeps them. stripe => 1 has it take events of Stripe's. apps => ['teamos',
+# 'clinic'] are served, with their demo people; otherwise TeamOS is. tenond => 1
+# starts tenond, too.
 #
 # The database with the first of them is made once, kept below build/, and
 # copied by every server until schema, tools or scripts are others.
@@ -57,6 +60,9 @@ use TenonClient ();
 
 # What is prepared has dates in it.
 use constant PREPARED_DAYS => 0.5;
+
+# What Stripe signs with, as far as tests go.
+use constant STRIPE_SECRET => 'whsec_' . '0123456789abcdef' x 2;
 
 my ($root) = __FILE__ =~ m{\A(.*?)/?t/lib/TenonServer\.pm\z};
 $root = '.' unless length $root;
@@ -88,6 +94,13 @@ sub new {
     my $dir = File::Temp->newdir('tenon-XXXXXX', TMPDIR => 1);
     chmod 0755, "$dir";
 
+    if ($o{stripe}) {
+        _spew("$dir/stripe.secret", STRIPE_SECRET . "\n");
+        chmod 0600, "$dir/stripe.secret" or die "chmod: $!\n";
+        $o{http} = "tenon_inbound stripe $dir/stripe.secret;\n"
+            . ($o{http} // '');
+    }
+
     my @sockets = map {
         IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
             or die "no free port: $!\n"
@@ -107,6 +120,7 @@ sub new {
             TENON_HTTPS_PORT => $https,
             TENON_HTTP_PORT  => $http,
             TENON_NGINX_CONF => "$dir/nginx.conf",
+            TENON_TENOND     => $o{tenond} ? 'on' : 'off',
         },
         token     => {},
         tenant_of => { root => 'platform', %{ $demo{$app} || {} } },
@@ -389,6 +403,27 @@ sub mailed {
 }
 
 
+# What Stripe signs a body with: the value of its header.
+sub stripe_signature {
+    my ($self, $body, %o) = @_;
+    my $at = int($o{at} // time);
+    return "t=$at,v1=" . Digest::SHA::hmac_sha256_hex(
+        "$at.$body", $o{secret} // STRIPE_SECRET);
+}
+
+# An event, on a connection of its own or on one that is given.
+sub stripe {
+    my ($self, $body, %o) = @_;
+    my $signature = $o{header} // $self->stripe_signature($body, %o);
+    my @request = (POST => '/api/v1/inbound/stripe',
+                   host => 'tenon.localhost', body => $body,
+                   headers => ['Stripe-Signature' => $signature,
+                               @{ $o{headers} || [] }]);
+    return $o{on}->request(@request) if $o{on};
+    return $self->request(@request);
+}
+
+
 # ---- what is served ----
 
 sub openapi {
@@ -576,7 +611,7 @@ sub _prepare {
     $self->{env} = \%env;
 
     _output('rm', '-rf', $to, "$to.new",
-            map { "$made/$_" } qw(nginx run lock pg/log));
+            map { "$made/$_" } qw(nginx tenond run lock pg/log));
     _output('cp', '-a', $made, "$to.new");
     _output('rm', '-rf', $made);
     utime undef, undef, "$to.new";

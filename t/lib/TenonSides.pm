@@ -161,6 +161,10 @@ sub fresh {
     return $self->{s}->hire($name, $side->{slug}, 'member')->{id}
         if $table eq 'tenon.member';
 
+    return $self->{s}->psql("insert into tenon.job (tenant_id, kind)
+                             values ('$side->{id}', 'purge') returning id")
+        if $table eq 'tenon.job';
+
     if (my ($path, $body) = $self->_of_accounts($side, $table, $name)) {
         my $r = $self->{s}->request(POST => $path, as => $side->{owner},
                                     json => $body);
@@ -175,6 +179,7 @@ sub fresh {
             permissions => [{ permission => 'tenon.member:read' }] }],
         'tenon.api_key' => ['api-keys' => {
             name => $name, scopes => ['tenon.member:read'] }],
+        'tenon.flag' => [flags => { key => $name }],
         'tenon.domain' => [domains => { domain => "$name.example" }],
     );
     my ($path, $json) = @{ $way{$table} ||
@@ -308,8 +313,8 @@ sub _hold {
 sub _fill {
     my ($self, $side) = @_;
     my $owner = $side->{owner};
-    for my $table (qw(tenon.member tenon.invitation tenon.domain
-                      tenon.tenant_role tenon.api_key
+    for my $table (qw(tenon.member tenon.invitation tenon.domain tenon.job
+                      tenon.tenant_role tenon.api_key tenon.flag
                       tenon.account tenon.account_member)) {
         $self->fresh($side, $table) for 1, 2;
     }

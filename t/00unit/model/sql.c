@@ -101,7 +101,7 @@ assert_tenant(tn_str sql)
             table = word(&p, end);
 
             /* a name without a schema is the statement's own; what has
-             * arguments is a function; roles and permissions are all the
+             * arguments is a function; roles, permissions and plans are all the
              * same, and users are a realm's, as it is itself */
             if (memchr(table.p, '.', table.n) == NULL || *p == '(' ||
                 host_has(table, "old.") || host_has(table, "target.") ||
@@ -110,6 +110,8 @@ assert_tenant(tn_str sql)
                 tn__eq(table, TN_STR("tenon.totp")) ||
                 tn__eq(table, TN_STR("tenon.permission")) ||
                 tn__eq(table, TN_STR("tenon.permission_view")) ||
+                tn__eq(table, TN_STR("tenon.plan")) ||
+                tn__eq(table, TN_STR("tenon.plan_view")) ||
                 tn__eq(table, TN_STR("tenon.\"user\""))) {
                 continue;
             }

@@ -105,6 +105,10 @@ static const char *const archived[] = {
 static const char *const workload[] = { OWNER, "2", "2026-01-31",
                                         OWNER, "2", "2026-01-31" };
 
+/* of the event below, at HOST_START by HOST_STRIPE_SECRET */
+#define EVENT_V1 \
+    "a9f43147aec04a4eb08e14bf2028ce1f41bd50f4fe4163bf523f710f74e3097d"
+
 #define START "/v1/tasks/" TASK "/start"
 
 #define FILLED(ncols, cells)                               \
@@ -197,6 +201,14 @@ static const scenario scenarios[] = {
       200 },
     { { .method = "DELETE", .path = "/v1/tasks/" TASK },
       { TABLE(5, removed) },
+      1,
+      204 },
+    { { .method = "POST",
+        .path = "/v1/inbound/stripe",
+        .host = "tenon.localhost",
+        .header = { "Stripe-Signature", "t=1763690000,v1=" EVENT_V1 },
+        .body = "{\"id\":\"a\",\"type\":\"b\"}" },
+      { TABLE(1, known) },
       1,
       204 },
     { { .path = "/v1/me" }, { TABLE(12, me_cells) }, 1, 200 },

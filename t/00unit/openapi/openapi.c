@@ -53,6 +53,13 @@ test_frame(void **state)
     says(&arena, "paths /live servers", "[{\"url\":\"/\"}]");
     assert_null(at("paths /v1/tasks servers"));
     says(&arena, "paths /v1/auth/login post security", "[]");
+    says(&arena, "paths /v1/inbound/stripe post security", "[]");
+    says(&arena, "paths /v1/inbound/stripe post parameters",
+         "[{\"$ref\":\"#/components/parameters/Stripe-Signature\"}]");
+    says(&arena,
+         "paths /v1/inbound/stripe post requestBody content "
+         "application/json schema required",
+         "[\"id\",\"type\"]");
     assert_null(at("paths /v1/tasks get security"));
     says(&arena, "paths /v1/tasks get operationId", "\"listTasks\"");
     says(&arena, "paths /v1/projects/{id}/tasks get summary",

@@ -425,12 +425,107 @@ async function domains(owner: Api): Promise<void> {
   none(await owner.DELETE("/v1/domains/{id}", path), 204, "is given up");
 }
 
+// What is done in the background: of the platform's jobs one waits for tomorrow.
+async function jobs(root: Api, owner: Api): Promise<void> {
+  is(data(await owner.GET("/v1/jobs"), 200, "jobs of hers").data, [],
+     "there are none");
+  const list = data(await root.GET("/v1/jobs", {
+    params: { query: { status: ["queued"] } },
+  }), 200, "the platform's jobs that wait").data;
+  const soon = Date.now() + 3600000;
+  const id = list.find((job) => Date.parse(job.run_at) > soon)?.id ?? "";
+  const path = { params: { path: { id } } };
+  refused(await owner.POST("/v1/jobs/{id}/cancel", path), 404, "not_found",
+          "none of hers");
+  is(data(await root.POST("/v1/jobs/{id}/cancel", path), 200, "one")
+       .status, "canceled", "is given up");
+  const job = data(await root.POST("/v1/jobs/{id}/retry", path), 200,
+                   "and wanted after all");
+  is([job.kind, job.status, job.input], ["purge", "queued", {}], "at once");
+  let status: string = job.status;
+  for (let tries = 100; status !== "done" && tries > 0; tries--) {
+    await new Promise((again) => setTimeout(again, 100));
+    status = data(await root.GET("/v1/jobs/{id}", path), 200, "the job").status;
+  }
+  is(status, "done", "it is done");
+  refused(await root.POST("/v1/jobs/{id}/retry", path), 409, "state_conflict",
+          "and not to be done again");
+}
+
+async function billing(owner: Api): Promise<void> {
+  const plans = data(await owner.GET("/v1/billing/plans", {
+    params: { query: { sort: "position" } },
+  }), 200, "the plans").data;
+  is(plans.map((plan) => plan.name), ["free", "pro", "enterprise"],
+     "are TeamOS'");
+  is([plans[1]?.amount, plans[1]?.currency], [2900, "USD"], "with prices");
+  const mine = data(await owner.GET("/v1/billing/subscription"), 200,
+                    "who has subscribed to nothing");
+  is([mine.plan, mine.entitlement, mine.status], ["free", "full", null],
+     "has a plan");
+  is(data(await owner.GET("/v1/billing/entitlements"), 200, "which").limits
+       .map((limit) => [limit.name, limit.hard, limit.period]),
+     [["api_calls", 1000, "month"]], "has limits");
+}
+
+// What OpenFeature's providers ask lies beside the API.
+async function flags(owner: Api): Promise<void> {
+  const made = data(await owner.POST("/v1/flags", {
+    body: {
+      key: "new-checkout",
+      rules: [{ when: [{ attribute: "plan", op: "in", values: ["pro"] }],
+                variant: "on" },
+              { split: [{ variant: "on", weight: 20 },
+                        { variant: "off", weight: 80 }] }],
+    },
+  }), 201, "a flag");
+  is([made.type, made.enabled, made.default_variant], ["boolean", true, "off"],
+     "is a boolean, off by default");
+  const params = { path: { id: made.id } };
+  const read = await owner.GET("/v1/flags/{id}", { params });
+  is(data(read, 200, "is read"), made, "what was made");
+  is(data(await owner.GET("/v1/flags", {
+    params: { query: { key: "new-checkout" } },
+  }), 200, "by its key").data.map((row) => row.id), [made.id], "is found");
+
+  const one = (context: { [name: string]: unknown }) =>
+    owner.POST("/ofrep/v1/evaluate/flags/{key}", {
+      ...beside, params: { path: { key: made.key } }, body: { context },
+    });
+  const value = data(await one({ plan: "pro" }), 200, "evaluated");
+  is([value.value, value.reason, value.variant],
+     [true, "TARGETING_MATCH", "on"], "for a plan");
+  is(data(await one({ targetingKey: "user-1" }), 200, "shared out").reason,
+     "SPLIT", "by who it is");
+  refused(await one({}), 400, "targeting_key_missing", "not without");
+  refused(await owner.POST("/ofrep/v1/evaluate/flags/{key}", {
+    ...beside, params: { path: { key: "old-checkout" } }, body: {},
+  }), 404, "not_found", "nor where there is none");
+  const all = await owner.POST("/ofrep/v1/evaluate/flags", {
+    ...beside, body: { context: { plan: "pro" } },
+  });
+  is(data(all, 200, "all of them").flags.length, 1, "are one");
+  is((await owner.POST("/ofrep/v1/evaluate/flags", {
+    ...beside, params: { header: { "If-None-Match": etag(all) } },
+    body: { context: { plan: "pro" } },
+  })).response.status, 304, "as it was");
+
+  is(data(await owner.PATCH("/v1/flags/{id}", {
+    params: { ...params, header: { "If-Match": etag(read) } },
+    body: { enabled: false },
+  }), 200, "is switched off").enabled, false, "so");
+  is(data(await one({ plan: "pro" }), 200, "evaluated").reason, "DISABLED",
+     "is off at once");
+  none(await owner.DELETE("/v1/flags/{id}", { params }), 204, "is deleted");
+}
+
 // The platform's own people, and a tenant that they make.
-async function platform(): Promise<void> {
+async function platform(owner: Api): Promise<void> {
   const login = data(await api("platform").POST("/v1/auth/login", {
     body: { email: "root@platform.test", password: env("TENON_PASSWORD") },
   }), 200, "root logs in to the platform");
   const root = api("platform", login.access_token ?? "");
+  await jobs(root, owner);
   const made = data(await root.POST("/v1/platform/tenants", {
     body: { name: "Raviga", slug: `raviga-${word}`, user_realm: "own",
             owner_email: `monica@raviga-${word}.test`, owner_name: "Monica" },
@@ -446,6 +541,14 @@ async function platform(): Promise<void> {
           "is suspended").status, "suspended", "and says so");
   is(data(await root.POST("/v1/platform/tenants/{id}/reactivate", path), 200,
           "is reactivated").status, "active", "and says so");
+  const granted = data(await root.PATCH("/v1/platform/tenants/{id}/billing", {
+    ...path, body: { plan: "enterprise", features_added: ["sso"],
+                     limits: [{ name: "seats", hard: 50 }] },
+  }), 200, "is granted something");
+  is([granted.plan, granted.features_added], ["enterprise", ["sso"]],
+     "and says so");
+  is(data(await root.GET("/v1/platform/tenants/{id}/billing", path), 200,
+          "what it is granted"), granted, "is that");
 
   const [hooli] = data(await root.GET("/v1/platform/tenants", {
     params: { query: { slug } },
@@ -460,6 +563,21 @@ async function platform(): Promise<void> {
     }), 200, "acting as him");
   is(data(await api(slug, acting.access_token ?? "").GET("/v1/me"), 200,
           "who am I").id, session.user.id, "him");
+}
+
+// What Stripe does: it signs the bytes that it sends.
+async function inbound(): Promise<void> {
+  const event = { id: "evt_story", type: "invoice.paid" };
+  const time = Math.floor(Date.now() / 1000);
+  const hmac = createHmac("sha256", env("TENON_STRIPE_SECRET"))
+    .update(`${time}.${JSON.stringify(event)}`).digest("hex");
+  const send = (signature: string) => api().POST("/v1/inbound/stripe", {
+    params: { header: { "Stripe-Signature": signature } }, body: event,
+  });
+  none(await send(`t=${time},v1=${hmac}`), 204, "an event of Stripe's");
+  none(await send(`t=${time},v1=${hmac}`), 204, "once more");
+  refused(await send(`t=${time + 1},v1=${hmac}`), 400, "signature_refused",
+          "another's");
 }
 
 async function audit(owner: Api): Promise<void> {
@@ -574,7 +692,10 @@ run(async () => {
   await keys(owner, proof);
   await tenants(owner, proof);
   await domains(owner);
-  await platform();
+  await billing(owner);
+  await flags(owner);
+  await platform(owner);
+  await inbound();
   await audit(owner);
   owner = await signIn(owner);
 
