@@ -7,6 +7,7 @@
 #   make chaos    the long forms of the tests of faults: hours
 #   make bench    measure, and write bench/RESULTS.md (some minutes)
 #   make timing   whether refused logins can be told apart by their time
+#   make diagrams draw the state machines in docs/ from their tables
 #   make lint     format, dependency law, banned functions, symbols
 #   make fmt      put C files into shape
 #   make install  DESTDIR and PREFIX are honoured
@@ -49,6 +50,7 @@ core_gen := $(if $(wildcard libcore/queries.pl),$(B)/gen/queries.c)
 core_obj := $(core_src:%.c=$(B)/obj/%.o) $(core_gen:$(B)/%.c=$(B)/obj/%.o)
 san_obj := $(core_src:%.c=$(B)/san/%.o) $(core_gen:$(B)/%.c=$(B)/san/%.o)
 ctl_obj := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tenonctl/*.c))
+tenond_obj := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tenond/*.c))
 unit_src := $(shell [ ! -d t/00unit ] || find t/00unit -name '*.c' | sort) \
             $(wildcard t/20pg/*.c)
 unit_bin := $(unit_src:%.c=$(B)/%)
@@ -57,7 +59,8 @@ lib := $(B)/lib/libtenon.so.$(SOVERSION)
 module := $(B)/ngx/ngx_http_tenon_module.so
 
 .PHONY: all packages packages-test packages-bench lib module tools unit run \
-        start stop test chaos bench timing lint fmt install clean FORCE
+        start stop test chaos bench timing diagrams lint fmt install \
+        clean FORCE
 
 all: lib module tools
 
@@ -112,16 +115,27 @@ $(B)/obj/gen/%.o: $(B)/gen/%.c
 	$(Q)$(CC) $(BASE) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 
 
-# ---- tenonctl ----
+# ---- tenonctl, tenond ----
 
-tools: $(B)/bin/tenonctl
+tools: $(B)/bin/tenonctl $(B)/bin/tenond
 
-# Its rpath is for the checkout; `make install` links one without.
+# Their rpath is for the checkout; `make install` links one without.
 $(B)/bin/tenonctl: $(ctl_obj) $(lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(ctl_obj) -L$(B)/lib -ltenon \
 	      -Wl,-rpath,$(CURDIR)/$(B)/lib $(LIBS)
+
+$(B)/bin/tenond: $(tenond_obj) $(lib)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(tenond_obj) -L$(B)/lib -ltenon \
+	      -Wl,-rpath,$(CURDIR)/$(B)/lib $(LIBS) -lcurl
+
+$(B)/obj/tenond/%.o: tenond/%.c | packages
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(CFLAGS) -c -o $@ $<
 
 $(B)/obj/tenonctl/%.o: tenonctl/%.c | packages
 	$(call say,CC,$@)
@@ -159,7 +173,7 @@ $(B)/t/%: t/%.c $(B)/san/libtenon.a | packages-test
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -It/lib -o $@ $< \
-	      $(B)/san/libtenon.a -lcmocka $(LIBS)
+	      $(B)/san/libtenon.a -lcmocka $(LIBS) -lcurl
 
 $(B)/san/libcore/%.o: libcore/%.c | packages
 	$(call say,CC,$@)
@@ -218,11 +232,19 @@ bench: packages-bench all
 timing: packages-test all
 	@bench/timing.pl $(SAMPLES)
 
-lint: packages-test lib
+diagrams: $(B)/bin/diagrams
+	@scripts/diagrams.sh
+
+$(B)/bin/diagrams: scripts/diagrams.c $(core_obj)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(CFLAGS) -o $@ $< $(core_obj) $(LIBS)
+
+lint: packages-test lib $(B)/bin/diagrams
 	@scripts/lint.sh
 
 fmt: packages-test
-	@find libcore ngx_module tenonctl t -name '*.[ch]' \
+	@find libcore ngx_module tenonctl tenond t -name '*.[ch]' \
 	    -exec clang-format -i {} +
 
 

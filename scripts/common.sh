@@ -2,9 +2,9 @@
 # runs what, and how to tell what of ours is running.
 #
 # As an ordinary user everything runs as that user. As root, PostgreSQL and
-# tenonctl run as `postgres`, nginx's workers as `www-data`; PostgreSQL's peer
-# map lets the first (and root, who could become it) be tenon_owner and the
-# second tenon_api, nobody else anything.
+# tenonctl run as `postgres`, nginx's workers and tenond as `www-data`;
+# PostgreSQL's peer map lets the first (and root, who could become it) be
+# tenon_owner and the second tenon_api and tenon_worker, nobody else anything.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,10 +16,12 @@ app=${APP:-teamos}
 var=$(realpath -m "${TENON_VAR:-var}")
 run=$var/run
 nginx=$var/nginx
+tenond=$var/tenond
 template=$(realpath -m "${TENON_NGINX_CONF:-conf.example/nginx.conf}")
 domain=tenon.localhost
 owner_db="host=$run port=5432 dbname=tenon user=tenon_owner"
 api_db="host=$run port=5432 dbname=tenon user=tenon_api"
+worker_db="host=$run port=5432 dbname=tenon user=tenon_worker"
 pg_bin=/usr/lib/postgresql/15/bin
 PATH=$pg_bin:$PATH:/usr/sbin:/sbin
 
@@ -133,6 +135,27 @@ stop_nginx() {
         wait_gone 5 nginx_all && break
     done
     rm -f "$nginx/nginx.pid" "$nginx/serving"
+}
+
+# The pid of our tenond, if it lives.
+tenond_pid() {
+    local pid
+    [ -s "$tenond/tenond.pid" ] || return 0
+    pid=$(cat "$tenond/tenond.pid")
+    if grep -qzF -- "$tenond/" "/proc/$pid/cmdline" 2> /dev/null; then
+        echo "$pid"
+    fi
+}
+
+stop_tenond() {
+    local pid signal
+    for signal in TERM KILL; do
+        pid=$(tenond_pid)
+        [ -n "$pid" ] || break
+        kill -$signal "$pid" 2> /dev/null || true
+        wait_gone 30 tenond_pid || true
+    done
+    rm -f "$tenond/tenond.pid" "$tenond/serving"
 }
 
 stop_pg() {

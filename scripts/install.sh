@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh: called by `make install` with DESTDIR, PREFIX, VERSION, CC. What
 # is installed finds libtenon as any library: no path of the checkout stays in
-# it, so the module and tenonctl are linked once more.
+# it, so the module, tenonctl and tenond are linked once more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,18 +9,20 @@ dest=$DESTDIR$PREFIX
 stage=build/install
 mkdir -p "$stage"
 
-objects=()
-for source in tenonctl/*.c; do
-    objects+=("build/obj/${source%.c}.o")
+for tool in tenonctl tenond; do
+    objects=()
+    for source in "$tool"/*.c; do
+        objects+=("build/obj/${source%.c}.o")
+    done
+    "$CC" -o "$stage/$tool" "${objects[@]}" -Lbuild/lib -ltenon \
+        -Wl,--as-needed -lpq -lsodium -lcurl
 done
-"$CC" -o "$stage/tenonctl" "${objects[@]}" -Lbuild/lib -ltenon \
-    -Wl,--as-needed -lpq -lsodium
 TENON_LIBS="-L$PWD/build/lib -ltenon" scripts/module.sh configure "$stage/ngx"
 scripts/module.sh build "$stage/ngx"
 
 install -d "$dest"/{bin,include/tenon,lib/pkgconfig,lib/nginx/modules} \
     "$dest/share/tenon/conf.example"
-install -m 755 "$stage/tenonctl" "$dest/bin/"
+install -m 755 "$stage/tenonctl" "$stage/tenond" "$dest/bin/"
 install -m 644 include/tenon/*.h "$dest/include/tenon/"
 install -m 644 build/lib/libtenon.so.1 "$dest/lib/"
 ln -sf libtenon.so.1 "$dest/lib/libtenon.so"

@@ -70,7 +70,7 @@ search '#include *["<](ngx_|nginx)' "${c_core[@]}" |
 # A folder may use the interface NAME/NAME.h of those before it; pg/ stands
 # apart and uses base/ alone. gen/queries.h is model's second interface:
 # the table that the build generates.
-awk -v order="base access audit model openapi http resource zone token identity session signin people op" '
+awk -v order="base access audit model openapi http resource zone billing token identity session signin people flags webhook job op" '
     BEGIN {
         n = split(order, names, " ")
         for (i = 1; i <= n; i++) layer[names[i]] = i
@@ -167,6 +167,12 @@ while read -r source; do
     clang "${clang_flags[@]}" "$source" 2>&1 |
         complain "clang: $source" || true
 done < <(files libcore tenonctl tenond -- '*.c')
+
+
+# ---- diagrams ----
+
+scripts/diagrams.sh --check |
+    complain "a diagram isn't that of its table (run: make diagrams)" || true
 
 
 # ---- scripts ----

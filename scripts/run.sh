@@ -17,10 +17,11 @@ scripts/start.sh
 echo
 echo "Ctrl-C stops it."
 
-while nginx_pid > /dev/null && pg_running; do
+while nginx_pid > /dev/null && pg_running &&
+        { [ -n "$(tenond_pid)" ] || [ "${TENON_TENOND:-on}" = off ]; }; do
     sleep 1 &
     wait $! || true
 done
 
-echo "tenon: nginx or PostgreSQL ended by itself; the logs tell why" >&2
+echo "tenon: nginx, tenond or PostgreSQL ended by itself; the logs tell why" >&2
 exit 1

@@ -1,8 +1,9 @@
 #!/bin/bash
 # start.sh: serves Tenon from $TENON_VAR in the background: a PostgreSQL
-# cluster of its own behind a unix socket, and nginx on loopback. Returns when
-# /ready answers 200. Repeatable: what is there and right stays.
-# TENON_NGINX_CONF names another template than conf.example/nginx.conf.
+# cluster of its own behind a unix socket, tenond, and nginx on loopback.
+# Returns when /ready answers 200. Repeatable: what is there and right stays.
+# TENON_NGINX_CONF names another template than conf.example/nginx.conf;
+# TENON_TENOND=off leaves tenond out.
 . "$(dirname "$0")/common.sh"
 
 started=()
@@ -121,6 +122,7 @@ CONF
 tenon "$pg_user" postgres
 tenon "$pg_user" tenon_owner
 tenon "$web_user" tenon_api
+tenon "$web_user" tenon_worker
 $([ "$me" = "$pg_user" ] || echo "tenon \"$me\" tenon_owner")
 CONF
 
@@ -175,6 +177,48 @@ load_schema() {
         touch "$var/demo-loaded-$app"
     fi
     echo "$mark" > "$loaded"
+}
+
+
+# ---- tenond ----
+
+# Started anew when it would be another program, or have other settings. It
+# leaves the terminal's group: Ctrl-C is run.sh's to hear.
+start_tenond() {
+    local mark
+    if [ "${TENON_TENOND:-on}" = off ]; then
+        stop_tenond
+        return
+    fi
+
+    mkdir -p "$tenond" "$stage"
+    sed -e "s|^database .*|database $worker_db|" conf.example/tenond.conf \
+        > "$tenond/tenond.conf"
+    mark=$(sha256sum build/bin/tenond build/lib/libtenon.so.1 \
+        "$tenond/tenond.conf")
+    if [ -n "$(tenond_pid)" ] && [ -f "$tenond/serving" ] &&
+            [ "$(cat "$tenond/serving")" = "$mark" ]; then
+        return
+    fi
+
+    stop_tenond
+    mkdir -p "$stage/tenond"
+    install -m 755 build/bin/tenond "$stage/tenond/"
+    install -m 644 build/lib/libtenon.so.1 "$stage/tenond/"
+    chmod 755 "$tenond" "$stage" "$stage/tenond"
+    chmod 644 "$tenond/tenond.conf"
+    started+=(tenond)
+    as "$web_user" setsid sh -c \
+        'echo $$ >&3; exec 3>&- env LD_LIBRARY_PATH="$1" "$1/tenond" \
+             --config "$2"' \
+        sh "$stage/tenond" "$tenond/tenond.conf" \
+        3> "$tenond/tenond.pid" < /dev/null >> "$tenond/log" 2>&1 9>&- &
+    sleep 0.2
+    if [ -z "$(tenond_pid)" ]; then
+        tail -5 "$tenond/log" >&2
+        die "tenond does not start; its log is $tenond/log"
+    fi
+    echo "$mark" > "$tenond/serving"
 }
 
 
@@ -297,7 +341,8 @@ Try:
 Invitations are not mailed yet; their tokens, to accept them with:
   TENON_VAR=$var build/bin/tenonctl outbox
 
-Logs: $nginx/error.log, access.log; database: $var/pg/log
+Logs: $nginx/error.log, access.log; database: $var/pg/log;
+background work: $tenond/log
 TEXT
 }
 
@@ -307,6 +352,7 @@ lock
 make_secrets
 start_pg
 load_schema
+start_tenond
 start_nginx
 wait_ready
 say_what_to_try

@@ -1,5 +1,5 @@
 #!/bin/bash
-# stop.sh: stops nginx and PostgreSQL of $TENON_VAR; the data stays.
+# stop.sh: stops nginx, tenond and PostgreSQL of $TENON_VAR; the data stays.
 . "$(dirname "$0")/common.sh"
 
 if [ ! -d "$var" ]; then
@@ -11,5 +11,6 @@ check_owner
 lock
 
 stop_nginx
+stop_tenond
 stop_pg
 echo "Stopped; the data is kept in $var."
