@@ -200,9 +200,10 @@ for (['unknown', 'of an authority that is not ours',
         problem_is $_, 503, 'unavailable', 'refused' for @r;
         ok $s->wait_until(5, sub { log_since($at) =~ $says }),
             'the log says why' or diag log_since($at);
-        is $s->psql("select count(*) from pg_stat_activity
-                      where usename = 'tenon_api'"), 0,
-            'nobody is connected';
+        ok $s->wait_until(5, sub { # a backend that was ended takes a moment
+            $s->psql("select count(*) from pg_stat_activity
+                       where usename = 'tenon_api'") == 0;
+        }), 'nobody is connected';
         serve_as('right', 'reload');
         ok $s->wait_until(5, sub {
             $s->request(GET => 'tasks?limit=1', as => 'alice')
