@@ -22,8 +22,17 @@ my $s = TenonServer->new;
 # Time for all to come, and for a deadlock to be found as one.
 $s->psql("alter role tenon_api set lock_timeout = '8s';
           alter role tenon_api set statement_timeout = '10s';
-          select pg_terminate_backend(pid) from pg_stat_activity
+          select pg_terminate_backend(pid, 10000) from pg_stat_activity
            where usename = 'tenon_api'");
+
+# Until each worker has other connections than those that were ended.
+for my $pid ($s->workers) {
+    $s->alone($pid, sub {
+        $s->wait_until(10, sub {
+            $s->request(POST => 'auth/login', at => 'acme', json => {
+                email => 'nobody@acme.test', password => 'not this one',
+            })->{status} == 401 }) });
+}
 
 my ($acme, $realm) = split /\|/, $s->psql(
     "select tenant_id, realm_id from tenon.tenant where slug = 'acme'");
