@@ -39,7 +39,7 @@ static const td_setting settings[] = {
       "4", NULL, "to the database for jobs, and one more, at most" },
     { "jobs", "N", offsetof(td_conf, jobs), 1, TN_WORK_CLAIM_MAX, "16", NULL,
       "under way at a time, at most" },
-    { "poll_interval", "MS", offsetof(td_conf, poll), 10, 60000, "1000", NULL,
+    { "poll_interval", "MS", offsetof(td_conf, poll), 10, 60000, "150", NULL,
       "between two looks for work when there is none" },
     { "stop_timeout", "MS", offsetof(td_conf, stop), 0, 600000, "20000", NULL,
       "that work under way gets to end after SIGTERM" },

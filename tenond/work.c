@@ -25,6 +25,7 @@ struct td_job {
     unsigned steps;
     int asked; /* the last step wanted a batch */
     int back;  /* it is to be given back */
+    int going; /* it is being given back */
 };
 
 static void job_step(td_job *job, const tn_input *input);
@@ -102,11 +103,20 @@ static void
 job_answered(td_batch *b, const tn_reply *reply)
 {
     tn_input input;
+    td_job *job = b->data;
 
     memset(&input, 0, sizeof(input));
     input.reply = reply;
     input.now = td_wall();
-    job_step(b->data, &input);
+
+    /* Who goes on with it begins where it is now. */
+    if (job->owner->stopping && tn_work_yields(job->work, &input)) {
+        job->asked = 0;
+        job->back = 1;
+        return;
+    }
+
+    job_step(job, &input);
 }
 
 
@@ -348,7 +358,7 @@ forget_back(td_work *work)
     for (job = work->jobs; job; job = next) {
         next = job->next;
 
-        if (job->back) {
+        if (job->going) {
             job_free(job);
         }
     }
@@ -379,8 +389,10 @@ release(td_work *work)
     td_mem_free(&work->mem);
     works = calloc(work->njobs + 1, sizeof(tn_work *));
 
-    for (job = work->jobs, n = 0; works && job; job = job->next) {
-        if (job->back) {
+    for (job = work->jobs, n = 0; job; job = job->next) {
+        job->going = job->back; /* who gives way meanwhile goes by the next */
+
+        if (job->going && works) {
             works[n++] = job->work;
         }
     }

@@ -34,6 +34,7 @@ typedef struct tn__work_kind {
     tn__work_step step;
     unsigned attempts; /* begun so often, it is dead */
     uint32_t every; /* seconds: made once in each such period; 0: by others */
+    unsigned yields : 1; /* between two batches it may be given back */
 } tn__work_kind;
 
 typedef enum tn__work_phase {
@@ -77,6 +78,11 @@ tn_str tn__work_new_id(tn_work *work);
 void tn__work_local(tn_work *work, tn_str name, tn_str value);
 void tn__work_local_int(tn_work *work, tn_str name, int64_t value);
 
+/* In which tenant the batches from now on act: the platform's jobs alone may do
+ * so. Their statements name it :acting; :tenant is the job's. How the attempt ends
+ * badly is told in the job's own again. */
+void tn__work_tenant(tn_work *work, tn_str id);
+
 /* A new batch, which holds the claim and sets the tenant's context. */
 void tn__work_batch(tn_work *work);
 void tn__work_add(tn_work *work, const tn__bound *bound);
@@ -115,7 +121,9 @@ int64_t tn__retry_delay(int64_t attempt, uint64_t random);
 
 /* ---- kinds ---- */
 
-extern const tn__work_kind tn__purge_kind; /* purge.c */
+extern const tn__work_kind tn__purge_kind;        /* purge.c */
+extern const tn__work_kind tn__roll_up_kind;      /* roll_up.c */
+extern const tn__work_kind tn__entitlements_kind; /* dunning.c */
 
 
 /* ---- endpoints (jobs.c) ---- */

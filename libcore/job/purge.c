@@ -38,5 +38,6 @@ const tn__work_kind tn__purge_kind = {
     .kind = TN_STR_C("purge"),
     .step = purge,
     .attempts = 8,
+    .yields = 1,
     .every = 86400,
 };

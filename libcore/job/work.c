@@ -104,6 +104,13 @@ new_salt(tn_work *work)
 }
 
 
+void
+tn__work_tenant(tn_work *work, tn_str id)
+{
+    tn__work_local(work, TN_STR("acting"), id);
+}
+
+
 /* There is no request: what only a request has is null. */
 static tn_str
 bind(tn_work *work, const tn__bind *b)
@@ -264,6 +271,7 @@ end_badly(tn_work *work, tn_str why, tn_work_end end)
     }
 
     tn__work_batch(work);
+    tn__work_tenant(work, TN_NULL);
     tn__work_local(work, TN_STR("error"), work->tale.error);
     tn__work_local(work, TN_STR("delay"), TN_NULL);
 
@@ -504,6 +512,15 @@ tn_work_step(tn_work *work, const tn_input *input)
     }
 
     return &work->want;
+}
+
+
+int
+tn_work_yields(const tn_work *work, const tn_input *input)
+{
+    return work->kind->yields && work->phase == TN__WORK_STEPPING &&
+           work->want.kind == TN_WANT_DB && input && input->reply &&
+           input->reply->outcome == TN_DB_OK;
 }
 
 

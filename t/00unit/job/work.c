@@ -8,6 +8,7 @@
 #include "gen/queries.h"
 
 #define TENANT "00000000-0000-7000-8000-000000000002"
+#define OTHER  "01900000-000b-7000-8000-000000000001"
 #define JOB    "0192aaaa-0000-7000-8000-000000000001"
 
 static const unsigned char entropy[32] = { 1, 2, 3 };
@@ -23,13 +24,13 @@ typedef struct play {
 } play;
 
 
-/* What job_claim answers of one job. */
+/* What job_claim answers of one job of a kind. */
 static tn_err
-claim(play *p, const char *attempts)
+claim_kind(play *p, const char *kind, const char *attempts)
 {
     tn_str cells[] = { TN_STR(TENANT),
                        TN_STR(JOB),
-                       TN_STR("purge"),
+                       { kind, strlen(kind) },
                        TN_STR("7"),
                        { attempts, strlen(attempts) },
                        TN_STR("{}") };
@@ -41,6 +42,13 @@ claim(play *p, const char *attempts)
 
     return tn_work_new(&p->work, &reply, 0, &conf, 1790000000000000, entropy,
                        &p->arena.mem);
+}
+
+
+static tn_err
+claim(play *p, const char *attempts)
+{
+    return claim_kind(p, "purge", attempts);
 }
 
 
@@ -528,10 +536,64 @@ test_events(void **state)
 }
 
 
+/* A kind that acts in a tenant that it has looked up, and fails there. */
+static void
+visit(tn_work *work, const tn_input *input)
+{
+    if (work->state++ == 0) {
+        tn__work_batch(work);
+        tn__work_add(work, &tn__q_job_purge);
+        tn__work_want_db(work);
+        return;
+    }
+
+    if (tn__work_rows(work, input, 0) != NULL) {
+        tn__work_tenant(work, TN_STR(OTHER));
+        tn__work_batch(work);
+        tn__work_add(work, &tn__q_job_purge);
+        tn__work_want_db(work);
+    }
+}
+
+
+/* What it does is done there; that it is dead is told where it was made. */
+static void
+test_acts_in_a_tenant(void **state)
+{
+    play p;
+
+    static const tn__work_kind kind = { .kind = TN_STR_C("visit"),
+                                        .step = visit,
+                                        .attempts = 1 };
+
+    (void) state;
+    unit_arena_init(&p.arena, 0);
+    assert_int_equal(claim(&p, "1"), TN_OK);
+    p.work->kind = &kind;
+    p.want = tn_work_step(p.work, NULL);
+    WANTS(&p, &tn__q_job_hold, &tn__q_job_purge);
+    assert_null(param(&p, 0, &tn__q_job_hold, "acting").p);
+
+    answer(&p, "");
+    WANTS(&p, &tn__q_job_hold, &tn__q_job_purge);
+    unit_assert_str(param(&p, 0, &tn__q_job_hold, "tenant"), TENANT);
+    unit_assert_str(param(&p, 0, &tn__q_job_hold, "acting"), OTHER);
+
+    refuse(&p, TN_DB_ERROR, "42501");
+    WANTS(&p, &tn__q_job_hold, &tn__q_cause, &tn__q_job_failed);
+    assert_null(param(&p, 0, &tn__q_job_hold, "acting").p);
+
+    answer(&p, "dead");
+    ends(&p, TN_WORK_DEAD);
+    unit_arena_free(&p.arena);
+}
+
+
 static void
 test_control_batches(void **state)
 {
     play p;
+    tn_str kinds;
     const tn_batch *batch;
     tn_want want = { .kind = TN_WANT_DB };
     tn_work *works[2];
@@ -543,14 +605,20 @@ test_control_batches(void **state)
 
     assert_int_equal(tn_work_plan(&batch, &p.arena.mem), TN_OK);
     want.batch = batch;
-    WANTS(&p, &tn__q_job_plan);
+    WANTS(&p, &tn__q_job_plan, &tn__q_job_plan, &tn__q_job_plan);
     unit_assert_str(param(&p, 0, &tn__q_job_plan, "kind"), "purge");
     unit_assert_str(param(&p, 0, &tn__q_job_plan, "every"), "86400");
+    unit_assert_str(param(&p, 1, &tn__q_job_plan, "kind"), "usage.roll_up");
+    unit_assert_str(param(&p, 1, &tn__q_job_plan, "every"), "60");
+    unit_assert_str(param(&p, 2, &tn__q_job_plan, "kind"),
+                    "billing.entitlements");
 
     assert_int_equal(tn_work_claim(&batch, 100000, &p.arena.mem), TN_OK);
     want.batch = batch;
     WANTS(&p, &tn__q_job_claim);
-    unit_assert_str(param(&p, 0, &tn__q_job_claim, "kinds"), "{purge}");
+    kinds = param(&p, 0, &tn__q_job_claim, "kinds");
+    unit_assert_str(tn__sub(kinds, 0, 7), "{purge,");
+    unit_assert_str(tn__sub(kinds, kinds.n - 1, kinds.n), "}");
     unit_assert_str(param(&p, 0, &tn__q_job_claim, "n"), "256");
     unit_assert_str(param(&p, 0, &tn__q_job_claim, "lease"), "60");
 
@@ -621,6 +689,72 @@ test_memory(void **state)
 }
 
 
+/* Of which month how many were counted; no meter: none was left. */
+static void
+counted(play *p, const char *meter, const char *n)
+{
+    unsigned i;
+    tn_str cells[] = { meter ? TN_STR(TENANT) : TN_NULL,
+                       meter ? (tn_str){ meter, strlen(meter) } : TN_NULL,
+                       meter ? TN_STR("2026-11-03 00:00:00+00") : TN_NULL,
+                       { n, strlen(n) } };
+    tn_rows rows[] = { { 1, 4, cells }, { 1, 4, cells } };
+    tn_reply reply = { .outcome = TN_DB_OK, .rows = rows, .n = 2 };
+    tn_input input = { .reply = &reply };
+
+    WANTS(p, &tn__q_job_hold, &tn__q_usage_roll_up);
+    p->want = tn_work_step(p->work, &input);
+
+    for (i = 0; i < 4; i++) {
+        cells[i] = TN_STR("gone"); /* it was borrowed */
+    }
+}
+
+
+static void
+goes_behind(play *p, const char *meter)
+{
+    WANTS(p, &tn__q_job_hold, &tn__q_usage_roll_up);
+    unit_assert_str(param(p, 1, &tn__q_usage_roll_up, "after_meter"), meter);
+    unit_assert_str(param(p, 1, &tn__q_usage_roll_up, "after_tenant"),
+                    meter ? TENANT : NULL);
+    unit_assert_str(param(p, 1, &tn__q_usage_roll_up, "after_begins"),
+                    meter ? "2026-11-03 00:00:00+00" : NULL);
+}
+
+
+/* What isn't counted yet is, some of each at a time, round after round until
+ * one counts nothing: what can't be counted is left, and stops nobody. */
+static void
+test_roll_up(void **state)
+{
+    play p;
+
+    (void) state;
+
+    unit_arena_init(&p.arena, 0);
+    assert_int_equal(claim_kind(&p, "usage.roll_up", "1"), TN_OK);
+    p.want = tn_work_step(p.work, NULL);
+    goes_behind(&p, NULL);
+    counted(&p, "bytes", "1000");
+    goes_behind(&p, "bytes");
+    counted(&p, "tasks", "0");
+    goes_behind(&p, "tasks");
+    counted(&p, NULL, "0");
+    goes_behind(&p, NULL);
+    counted(&p, "bytes", "7");
+    counted(&p, "tasks", "0");
+    counted(&p, NULL, "0");
+    goes_behind(&p, NULL);
+    counted(&p, "tasks", "0");
+    counted(&p, NULL, "0");
+    WANTS(&p, &tn__q_job_hold, &tn__q_job_done);
+    answer(&p, "done");
+    ends(&p, TN_WORK_DONE);
+    unit_arena_free(&p.arena);
+}
+
+
 static void
 test_retry(void **state)
 {
@@ -657,5 +791,6 @@ UNIT_MAIN(cmocka_unit_test(test_works_until_done),
           cmocka_unit_test(test_end_refused),
           cmocka_unit_test(test_strange_answers), cmocka_unit_test(test_conf),
           cmocka_unit_test(test_asks_others), cmocka_unit_test(test_events),
+          cmocka_unit_test(test_acts_in_a_tenant),
           cmocka_unit_test(test_control_batches), cmocka_unit_test(test_memory),
-          cmocka_unit_test(test_retry))
+          cmocka_unit_test(test_roll_up), cmocka_unit_test(test_retry))
