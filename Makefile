@@ -6,6 +6,7 @@
 #   make test     build, lint, and run the whole test suite
 #   make chaos    the long forms of the tests of faults: hours
 #   make bench    measure, and write bench/RESULTS.md (some minutes)
+#   make bench-cost  what plans and limits cost; writes bench/RESULTS-cost.md
 #   make timing   whether refused logins can be told apart by their time
 #   make diagrams draw the state machines in docs/ from their tables
 #   make lint     format, dependency law, banned functions, symbols
@@ -59,7 +60,7 @@ lib := $(B)/lib/libtenon.so.$(SOVERSION)
 module := $(B)/ngx/ngx_http_tenon_module.so
 
 .PHONY: all packages packages-test packages-bench lib module tools unit run \
-        start stop test chaos bench timing diagrams lint fmt install \
+        start stop test chaos bench bench-cost timing diagrams lint fmt install \
         clean FORCE
 
 all: lib module tools
@@ -175,6 +176,12 @@ $(B)/t/%: t/%.c $(B)/san/libtenon.a | packages-test
 	$(Q)$(CC) $(BASE) $(PQ_CFLAGS) $(SAN) -It/lib -o $@ $< \
 	      $(B)/san/libtenon.a -lcmocka $(LIBS) -lcurl
 
+# Files of the module that are nginx's in shape alone, tested without it: they
+# see its headers, and the test brings what they call.
+$(B)/t/00unit/ngx_module/%: BASE += $(addprefix -isystem \
+    /usr/share/nginx/src/src/,core event os/unix) -isystem $(B)/ngx
+$(B)/t/00unit/ngx_module/%: | $(B)/ngx/Makefile
+
 $(B)/san/libcore/%.o: libcore/%.c | packages
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
@@ -227,6 +234,13 @@ chaos: packages-test all unit
 # ROUNDS="SECONDS ROUNDS" shortens or lengthens it: make bench ROUNDS="2 3"
 bench: packages-bench all
 	@bench/run.pl --results bench/RESULTS.md $(ROUNDS)
+
+# In instructions, against the commit before there were plans, and that with what
+# was saved since (BEFORE="COMMIT COMMIT+", or built checkouts); they are built, too.
+BEFORE ?= 8daecff 8daecff+
+bench-cost: packages-bench all
+	@bench/cost.pl $(BEFORE) > $(B)/cost.md
+	@mv $(B)/cost.md bench/RESULTS-cost.md
 
 # SAMPLES=500 for a quicker look.
 timing: packages-test all

@@ -1,7 +1,8 @@
 /*
  * ngx_http_tenon.h: what the files of the module share: configuration, the
- * context of one request, and the four things that a worker owns (database
- * pool, hash jobs, entropy, requests waiting for the catalogue).
+ * context of one request, and the five things that a worker owns (database
+ * pool, hash jobs, entropy, requests waiting for the catalogue, the flusher of
+ * what tenants have used).
  */
 
 #ifndef _NGX_HTTP_TENON_H_INCLUDED_
@@ -16,6 +17,8 @@
 #include <tenon/core.h>
 #include <tenon/pg.h>
 
+#include "ngx_http_tenon_meter.h"
+
 #if !(NGX_THREADS)
 #error "the tenon module requires nginx built with --with-threads"
 #endif
@@ -29,6 +32,7 @@ typedef struct ngx_http_tenon_batch_s ngx_http_tenon_batch_t;
 typedef struct ngx_http_tenon_jobs_s ngx_http_tenon_jobs_t;
 typedef struct ngx_http_tenon_task_s ngx_http_tenon_task_t;
 typedef struct ngx_http_tenon_random_s ngx_http_tenon_random_t;
+typedef struct ngx_http_tenon_flusher_s ngx_http_tenon_flusher_t;
 
 
 /* What a worker owns: made at its start, torn down at its exit. */
@@ -37,6 +41,7 @@ typedef struct {
     ngx_http_tenon_pool_t *pool;
     ngx_http_tenon_jobs_t *jobs;
     ngx_http_tenon_random_t *random;
+    ngx_http_tenon_flusher_t *flusher;
 
     /* requests that came before the catalogue */
     ngx_queue_t cold;
@@ -229,12 +234,23 @@ void ngx_http_tenon_job_abandon(ngx_http_tenon_task_t *task);
 /* ngx_http_tenon_zone.c */
 
 ngx_int_t ngx_http_tenon_zone_init(ngx_shm_zone_t *zone, void *data);
+ngx_http_tenon_meters_t *ngx_http_tenon_zone_meters(ngx_shm_zone_t *zone);
 ngx_int_t ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx,
                                   const tn_zone_cmd *cmds, unsigned n);
 /* A permit is a slot in the zone: its number, or NGX_BUSY. */
 ngx_int_t ngx_http_tenon_permit_take(ngx_shm_zone_t *zone, ngx_uint_t limit);
 void ngx_http_tenon_permit_give(ngx_shm_zone_t *zone, ngx_int_t slot);
 void ngx_http_tenon_permit_give_all(ngx_shm_zone_t *zone);
+
+
+/* ngx_http_tenon_flush.c: what tenants have used, from shared memory to the
+ * database */
+
+ngx_int_t
+ngx_http_tenon_flush_init(ngx_http_tenon_main_conf_t *conf, ngx_cycle_t *cycle);
+/* Behind ngx_http_tenon_pool_done(): the last worker of the node waits for it, a
+ * bounded time. */
+void ngx_http_tenon_flush_done(ngx_http_tenon_main_conf_t *conf);
 
 
 /* ngx_http_tenon_random.c */

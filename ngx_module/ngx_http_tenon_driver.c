@@ -178,6 +178,16 @@ ngx_http_tenon_drive(ngx_http_tenon_ctx_t *ctx)
                                          ctx->want->zone.n);
             break;
 
+        case TN_WANT_METER:
+            ctx->input.failed = TN_OK;
+            ngx_http_tenon_meters_take(
+                ngx_http_tenon_zone_meters(ctx->conf->zone), &ctx->input,
+                ctx->want->meter.meters, ctx->want->meter.n,
+                ctx->want->meter.units);
+
+            rc = NGX_OK;
+            break;
+
         case TN_WANT_ADMIT:
             if (!ctx->admits) {
                 ctx->admits = 1;

@@ -526,7 +526,11 @@ ngx_http_tenon_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    return ngx_http_tenon_pool_init(tmcf, cycle);
+    if (ngx_http_tenon_pool_init(tmcf, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tenon_flush_init(tmcf, cycle);
 }
 
 
@@ -543,6 +547,7 @@ ngx_http_tenon_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_tenon_pool_done(tmcf->worker->pool);
     ngx_http_tenon_jobs_done(tmcf);
+    ngx_http_tenon_flush_done(tmcf);
 
     /*
      * Requests that a fast shutdown cuts off still hold ops of the core:

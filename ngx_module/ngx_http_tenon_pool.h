@@ -133,7 +133,7 @@ struct ngx_http_tenon_batch_s {
 /* ngx_http_tenon_pool.c */
 
 void ngx_http_tenon_pool_pump(ngx_http_tenon_pool_t *pool);
-/* A batch of the worker's own, in static memory, that writes nothing. The
+/* A batch of the worker's own, which lives until the handler is called. The
  * handler gets the pool and the reply, never from inside this call, and not at
  * all when the worker exits. It is not sent a second time. */
 ngx_int_t

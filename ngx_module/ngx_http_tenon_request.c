@@ -25,6 +25,7 @@ ngx_http_tenon_has_header(ngx_http_request_t *r, const tn_header *header);
 
 #define ngx_http_tenon_name_is(header, lit)                       \
     ((header)->name.n == sizeof(lit) - 1 &&                       \
+     ((header)->name.p[0] | 0x20) == ((lit)[0] | 0x20) &&         \
      ngx_strncasecmp((u_char *) (header)->name.p, (u_char *) lit, \
                      sizeof(lit) - 1) == 0)
 

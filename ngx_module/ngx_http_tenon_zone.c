@@ -1,6 +1,7 @@
 /*
- * ngx_http_tenon_zone.c: the node's shared memory: a lossy key-value store and
- * the permits of password hashing.
+ * ngx_http_tenon_zone.c: the node's shared memory: a lossy key-value store, the
+ * permits of password hashing and, in a part of its own, the counters of what
+ * tenants use (ngx_http_tenon_meter.c).
  *
  * The store is a set-associative table: a key has one set of WAYS cells, and
  * when none of them is free or expired the one used longest ago gives way: of
@@ -30,6 +31,7 @@ typedef struct {
 typedef struct {
     ngx_atomic_t permits[NGX_HTTP_TENON_JOBS_MAX]; /* pids */
     ngx_uint_t full;                               /* has been logged */
+    ngx_http_tenon_meters_t *meters;
     ngx_uint_t nsets;
     ngx_http_tenon_set_t *sets;
 } ngx_http_tenon_shctx_t;
@@ -53,6 +55,10 @@ static void ngx_http_tenon_zone_count(ngx_http_tenon_set_t *set, ngx_uint_t i);
 
 #define ngx_http_tenon_zone_answers(cmd) \
     ((cmd)->verb == TN_ZONE_GET || (cmd)->verb == TN_ZONE_COUNT)
+
+
+/* What a run answers: the op has read it before there is another one. */
+static u_char ngx_http_tenon_zone_values[TN_ZONE_CMDS_MAX][TN_ZONE_VALUE_MAX];
 
 
 ngx_int_t
@@ -83,6 +89,11 @@ ngx_http_tenon_zone_init(ngx_shm_zone_t *zone, void *data)
         return NGX_ERROR;
     }
 
+    sh->meters = ngx_http_tenon_meters_create(shpool);
+    if (sh->meters == NULL) {
+        return NGX_ERROR;
+    }
+
     /* nothing else will be allocated: all free pages are one run */
 
     size = shpool->pfree * ngx_pagesize;
@@ -105,12 +116,22 @@ ngx_http_tenon_zone_init(ngx_shm_zone_t *zone, void *data)
 }
 
 
+ngx_http_tenon_meters_t *
+ngx_http_tenon_zone_meters(ngx_shm_zone_t *zone)
+{
+    ngx_http_tenon_shctx_t *sh;
+
+    sh = zone->data;
+
+    return sh->meters;
+}
+
+
 ngx_int_t
 ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx, const tn_zone_cmd *cmds,
                         unsigned n)
 {
     u_char *copy;
-    size_t answers;
     unsigned i;
     ngx_int_t found;
     ngx_shm_zone_t *zone;
@@ -123,20 +144,6 @@ ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx, const tn_zone_cmd *cmds,
     shpool = (ngx_slab_pool_t *) zone->shm.addr;
 
     ngx_memzero(&ctx->input, sizeof(tn_input));
-
-    copy = NULL;
-    answers = 0;
-
-    for (i = 0; i < n; i++) {
-        answers += ngx_http_tenon_zone_answers(&cmds[i]) ? 1 : 0;
-    }
-
-    if (answers) {
-        copy = ngx_pnalloc(ctx->request->pool, answers * TN_ZONE_VALUE_MAX);
-        if (copy == NULL) {
-            return NGX_ERROR;
-        }
-    }
 
     ngx_shmtx_lock(&shpool->mutex);
 
@@ -154,9 +161,10 @@ ngx_http_tenon_zone_run(ngx_http_tenon_ctx_t *ctx, const tn_zone_cmd *cmds,
         }
 
         set->used[found] = ngx_current_msec;
+        copy = ngx_http_tenon_zone_values[i];
+        ngx_memcpy(copy, set->value[found], set->len[found]);
         ctx->input.values[i].p = (char *) copy;
         ctx->input.values[i].n = set->len[found];
-        copy = ngx_cpymem(copy, set->value[found], set->len[found]);
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
@@ -170,9 +178,24 @@ ngx_http_tenon_zone_set(ngx_http_tenon_shctx_t *sh, const u_char *key)
 {
     uint32_t hash;
 
-    hash = ngx_murmur_hash2((u_char *) key, TN_ZONE_KEY_LEN);
+    /* a key is a keyed hash: any four bytes of it are as good as another */
+
+    ngx_memcpy(&hash, key + TN_ZONE_KEY_LEN - sizeof(hash), sizeof(hash));
 
     return &sh->sets[hash % sh->nsets];
+}
+
+
+/* As two numbers: memcmp() is a call. */
+static ngx_inline ngx_uint_t
+ngx_http_tenon_zone_same(const u_char *a, const u_char *b)
+{
+    uint64_t i[2], k[2];
+
+    ngx_memcpy(i, a, TN_ZONE_KEY_LEN);
+    ngx_memcpy(k, b, TN_ZONE_KEY_LEN);
+
+    return i[0] == k[0] && i[1] == k[1];
 }
 
 
@@ -184,7 +207,7 @@ ngx_http_tenon_zone_find(ngx_http_tenon_set_t *set, const u_char *key)
     for (i = 0; i < NGX_HTTP_TENON_WAYS; i++) {
 
         if (set->expires[i] == 0 ||
-            ngx_memcmp(set->key[i], key, TN_ZONE_KEY_LEN) != 0) {
+            !ngx_http_tenon_zone_same(set->key[i], key)) {
             continue;
         }
 

@@ -137,10 +137,47 @@ typedef enum tn_zone_verb {
 
 typedef struct tn_zone_cmd {
     tn_zone_verb verb;
-    unsigned char key[TN_ZONE_KEY_LEN];
+    unsigned char key[TN_ZONE_KEY_LEN]; /* a keyed hash: any part of it is
+                                         * as good as a hash of it */
     tn_str value;    /* ADD, SET, FILL: at most TN_ZONE_VALUE_MAX bytes */
     uint32_t ttl_ms; /* ADD, SET, FILL, COUNT (of a new counter) */
 } tn_zone_cmd;
+
+/*
+ * Counters of what tenants use, in the node's shared memory: how many units of
+ * a kind in a period. One is known by tenant, name, period and begin, and is
+ * made when it is first taken from. Unlike the zone's they aren't lossy: what
+ * was taken lies there until it has been flushed (usage.h).
+ */
+typedef enum tn_period {
+    TN_PERIOD_NONE, /* not by time: how many there are */
+    TN_PERIOD_MINUTE,
+    TN_PERIOD_HOUR,
+    TN_PERIOD_DAY,
+    TN_PERIOD_MONTH,
+} tn_period;
+
+#define TN_METER_NAME_MAX 63
+#define TN_METERS_MAX     4
+
+typedef struct tn_meter {
+    unsigned char tenant[16];
+    tn_str name; /* "api_calls"; at most TN_METER_NAME_MAX bytes */
+    tn_period period;
+    int64_t begins, ends; /* microseconds since 1970 */
+    int64_t soft, hard;   /* -1: none. No unit is taken beyond `hard`; a flush
+                           * is handed both, as they were last */
+    int64_t base;         /* what the database says was used: where there is no
+                           * counter yet, it begins with it; -1: not asked */
+} tn_meter;
+
+typedef enum tn_taken {
+    TN_TAKEN,         /* there is room for the units */
+    TN_TAKEN_OVER,    /* they would go beyond `hard` */
+    TN_TAKEN_UNKNOWN, /* there is no counter, and no base to begin one with */
+    TN_TAKEN_FULL,    /* there is no counter, and no room for one: all that are
+                       * there have something to flush */
+} tn_taken;
 
 /* Password hashing: plain data, run anywhere, for example in a thread pool.
  * The host copies it, runs tn_job_run() on the copy (which wipes the
@@ -201,6 +238,10 @@ typedef struct tn_http_answer {
 typedef enum tn_want_kind {
     TN_WANT_NONE,  /* the response is ready */
     TN_WANT_ZONE,  /* run zone.cmds in order; answer input.values[] */
+    TN_WANT_METER, /* take meter.units from each of the counters or, where one
+                    * of them isn't TN_TAKEN, from none; in one go. Less than
+                    * 0: give them back to those that there still are, whatever
+                    * their limit is. Answer input.meters[] */
     TN_WANT_ADMIT, /* tenant and principal are known (tn_op_facts): apply
                     * limits, then step again with input == NULL; or with
                     * input.waited_ms, where they make it wait; or with
@@ -225,6 +266,11 @@ typedef struct tn_want {
             const tn_zone_cmd *cmds;
             unsigned n; /* <= TN_ZONE_CMDS_MAX */
         } zone;
+        struct {
+            const tn_meter *meters;
+            unsigned n; /* <= TN_METERS_MAX */
+            int units;
+        } meter;
         size_t body_max;
         const tn_batch *batch;
         const tn_job *job;
@@ -237,6 +283,11 @@ typedef struct tn_input {
     tn_err failed;                   /* the host could not do it: why */
     tn_str values[TN_ZONE_CMDS_MAX]; /* ZONE: what GET and COUNT answer;
                                       * p NULL = miss */
+    struct {
+        tn_taken taken; /* what of this one alone is to be said */
+        int64_t used;   /* in its period, on all nodes as far as is known here,
+                         * with what was taken; 0 where there is no counter */
+    } meters[TN_METERS_MAX];
     tn_str body;
     uint64_t waited_ms; /* ADMIT, BODY: since the op wished to be admitted, by
                          * a clock that nobody sets */
