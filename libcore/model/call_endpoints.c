@@ -108,6 +108,7 @@ call_endpoint(tn__compiler *c, tn__endpoint *e, const tn__call *call)
     e->of_app = 1;
     e->feature = call->feature;
     e->also_feature = call->resource ? call->resource->feature : 0;
+    e->unit = call->resource && call->unit.meter.p ? &call->unit : NULL;
     e->kind = call->resource ? TN__KIND_ACTION : TN__KIND_QUERY;
     e->method = call->resource ? TN_STR("POST") : TN_STR("GET");
     e->summary = call->summary;

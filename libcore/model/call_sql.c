@@ -4,8 +4,9 @@
  * An action's locks the row, looks whether it may be called on it (gate), and
  * calls the function once if so, all in one statement; the function's own
  * changes are logged by the tables' triggers. It answers one row: the columns
- * of TN__ACTION_VERSION…, then what the function answered (its id where that is
- * nothing), then idem_go, idem_fingerprint. A second row of a function that may
+ * of TN__ACTION_VERSION…, `room` where it counts as something (sql_unit.c), then
+ * what the function answered (its id where that is nothing), then idem_go,
+ * idem_fingerprint. A second row of a function that may
  * answer one only is an error of the server's, so that nothing is committed;
  * so is no row where the resource's is due (TN__ACTION_NO_ROW).
  *
@@ -121,7 +122,8 @@ gate_cte(tn__buf *sql, const tn__call *call, int alive)
 {
     unsigned i;
 
-    LIT(sql, ",\ngate as materialized (select old.id from old");
+    ADD(sql, call->unit.meter.p ? TN_STR(",\nallowed") : TN_STR(",\ngate"));
+    LIT(sql, " as materialized (select old.id from old");
     ADD(sql, alive ? TN_STR(", ref") : TN_STR(""));
     LIT(sql, " where (:match::bigint[] is null"
              " or old.version = any(:match::bigint[])) and ");
@@ -149,6 +151,12 @@ gate_cte(tn__buf *sql, const tn__call *call, int alive)
 
     ADD(sql, call->nstates ? TN_STR(")") : TN_STR(""));
     ADD(sql, alive ? TN_STR(" and ref.alive)") : TN_STR(")"));
+
+    if (call->unit.meter.p) {
+        tn__sql_room(sql, &call->unit);
+        LIT(sql, "allowed),\ngate as materialized (select allowed.id "
+                 "from allowed, room where room.ok)");
+    }
 }
 
 
@@ -177,6 +185,10 @@ action_answer(tn__buf *sql, const tn__call *call, int alive)
     }
 
     LIT(sql, " as old_state, (select true from done) as answered");
+
+    if (call->unit.meter.p) {
+        tn__sql_room_told(sql);
+    }
 }
 
 
@@ -209,6 +221,11 @@ action(tn__buf *sql, const tn__call *call)
     }
 
     LIT(sql, ")");
+
+    if (call->unit.meter.p) {
+        tn__sql_recorded(sql, &call->unit, call->resource, TN_STR("gate, done"),
+                         TN_STR("gate.id"));
+    }
 
     outcome = call->ncolumns
                   ? call->columns

@@ -295,6 +295,10 @@ compile_call(tn__compiler *c, tn__call *call, unsigned row)
         err = tn__compile_metered(&call->feature, c, CELL(12), CELL(10));
     }
 
+    if (err == TN_OK) {
+        err = tn__compile_unit(&call->unit, c, CELL(10), CELL(11), TN_NULL);
+    }
+
     if (err != TN_OK) {
         return err;
     }

@@ -94,6 +94,10 @@ tn_err tn__compile_meters(tn__compiler *c);
  * numbers in the catalogue; *feature is 1 + the feature's, or 0. */
 tn_err tn__compile_metered(unsigned *feature, tn__compiler *c, tn_str name,
                            tn_str unit);
+/* What a row's writes count as: units of a meter, by name; `kinds` is a JSON
+ * array of those that count ("create"), or absent. */
+tn_err tn__compile_unit(tn__unit *out, tn__compiler *c, tn_str meter,
+                        tn_str units, tn_str kinds);
 
 /* ---- accounts (scoped.c) ---- */
 

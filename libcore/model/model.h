@@ -86,6 +86,11 @@ typedef enum tn__type {
     TN__TYPE_OBJECT, /* an object; input: with fields of its own */
 } tn__type;
 
+/* How parameters are named that say which accounts a role reaches for reading:
+ * null is all of them, so that one not bound would be, too (http/want.c). */
+#define TN__REACH_OF "reach_"
+
+
 /* What a field points at: a row of this tenant that must be there. */
 typedef struct tn__reference {
     tn_str relation;     /* "teamos.project", quoted as needed */
@@ -162,9 +167,26 @@ struct tn__field {
 /* Meters that every catalogue has. */
 enum {
     TN__METER_SEATS,     /* members and open invitations */
-    TN__METER_API_CALLS, /* requests served */
+    TN__METER_API_CALLS, /* requests served: by quota, */
+    TN__METER_API_RATE,  /* and by rate */
     TN__METERS_OWN
 };
+
+#define TN__NAME_API_CALLS "api_calls"
+#define TN__NAME_API_RATE  "api_rate"
+
+/* "minute"…, by tn_period; of none it is empty. */
+extern const tn_str tn__period_names[TN_PERIOD_MONTH + 1];
+
+
+/* What a write counts as, recorded by its statement. */
+typedef struct tn__unit {
+    tn_str meter;    /* absent: nothing */
+    unsigned number; /* among the catalogue's meters */
+    int64_t units;
+    unsigned kinds; /* of a resource's endpoints: 1 << tn__kind of each that
+                     * counts */
+} tn__unit;
 
 
 /* ---- resources ---- */
@@ -199,6 +221,7 @@ struct tn__resource {
     tn__resource *scoped;
     unsigned read_permission; /* its numbers; resolved by compilation */
     unsigned feature;         /* as an endpoint's */
+    tn__unit unit;            /* what its writes count as */
     tn__bound read;
     tn__bound create;
     tn__bound update;
@@ -239,6 +262,7 @@ typedef struct tn__call {
     const tn__field *state_field;
     unsigned slow : 1;
     unsigned feature;  /* as an endpoint's */
+    tn__unit unit;     /* what it counts as, if it is an action */
     tn__field *params; /* its arguments, but for an action's id */
     unsigned nparams;
     tn__field *columns; /* what it answers; a ROW's are the resource's */
@@ -354,7 +378,7 @@ typedef enum tn__kind {
  * (schema/queries/people.sql). Its parameters are the context's names, the
  * input's fields by name, and
  *
- *   :id     of the path, or a new one where `status` is 201
+ *   :id     of the path, or a new one where it makes something
  *   :mask   which input fields the body holds, by index
  *   :match  bigint[] of If-Match's versions, or null
  *   :own    uuid of the actor where the grant is for own rows only, or null
@@ -362,8 +386,9 @@ typedef enum tn__kind {
  * and what `step`, where there is one, binds as locals beforehand.
  *
  * `refused` is null, or an error's code ("not_found"), with words of its own
- * ("state_conflict: It is in use."), or with faults of fields, which may have
- * words of their own as well, without semicolons: "invalid_fields /role
+ * ("state_conflict: It is in use."), with seconds to wait in front of them
+ * ("rate_limited 60: It was too often."), or with faults of fields, which may
+ * have words of their own as well, without semicolons: "invalid_fields /role
  * not_in_set;/email duplicate is a member's". Of accounts (:reach,
  * :sight: null for the whole tenant) a statement asks by itself.
  */
@@ -395,6 +420,7 @@ typedef struct tn__endpoint {
     unsigned also;
     unsigned feature;      /* that a plan must have: 1 + its number in the */
     unsigned also_feature; /* catalogue; 0: none. And a second one */
+    const tn__unit *unit;  /* what it counts as; NULL: nothing */
     tn_str action;  /* in the audit log: "task.created"; absent for reads that
                      * are not logged */
     tn_str summary; /* one line for readers of openapi.json */
@@ -442,6 +468,7 @@ typedef struct tn__endpoint {
     unsigned hashes : 1;          /* it takes a job of password hashing */
     unsigned heeds_caller : 1;    /* "public": and who is signed in is known */
     unsigned unpaid : 1;          /* served whatever the tenant owes */
+    unsigned counted : 1;         /* all the same one of its calls */
     unsigned in_read_only : 1;    /* no GET, and served as one is to a tenant
                                    * that is read-only: it reads, or switches
                                    * something off */
@@ -466,6 +493,15 @@ tn__endpoint_open_to_keys(const tn__endpoint *e)
 }
 
 
+/* A WRITE whose answer names a new row's path: one that is made, or is going to
+ * be. */
+static inline int
+tn__endpoint_makes(const tn__endpoint *e)
+{
+    return e->status == 201 || e->status == 202;
+}
+
+
 static inline int
 tn__endpoint_takes_body(const tn__endpoint *e)
 {
@@ -483,11 +519,22 @@ tn__endpoint_paid(const tn__endpoint *e)
 }
 
 
+/* Whether it takes from what the tenant's plan allows of calls: what isn't paid
+ * for doesn't, so that who has none left can buy more; but for what could be
+ * called without end. */
+static inline int
+tn__endpoint_counted(const tn__endpoint *e)
+{
+    return e->counted || tn__endpoint_paid(e);
+}
+
+
 /* ---- the router: a tree of path segments ---- */
 
 typedef struct tn__route tn__route;
 struct tn__route {
     tn_str segment; /* "{id}" matches anything but the empty segment */
+    size_t key;     /* tn__route_key() of it; 0: it is such a variable */
     tn__route *child;
     tn__route *next;
     const tn__endpoint **endpoints; /* by method */
@@ -497,7 +544,21 @@ struct tn__route {
 /* Adds an endpoint's path to the tree; the endpoint is borrowed. */
 tn_err
 tn__route_add(tn__route **root, const tn__endpoint *endpoint, tn_mem *mem);
-int tn__route_variable(const tn__route *route);
+
+static inline int
+tn__route_variable(const tn__route *route)
+{
+    return route->key == 0;
+}
+
+
+/* Most siblings differ in it: length and first letter. */
+static inline size_t
+tn__route_key(tn_str segment)
+{
+    return (segment.n + 1) << 8 |
+           (segment.n ? (unsigned char) segment.p[0] : 0);
+}
 
 
 /* ---- the catalogue ---- */

@@ -359,6 +359,11 @@ tn__compile_resource(tn__resource **out, tn__compiler *c, unsigned row)
     }
 
     if (err == TN_OK) {
+        err =
+            tn__compile_unit(&resource->unit, c, CELL(10), CELL(11), CELL(15));
+    }
+
+    if (err == TN_OK) {
         parts[0] = resource->app;
         parts[1] = TN_STR(".");
         parts[2] = resource->name;

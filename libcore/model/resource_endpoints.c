@@ -177,6 +177,7 @@ resource_endpoint(tn__compiler *c, tn__endpoint *e,
     e->kind = shapes[shape].kind;
     e->of_app = 1;
     e->feature = resource->feature;
+    e->unit = resource->unit.kinds >> e->kind & 1 ? &resource->unit : NULL;
     resource_fields(c, e, resource);
     tn__compile_conflicts(c, e);
 

@@ -6,13 +6,6 @@
 #include "libcore/model/model.h"
 
 
-int
-tn__route_variable(const tn__route *route)
-{
-    return route->segment.n && route->segment.p[0] == '{';
-}
-
-
 static tn__route *
 child_of(tn__route *route, tn_str segment)
 {
@@ -56,6 +49,8 @@ tn__route_add(tn__route **root, const tn__endpoint *endpoint, tn_mem *mem)
             }
 
             child->segment = segment;
+            child->key =
+                tn__starts(segment, TN_STR("{")) ? 0 : tn__route_key(segment);
 
             for (last = &route->child; *last && (tn__route_variable(child) ||
                                                  !tn__route_variable(*last));

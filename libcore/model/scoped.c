@@ -57,7 +57,7 @@ compile_reference(tn__compiler *c, tn__reference *reference)
 
     reference->permission = tn__compile_permission(c, name);
     tn__buf_init(&buf, c->mem, 24);
-    tn__buf_lit(&buf, "reach_");
+    tn__buf_lit(&buf, TN__REACH_OF);
     tn__buf_int(&buf, reference->permission);
 
     return tn__buf_str(&reference->reach, &buf);

@@ -16,6 +16,7 @@ typedef enum tn__change {
     TN__CHANGE_ROLLBACK,
     TN__CHANGE_RESTORE,
     TN__CHANGE_REMOVE,
+    TN__CHANGE_KEEP, /* none: it stays as it is */
 } tn__change;
 
 
@@ -47,6 +48,23 @@ void tn__sql_within(tn__buf *sql, const tn__resource *resource, tn_str alias,
 /* image, logged, bodied: the event of a change (audit/audit.h). */
 tn_err
 tn__sql_event(tn__buf *sql, const tn__resource *resource, tn__change change);
+/* ---- what a write counts as (sql_unit.c) ---- */
+
+/* What the change counts as; NULL: nothing. */
+const tn__unit *tn__sql_unit(const tn__resource *resource, tn__change change);
+/* , room as (select … as ok from: whether there is room for its units. The
+ * caller says for which row, and closes it; it does nothing unless room.ok. */
+void tn__sql_room(tn__buf *sql, const tn__unit *unit);
+/* , recorded as (…): the units of each row of `from`, by the row `id` of the
+ * resource. */
+void tn__sql_recorded(tn__buf *sql, const tn__unit *unit,
+                      const tn__resource *resource, tn_str from, tn_str id);
+/* , (select ok from room) as room */
+void tn__sql_room_told(tn__buf *sql);
+
+
+/* ---- the end ---- */
+
 /* Ends a statement of the resource's; one that answers its plain columns. */
 tn_err tn__sql_end(tn__bound *out, tn__buf *sql, const tn__resource *resource);
 tn_err

@@ -5,20 +5,22 @@
  * writes its event in the same statement, and answers columns that tell why
  * nothing was done, so that no step reads before it writes. One row each:
  *
- *   create    tried, r0… (is each reference there?), the columns
+ *   create    tried, r0… (is each reference there?), room, the columns
  *   update    old_version, old_owner (null where there is no such row),
- *             r0…, alive…, the columns
+ *             r0…, alive…, room, the columns
  *   keep      old_version, old_owner, the columns
  *   rollback  old_version, old_owner, found (is there such a version?),
- *             r0…, alive…, the columns
- *   restore   old_version, old_owner, deleted (is it?), r0…, alive…, columns
- *   remove    old_version, old_owner, id
+ *             r0…, alive…, room, the columns
+ *   restore   old_version, old_owner, deleted (is it?), r0…, alive…, room,
+ *             the columns
+ *   remove    old_version, old_owner, room, id
  *
- * then idem_go, idem_fingerprint; the columns are null where nothing was done.
+ * `room` is there where the change counts as something (sql_unit.c): whether
+ * the plan has room for it. Then idem_go, idem_fingerprint; the columns are null where nothing was done.
  * A statement of a resource that is `within` finds what the principal may see,
  * and says the actor for old_owner where they may change it.
  * The order of checks follows: no old row → 404; not one's own → 403; another
- * version → 412; a reference missing → 422; else 409.
+ * version → 412; a reference missing → 422; no room → 402; else 409.
  */
 
 #include "libcore/model/sql.h"
@@ -35,11 +37,21 @@ compile_create(tn__resource *resource, tn_mem *mem)
     unsigned i, refs;
     tn__buf sql;
     const tn__field *field;
+    const tn__unit *unit;
 
     tn__buf_init(&sql, mem, 4096);
     LIT(&sql, "with ");
     tn__sql_idem(&sql);
     refs = tn__sql_refs(&sql, resource, TN__CHANGE_CREATE);
+    unit = tn__sql_unit(resource, TN__CHANGE_CREATE);
+
+    if (unit) {
+        tn__sql_room(&sql, unit);
+        ADD(&sql, refs ? TN_STR("idem, ref") : TN_STR("idem"));
+        LIT(&sql, " where " TN__SQL_GO);
+        tn__sql_ref_names(&sql, resource, TN__CHANGE_CREATE, TN_STR(" and "));
+        LIT(&sql, ")");
+    }
 
     LIT(&sql, ",\ndone as (insert into ");
     ADD(&sql, resource->relation);
@@ -78,7 +90,9 @@ compile_create(tn__resource *resource, tn_mem *mem)
     }
 
     ADD(&sql, refs ? TN_STR(" from idem, ref") : TN_STR(" from idem"));
+    ADD(&sql, unit ? TN_STR(", room") : TN_STR(""));
     LIT(&sql, " where " TN__SQL_GO);
+    ADD(&sql, unit ? TN_STR(" and room.ok") : TN_STR(""));
     tn__sql_ref_names(&sql, resource, TN__CHANGE_CREATE, TN_STR(" and "));
 
     LIT(&sql, " returning ");
@@ -90,10 +104,20 @@ compile_create(tn__resource *resource, tn_mem *mem)
         return err;
     }
 
+    if (unit) {
+        tn__sql_recorded(&sql, unit, resource, TN_STR("done"),
+                         TN_STR("done.id"));
+    }
+
     tn__sql_kept(&sql, resource->fields, resource->nfields);
 
     LIT(&sql, "\nselect true as tried");
     tn__sql_ref_names(&sql, resource, TN__CHANGE_CREATE, TN_STR(", "));
+
+    if (unit) {
+        tn__sql_room_told(&sql);
+    }
+
     tn__sql_outcome(&sql, resource->fields, resource->nfields);
     ADD(&sql, refs ? TN_STR(" from idem cross join ref left join done on true")
                    : TN_STR(" from idem left join done on true"));
@@ -138,10 +162,26 @@ old_cte(tn__buf *sql, const tn__resource *resource, tn__change change)
 }
 
 
+/* Of a row that is there, whether it may be changed or not. */
+static void
+room_cte(tn__buf *sql, const tn__resource *resource, tn__change change)
+{
+    const tn__unit *unit;
+
+    unit = tn__sql_unit(resource, change);
+
+    if (unit) {
+        tn__sql_room(sql, unit);
+        LIT(sql, "old)");
+    }
+}
+
+
 /* , done as (update x t set version = …  */
 static void
-done_open(tn__buf *sql, const tn__resource *resource)
+done_open(tn__buf *sql, const tn__resource *resource, tn__change change)
 {
+    room_cte(sql, resource, change);
     LIT(sql, ",\ndone as (update ");
     ADD(sql, resource->relation);
     LIT(sql, " t set version = old.version + 1, updated_at = now()");
@@ -152,7 +192,9 @@ done_open(tn__buf *sql, const tn__resource *resource)
 static tn_str
 share_of(tn__change change)
 {
-    return change == TN__CHANGE_UPDATE ? TN_STR("update") : TN_NULL;
+    return change == TN__CHANGE_UPDATE || change == TN__CHANGE_KEEP
+               ? TN_STR("update")
+               : TN_NULL;
 }
 
 
@@ -160,8 +202,14 @@ share_of(tn__change change)
 static void
 where_old(tn__buf *sql, const tn__resource *resource, tn__change change)
 {
+    if (tn__sql_unit(resource, change)) {
+        LIT(sql, ", room where room.ok and");
+    } else {
+        LIT(sql, " where");
+    }
+
     LIT(sql,
-        " where t.tenant_id = :tenant::uuid and t.id = old.id"
+        " t.tenant_id = :tenant::uuid and t.id = old.id"
         " and (:match::bigint[] is null or old.version = any(:match::bigint[]))"
         " and ");
 
@@ -177,6 +225,21 @@ where_old(tn__buf *sql, const tn__resource *resource, tn__change change)
 }
 
 
+/* What the change counts as, once it is done. */
+static void
+recorded_cte(tn__buf *sql, const tn__resource *resource, tn__change change)
+{
+    const tn__unit *unit;
+
+    unit = tn__sql_unit(resource, change);
+
+    if (unit) {
+        tn__sql_recorded(sql, unit, resource, TN_STR("done"),
+                         TN_STR("done.id"));
+    }
+}
+
+
 /* What is kept and what is answered. `told`: what else than version and owner
  * says why nothing was done, ", old.was_deleted". */
 static tn_err
@@ -187,6 +250,7 @@ answer(tn__bound *out, tn__buf *sql, const tn__resource *resource,
 
     /* of a row that goes, only its id */
     n = change == TN__CHANGE_REMOVE ? 1 : resource->nfields;
+    recorded_cte(sql, resource, change);
     tn__sql_kept(sql, resource->fields, n);
 
     LIT(sql, "\nselect old.version as old_version, ");
@@ -205,6 +269,10 @@ answer(tn__bound *out, tn__buf *sql, const tn__resource *resource,
 
     if (refs) {
         tn__sql_ref_names(sql, resource, change, TN_STR(", "));
+    }
+
+    if (tn__sql_unit(resource, change)) {
+        tn__sql_room_told(sql);
     }
 
     tn__sql_outcome(sql, resource->fields, n);
@@ -254,7 +322,7 @@ compile_update(tn__resource *resource, tn_mem *mem)
     tn__buf_init(&sql, mem, 4096);
     old_cte(&sql, resource, TN__CHANGE_UPDATE);
     refs = tn__sql_refs(&sql, resource, TN__CHANGE_UPDATE);
-    done_open(&sql, resource);
+    done_open(&sql, resource, TN__CHANGE_UPDATE);
 
     for (i = 0; i < resource->nfields; i++) {
         field = &resource->fields[i];
@@ -310,10 +378,10 @@ compile_keep(tn__resource *resource, tn_mem *mem)
     LIT(&sql, " from old, ");
     ADD(&sql, resource->relation);
     LIT(&sql, " t");
-    where_old(&sql, resource, TN__CHANGE_UPDATE);
+    where_old(&sql, resource, TN__CHANGE_KEEP);
     LIT(&sql, ")");
 
-    return answer(&resource->keep, &sql, resource, TN__CHANGE_UPDATE, 0,
+    return answer(&resource->keep, &sql, resource, TN__CHANGE_KEEP, 0,
                   TN_STR(""));
 }
 
@@ -391,7 +459,7 @@ compile_rollback(tn__resource *resource, tn_mem *mem)
               "jsonb_populate_record(old.whole_row, target.after) g)");
 
     refs = tn__sql_refs(&sql, resource, TN__CHANGE_ROLLBACK);
-    done_open(&sql, resource);
+    done_open(&sql, resource, TN__CHANGE_ROLLBACK);
 
     for (i = 0; i < resource->nfields; i++) {
         field = &resource->fields[i];
@@ -429,7 +497,7 @@ compile_restore(tn__resource *resource, tn_mem *mem)
     tn__buf_init(&sql, mem, 4096);
     old_cte(&sql, resource, TN__CHANGE_RESTORE);
     refs = tn__sql_refs(&sql, resource, TN__CHANGE_RESTORE);
-    done_open(&sql, resource);
+    done_open(&sql, resource, TN__CHANGE_RESTORE);
     ADD(&sql, refs ? TN_STR(", deleted_at = null from old, ref")
                    : TN_STR(", deleted_at = null from old"));
     where_old(&sql, resource, TN__CHANGE_RESTORE);
@@ -450,9 +518,10 @@ compile_remove(tn__resource *resource, tn_mem *mem)
     old_cte(&sql, resource, TN__CHANGE_REMOVE);
 
     if (resource->soft_delete) {
-        done_open(&sql, resource);
+        done_open(&sql, resource, TN__CHANGE_REMOVE);
         LIT(&sql, ", deleted_at = now() from old");
     } else {
+        room_cte(&sql, resource, TN__CHANGE_REMOVE);
         LIT(&sql, ",\ndone as (delete from ");
         ADD(&sql, resource->relation);
         LIT(&sql, " t using old");

@@ -89,6 +89,11 @@ called(tn_op *op, const tn_rows *rows)
         return 0;
     }
 
+    if (op->endpoint->unit &&
+        tn__refused_room(op, tn__cell(rows, 0, TN__ACTION_COLUMNS))) {
+        return 0;
+    }
+
     return 1;
 }
 
@@ -123,6 +128,14 @@ found_no_row(const tn_op *op, const tn_input *input)
 }
 
 
+/* Where what the function answered begins: behind `room`, where that is. */
+static unsigned
+columns_at(const tn__endpoint *e)
+{
+    return TN__ACTION_COLUMNS + (e->unit != NULL);
+}
+
+
 static void
 finish(tn_op *op, const tn_rows *rows, int answered)
 {
@@ -138,7 +151,7 @@ finish(tn_op *op, const tn_rows *rows, int answered)
 
     } else {
         tn__respond_row(op, 200, e->output, e->noutput,
-                        rows->cells + TN__ACTION_COLUMNS, TN_NULL);
+                        rows->cells + columns_at(e), TN_NULL);
     }
 }
 
@@ -165,7 +178,7 @@ tn__step_action(tn_op *op, const tn_input *input)
     }
 
     if (rows->nrows == 0 ||
-        rows->ncols < TN__ACTION_COLUMNS + op->endpoint->noutput + 2) {
+        rows->ncols < columns_at(op->endpoint) + op->endpoint->noutput + 2) {
         tn__log(op, TN_STR("an action answered no row, or not its columns"));
         tn__fail(op, TN_E_INTERNAL, NULL);
         return;

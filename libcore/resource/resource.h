@@ -27,6 +27,9 @@ int tn__bind_conditions(tn_op *op);
 /* Why a change of a row wasn't made, by the row's version and owner before it
  * (see model/sql_write.c): 1 when it failed the op. */
 int tn__refused_row(tn_op *op, tn_str version, tn_str owner);
+/* Whether the plan has no room for what the change counts as, by the column
+ * `room`: 1 when that failed the op. */
+int tn__refused_room(tn_op *op, tn_str room);
 
 void tn__step_list(tn_op *op, const tn_input *input);
 void tn__step_read(tn_op *op, const tn_input *input);

@@ -41,6 +41,32 @@ names_row(const tn__endpoint *endpoint)
 }
 
 
+/* "1800: It was too often.": seconds and words. */
+static tn_str
+wait_first(tn_op *op, tn_str rest)
+{
+    int64_t seconds;
+    tn_str number;
+    tn__buf buf;
+
+    number = tn__split(&rest, ':');
+
+    if (!tn__int_parse(&seconds, number) || seconds < 1) {
+        tn__log(op, TN_STR("a statement doesn't say for how long to wait"));
+        return TN_NULL;
+    }
+
+    tn__buf_init(&buf, op->mem, 24);
+    tn__buf_int(&buf, seconds);
+
+    if (tn__buf_str(&op->retry_after, &buf) != TN_OK) {
+        op->retry_after = TN_NULL;
+    }
+
+    return rest.n ? tn__sub(rest, 1, rest.n) : TN_NULL;
+}
+
+
 static void
 fail_refused(tn_op *op, tn_str refused)
 {
@@ -79,6 +105,11 @@ fail_refused(tn_op *op, tn_str refused)
     if ((err == TN_E_FORBIDDEN || err == TN_E_LAST_OWNER) &&
         names_row(op->endpoint)) {
         op->refused_row = op->path_id;
+    }
+
+    if (err == TN_E_RATE_LIMITED && refused.p) {
+        detail = wait_first(op, refused);
+        refused = TN_NULL;
     }
 
     field_faults(op, refused);
@@ -235,7 +266,7 @@ tn__step_write(tn_op *op, const tn_input *input)
 
     location = TN_NULL;
 
-    if (e->status == 201 && !e->elsewhere &&
+    if (tn__endpoint_makes(e) && !e->elsewhere &&
         location_of(&location, op, rows) != TN_OK) {
         tn__fail(op, TN_E_NOMEM, NULL);
         return;

@@ -203,6 +203,31 @@ tn__refused_row(tn_op *op, tn_str version, tn_str owner)
 }
 
 
+int
+tn__refused_room(tn_op *op, tn_str room)
+{
+    tn_str detail, parts[3];
+
+    if (room.n == 0 || tn__pg_true(room)) {
+        return 0;
+    }
+
+    parts[0] = TN_STR("The plan allows no more of \"");
+    parts[1] = op->endpoint->unit->meter;
+    parts[2] = TN_STR("\" in this period.");
+
+    if (tn__cat(&detail, parts, 3, op->mem) != TN_OK) {
+        tn__fail(op, TN_E_NOMEM, NULL);
+        return 1;
+    }
+
+    op->reason = op->endpoint->unit->meter;
+    tn__fail_str(op, TN_E_PLAN_LIMIT, detail);
+
+    return 1;
+}
+
+
 /* The changed row, from `col` on; as it was when it was changed first, where
  * the request comes again. */
 static void
@@ -290,6 +315,13 @@ tn__step_create(tn_op *op, const tn_input *input)
         return;
     }
 
+    if (op->endpoint->unit && !replayed &&
+        tn__refused_room(op, tn__cell(rows, 0, col))) {
+        return;
+    }
+
+    col += op->endpoint->unit != NULL;
+
     /* a trigger of the app's may swallow the row */
     if (tn__cell(rows, 0, col).p == NULL) {
         tn__fail(op, TN_E_STATE_CONFLICT, NULL);
@@ -362,6 +394,13 @@ finish_change(tn_op *op, const tn_rows *rows, unsigned col,
         tn__fail(op, TN_E_INVALID_FIELDS, NULL);
         return;
     }
+
+    if (alive && op->endpoint->unit &&
+        tn__refused_room(op, tn__cell(rows, 0, col))) {
+        return;
+    }
+
+    col += op->endpoint->unit != NULL;
 
     /* id is the first column and never null in a row that was changed */
     if (tn__cell(rows, 0, col).p) {
@@ -524,6 +563,7 @@ void
 tn__step_delete(tn_op *op, const tn_input *input)
 {
     int replayed;
+    unsigned col;
     const tn_rows *rows;
 
     if (op->state++ == 0) {
@@ -543,7 +583,16 @@ tn__step_delete(tn_op *op, const tn_input *input)
         return;
     }
 
-    if (tn__cell(rows, 0, 2).p == NULL) {
+    col = 2;
+
+    if (op->endpoint->unit && !replayed &&
+        tn__refused_room(op, tn__cell(rows, 0, col))) {
+        return;
+    }
+
+    col += op->endpoint->unit != NULL;
+
+    if (tn__cell(rows, 0, col).p == NULL) {
         tn__fail(op, TN_E_STATE_CONFLICT, NULL);
         return;
     }
