@@ -24,6 +24,7 @@ static const tn__field feature_items[] = {
 };
 
 static const tn_str limit_periods[] = {
+    TN_STR_C("minute"),
     TN_STR_C("hour"),
     TN_STR_C("day"),
     TN_STR_C("month"),
@@ -56,6 +57,11 @@ static const tn__field limit_fields[] = {
     LIMIT_SOFT,
     LIMIT_HARD,
     LIMIT_PERIOD,
+    { .name = TN_STR_C("per_quantity"),
+      .type = TN__TYPE_BOOL,
+      .out = 1,
+      .about = TN_STR_C("There is so much of it for each that the "
+                        "subscription has (quantity)") },
     { .name = TN_STR_C("overage_amount"),
       .type = TN__TYPE_INT,
       .out = 1,
@@ -78,7 +84,7 @@ static const tn__field usage_fields[] = {
       .type = TN__TYPE_INT,
       .out = 1,
       .nullable = 1,
-      .about = TN_STR_C("null: it isn't counted here") },
+      .about = TN_STR_C("Up to now; null: it isn't counted here") },
 };
 
 /* Of an override. */
@@ -125,7 +131,18 @@ static const tn__field plan_fields[] = {
     { .name = TN_STR_C("trial_days"),
       .type = TN__TYPE_INT,
       .out = 1,
-      .nullable = 1 },
+      .nullable = 1,
+      .about = TN_STR_C("How long it can be tried; null: not at all") },
+    { .name = TN_STR_C("trial_at_signup"),
+      .type = TN__TYPE_BOOL,
+      .out = 1,
+      .about = TN_STR_C("A new organization begins with that trial; a checkout "
+                        "gives none") },
+    { .name = TN_STR_C("purchasable"),
+      .type = TN__TYPE_BOOL,
+      .out = 1,
+      .about = TN_STR_C("It has a price of Stripe's: a checkout can be asked "
+                        "for") },
     { .name = TN_STR_C("features"),
       .type = TN__TYPE_JSON,
       .out = 1,
@@ -239,6 +256,21 @@ static const tn__field subscription_fields[] = {
     { .name = TN_STR_C("cancel_at_period_end"),
       .type = TN__TYPE_BOOL,
       .out = 1 },
+    { .name = TN_STR_C("cancel_at"),
+      .type = TN__TYPE_TIME,
+      .out = 1,
+      .nullable = 1,
+      .about = TN_STR_C("When it will end, if that was said for a time") },
+    { .name = TN_STR_C("canceled_at"),
+      .type = TN__TYPE_TIME,
+      .out = 1,
+      .nullable = 1,
+      .about = TN_STR_C("When somebody said that it ends; it may go on until "
+                        "then") },
+    { .name = TN_STR_C("ended_at"),
+      .type = TN__TYPE_TIME,
+      .out = 1,
+      .nullable = 1 },
     { .name = TN_STR_C("version"), .type = TN__TYPE_INT, .out = 1 },
     { .name = TN_STR_C("created_at"),
       .type = TN__TYPE_TIME,

@@ -9,7 +9,8 @@
  *   trialing                  trial; behind its end as past_due since then, but
  *                             for an hour's grace at least: the provider tells
  *                             of the payment when it has it
- *   active                    full
+ *   active                    full; once its period is long over, and nobody told
+ *                             how it goes on, as past_due since then
  *   past_due, other           grace, read_only, suspended, one after the other
  *   unpaid, paused            the same, but no grace any more
  *
@@ -33,6 +34,14 @@ static const tn_str names[TN__ENTITLED_STATES] = {
     [TN__ENTITLED_SUSPENDED] = TN_STR_C("suspended"),
 };
 /* clang-format on */
+
+/* Of several subscriptions the one that entitles to most counts: who has paid
+ * once isn't held to what else is owed. */
+static const unsigned char worth[TN__ENTITLED_STATES] = {
+    [TN__ENTITLED_SUSPENDED] = 1, [TN__ENTITLED_READ_ONLY] = 2,
+    [TN__ENTITLED_GRACE] = 3,     [TN__ENTITLED_TRIAL] = 4,
+    [TN__ENTITLED_FULL] = 5,
+};
 
 
 static int64_t
@@ -100,7 +109,11 @@ tn__entitled_at(int64_t *until, const tn__dues *dues, int64_t now)
         return dunning(until, &late, dues->trial_ends, now, 0);
 
     case TN__BILLING_ACTIVE:
-        return TN__ENTITLED_FULL;
+        if (now < dues->owing_since) {
+            return TN__ENTITLED_FULL;
+        }
+
+        return dunning(until, dues, dues->owing_since, now, 0);
 
     case TN__BILLING_PAST_DUE:
     case TN__BILLING_OTHER:
@@ -120,4 +133,34 @@ tn_str
 tn__entitled_name(tn__entitled entitled)
 {
     return names[entitled];
+}
+
+
+int
+tn__entitled_counts_before(tn__entitled row, int subscribed,
+                           tn__entitled so_far, int subscribed_so_far)
+{
+    return so_far == TN__ENTITLED_NONE ||
+           (subscribed && subscribed_so_far && worth[row] > worth[so_far]);
+}
+
+
+static int
+time_or_never(int64_t *out, tn_str text)
+{
+    *out = TN__NEVER;
+
+    return text.n == 0 || tn__int_parse(out, text);
+}
+
+
+int
+tn__dues_read(tn__dues *dues, const tn_rows *rows, unsigned row, unsigned first)
+{
+    dues->state = tn__billing_parse(tn__cell(rows, row, first));
+
+    return time_or_never(&dues->owing_since, tn__cell(rows, row, first + 1)) &&
+           time_or_never(&dues->trial_ends, tn__cell(rows, row, first + 2)) &&
+           time_or_never(&dues->grace, tn__cell(rows, row, first + 3)) &&
+           time_or_never(&dues->read_only, tn__cell(rows, row, first + 4));
 }

@@ -44,13 +44,13 @@ due(const tn__plan *plan, const tn__endpoint *e)
 }
 
 
-/* `feature` is a number of the catalogue's and one; 0: none is needed. */
+/* `feature` is a number of the catalogue's and one. */
 static int
 has_feature(tn_op *op, unsigned feature)
 {
     tn_str detail, parts[5];
 
-    if (feature == 0 || tn__plan_has(op->plan, feature - 1)) {
+    if (tn__plan_has(op->plan, feature - 1)) {
         return 1;
     }
 
@@ -76,20 +76,22 @@ int
 tn__plan_admits(tn_op *op)
 {
     const char *why;
+    const tn__endpoint *e;
 
     if (op->plan == NULL || op->plan->name.n == 0) {
         return 1;
     }
 
-    why = tn__endpoint_paid(op->endpoint) ? due(op->plan, op->endpoint) : NULL;
+    e = op->endpoint;
+    why = due(op->plan, e);
 
-    if (why) {
+    if (why && tn__endpoint_paid(e)) {
         tn__fail(op, TN_E_PAYMENT_REQUIRED, why);
         return 0;
     }
 
-    return has_feature(op, op->endpoint->feature) &&
-           has_feature(op, op->endpoint->also_feature);
+    return (e->feature == 0 || has_feature(op, e->feature)) &&
+           (e->also_feature == 0 || has_feature(op, e->also_feature));
 }
 
 
@@ -102,4 +104,36 @@ tn__seats_bind(tn_op *op)
         tn__local_int(op, TN_STR("seats"),
                       op->plan->limits[TN__METER_SEATS].hard);
     }
+}
+
+
+static void
+bind_limit(tn_op *op, tn_str name, int64_t limit)
+{
+    if (limit < 0) {
+        tn__local(op, name, TN_NULL);
+    } else {
+        tn__local_int(op, name, limit);
+    }
+}
+
+
+void
+tn__unit_bind(tn_op *op)
+{
+    const tn__limit *limit;
+
+    if (op->endpoint->unit == NULL || op->plan == NULL ||
+        op->plan->name.n == 0) {
+        return;
+    }
+
+    limit = &op->plan->limits[op->endpoint->unit->number];
+    bind_limit(op, TN_STR("unit_soft"), limit->soft);
+    bind_limit(op, TN_STR("unit_hard"), limit->hard);
+    tn__local(op, TN_STR("unit_period"),
+              limit->soft < 0 && limit->hard < 0 ? TN_NULL
+              : limit->period == TN_PERIOD_NONE
+                  ? tn__period_names[TN_PERIOD_MONTH]
+                  : tn__period_names[limit->period]);
 }

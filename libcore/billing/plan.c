@@ -2,21 +2,24 @@
  * plan.c: the plan of a request's tenant: out of the database's rows, and into
  * the zone and out of it again.
  *
- * In the zone it is a few fixed bytes, so that reading it costs no more than
- * copying them:
+ * Every request reads it there, so that has to cost no more than copying it:
  *
  *     stamp 16      of the tenant's access: the plan counts under that alone
  *     catalogue 8   whose numbers features and limits have
- *     until 8       from then on it entitles to something else
- *     entitled 1, name 1 + n, features 32, subscription 36, limits 17 each
+ *     facts         tn__plan's members from `entitled` on, as they lie in memory
+ *     limits 16     each of the catalogue's units, the same
+ *     name 1 + n
+ *     policy 1 + n  where there is room for it; else it is written anew
  */
 
 #include "libcore/billing/billing.h"
 
+#define SECOND INT64_C(1000000)
+
 /* What tenon.find_plan() answers. */
 enum {
     PLAN,
-    STATUS,
+    STATUS, /* and what else decides: tn__dues_read() */
     OWING_SINCE,
     TRIAL_ENDS,
     GRACE,
@@ -25,24 +28,23 @@ enum {
     FEATURES,     /* "calls,exports" */
     LIMITS,       /* "api_calls:800:1000:month;seats::5:" */
     SUBSCRIPTION, /* by which it is so, if it is by one */
+    MONTH_BEGINS,
+    MONTH_ENDS,
 };
 
-#define HEAD          (TN__STAMP_LEN + 2 * sizeof(uint64_t) + 2)
-#define PLAN_NAME_MAX 63 /* as the table has it */
+/* Where its facts begin and end, in memory and in the zone. */
+#define FACTS     offsetof(tn__plan, entitled)
+#define FACTS_LEN (offsetof(tn__plan, limits) - FACTS)
+#define HEAD      (TN__STAMP_LEN + sizeof(uint64_t))
+#define LIMIT_LEN sizeof(tn__limit)
 
-_Static_assert(HEAD + PLAN_NAME_MAX + TN__FEATURES_MAX / 8 + TN__UUID_TEXT +
-                       TN__METERS_MAX * (2 * sizeof(int64_t) + 1) <=
+_Static_assert(HEAD + FACTS_LEN + TN__METERS_MAX * LIMIT_LEN + 2 +
+                       TN__PLAN_NAME_MAX <=
                    TN_ZONE_VALUE_MAX,
                "a plan fits a cell");
-
-
-/* Of several subscriptions the one that entitles to most counts: who has paid
- * once isn't held to what else is owed. */
-static const unsigned char worth[TN__ENTITLED_STATES] = {
-    [TN__ENTITLED_SUSPENDED] = 1, [TN__ENTITLED_READ_ONLY] = 2,
-    [TN__ENTITLED_GRACE] = 3,     [TN__ENTITLED_TRIAL] = 4,
-    [TN__ENTITLED_FULL] = 5,
-};
+_Static_assert(LIMIT_LEN == 16 && HEAD == 3 * sizeof(uint64_t),
+               "they are copied as they lie");
+_Static_assert(TN__POLICY_MAX <= UINT8_MAX, "its length is a byte");
 
 
 /* A number, or what stands for there being none; 0 when it is no number. */
@@ -74,11 +76,26 @@ read_features(tn__plan *plan, const tn_catalogue *cat, tn_str list)
 }
 
 
-/* "month" → 'm'; a limit of no period is on how many there are. */
-static char
-period(tn_str name)
+/* 0 when there is no such period; none is on how many there are. */
+static int
+read_period(tn_period *period, tn_str name)
 {
-    return name.n ? name.p[0] : '\0';
+    tn_period i;
+
+    *period = TN_PERIOD_NONE;
+
+    if (name.n == 0) {
+        return 1;
+    }
+
+    for (i = TN_PERIOD_MINUTE; i <= TN_PERIOD_MONTH; i++) {
+        if (tn__eq(name, tn__period_names[i])) {
+            *period = i;
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -86,6 +103,8 @@ static int
 read_limit(tn__plan *plan, const tn_catalogue *cat, tn_str text)
 {
     unsigned i;
+    int64_t most;
+    tn_period period;
     tn__limit limit;
     tn_str name, soft, hard;
 
@@ -93,11 +112,13 @@ read_limit(tn__plan *plan, const tn_catalogue *cat, tn_str text)
     soft = tn__split(&text, ':');
     hard = tn__split(&text, ':');
 
-    if (!number(&limit.soft, soft, -1) || !number(&limit.hard, hard, -1)) {
+    if (!number(&limit.soft, soft, -1) || !number(&most, hard, -1) ||
+        !read_period(&period, text)) {
         return 0;
     }
 
-    limit.period = period(text);
+    limit.hard = most < TN__LIMIT_MAX ? most : TN__LIMIT_MAX;
+    limit.period = period;
 
     for (i = 0; i < cat->nmeters; i++) {
         if (tn__eq(name, cat->meters[i])) {
@@ -129,12 +150,73 @@ clear(tn__plan *plan)
     unsigned i;
 
     memset(plan, 0, sizeof(*plan));
-    plan->name = TN_STR("");
-    plan->until = TN__NEVER;
+    plan->name = plan->policy = TN_STR("");
+    plan->until = plan->month_ends = TN__NEVER;
 
     for (i = 0; i < TN__METERS_MAX; i++) {
         plan->limits[i] = (tn__limit){ .soft = -1, .hard = -1 };
     }
+}
+
+
+static char *
+put(char *p, tn_str s)
+{
+    memcpy(p, s.p, s.n);
+
+    return p + s.n;
+}
+
+
+/* What it counts requests by, and what they are told of that (the IETF's
+ * draft-ietf-httpapi-ratelimit-headers-11): so many in so many seconds. */
+static void
+set_policy(tn__plan *plan, const tn_catalogue *cat, char *text)
+{
+    char *p;
+    unsigned i;
+    const tn__limit *limit;
+
+    p = text;
+
+    for (i = TN__COUNTED_FIRST; i <= TN__COUNTED_LAST; i++) {
+        limit = &plan->limits[i];
+
+        if ((limit->soft < 0 && limit->hard < 0) ||
+            limit->period == TN_PERIOD_NONE) {
+            continue;
+        }
+
+        plan->counts |= (1u << i);
+
+        if (limit->hard < 0) {
+            continue;
+        }
+
+        p = put(p, p > text ? TN_STR(", \"") : TN_STR("\""));
+        p = put(p, cat->meters[i]);
+        p = put(p, TN_STR("\";q="));
+        p = tn__digits(p, (uint64_t) limit->hard);
+        p = put(p, TN_STR(";w="));
+        p = tn__digits(p, (uint64_t) tn__limit_span(plan, limit) / SECOND);
+    }
+
+    plan->policy = (tn_str){ text, (size_t) (p - text) };
+}
+
+
+int64_t
+tn__limit_span(const tn__plan *plan, const tn__limit *limit)
+{
+    static const int64_t spans[TN_PERIOD_MONTH] = {
+        [TN_PERIOD_MINUTE] = 60 * SECOND,
+        [TN_PERIOD_HOUR] = 3600 * SECOND,
+        [TN_PERIOD_DAY] = 86400 * SECOND,
+    };
+
+    return limit->period == TN_PERIOD_MONTH
+               ? plan->month_ends - plan->month_begins
+               : spans[limit->period];
 }
 
 
@@ -147,21 +229,23 @@ read_row(tn__plan *plan, const tn_op *op, const tn_rows *rows, unsigned row)
 
 #define CELL(col) tn__cell(rows, row, col)
 
-    if (!number(&dues.owing_since, CELL(OWING_SINCE), TN__NEVER) ||
-        !number(&dues.trial_ends, CELL(TRIAL_ENDS), TN__NEVER) ||
-        !number(&dues.grace, CELL(GRACE), TN__NEVER) ||
-        !number(&dues.read_only, CELL(READ_ONLY), TN__NEVER) ||
+    if (!tn__dues_read(&dues, rows, row, STATUS) ||
         !number(&ends, CELL(ENDS), TN__NEVER)) {
         return 0;
     }
 
     clear(plan);
-    dues.state = tn__billing_parse(CELL(STATUS));
+
+    if (!tn__int_parse(&plan->month_begins, CELL(MONTH_BEGINS)) ||
+        !tn__int_parse(&plan->month_ends, CELL(MONTH_ENDS))) {
+        return 0;
+    }
+
     plan->entitled = tn__entitled_at(&plan->until, &dues, op->request->now);
     plan->name = CELL(PLAN);
     read_features(plan, op->catalogue, CELL(FEATURES));
 
-    if (plan->name.n > PLAN_NAME_MAX ||
+    if (plan->name.n > TN__PLAN_NAME_MAX ||
         !read_limits(plan, op->catalogue, CELL(LIMITS))) {
         return 0;
     }
@@ -184,9 +268,10 @@ read_row(tn__plan *plan, const tn_op *op, const tn_rows *rows, unsigned row)
 static int
 counts_before(const tn__plan *row, const tn__plan *plan)
 {
-    return plan->name.n == 0 || plan->entitled == TN__ENTITLED_NONE ||
-           (plan->subscription[0] && row->subscription[0] &&
-            worth[row->entitled] > worth[plan->entitled]);
+    return plan->name.n == 0 ||
+           tn__entitled_counts_before(
+               row->entitled, row->subscription[0] != '\0', plan->entitled,
+               plan->subscription[0] != '\0');
 }
 
 
@@ -217,113 +302,116 @@ tn__plan_read(tn__plan *plan, tn_op *op, const tn_rows *rows)
 
     /* also where the platform grants another plan instead */
     memcpy(plan->subscription, subscribed.subscription, TN__UUID_TEXT);
+    plan->read_at = op->request->now;
+    set_policy(plan, op->catalogue, plan->text);
 
     return tn__dup(&plan->name, plan->name, op->mem);
-}
-
-
-static void
-put(tn__buf *out, const void *p, size_t n)
-{
-    tn__buf_add(out, (tn_str){ p, n });
 }
 
 
 tn_err
 tn__plan_pack(tn_str *out, tn_op *op, const tn__plan *plan, tn_str stamp)
 {
-    unsigned i;
-    tn__buf buf;
+    char *p;
+    size_t limits;
+    tn_str policy;
 
-    tn__buf_init(&buf, op->mem, TN_ZONE_VALUE_MAX);
-    tn__buf_add(&buf, stamp);
-    put(&buf, &op->catalogue->version, sizeof(uint64_t));
-    put(&buf, &plan->until, sizeof(int64_t));
-    tn__buf_char(&buf, (char) plan->entitled);
-    tn__buf_char(&buf, (char) plan->name.n);
-    tn__buf_add(&buf, plan->name);
-    put(&buf, plan->features, sizeof(plan->features));
-    put(&buf, plan->subscription, TN__UUID_TEXT);
-
-    for (i = 0; i < op->catalogue->nmeters; i++) {
-        put(&buf, &plan->limits[i].soft, sizeof(int64_t));
-        put(&buf, &plan->limits[i].hard, sizeof(int64_t));
-        tn__buf_char(&buf, plan->limits[i].period);
+    p = tn__alloc(op->mem, TN_ZONE_VALUE_MAX);
+    if (p == NULL) {
+        return TN_E_NOMEM;
     }
 
-    return tn__buf_str(out, &buf);
+    out->p = p;
+    memcpy(p, stamp.p, TN__STAMP_LEN);
+    memcpy(p + TN__STAMP_LEN, &op->catalogue->version, sizeof(uint64_t));
+    p += HEAD;
+    memcpy(p, (const char *) plan + FACTS, FACTS_LEN);
+    p += FACTS_LEN;
+
+    limits = op->catalogue->nmeters * LIMIT_LEN;
+    memcpy(p, plan->limits, limits);
+    p += limits;
+    policy = plan->policy;
+
+    if ((size_t) (p + 2 - out->p) + plan->name.n + policy.n >
+        TN_ZONE_VALUE_MAX) {
+        policy = TN_STR("");
+    }
+
+    *p++ = (char) plan->name.n;
+    *p++ = (char) policy.n;
+    p = put(put(p, plan->name), policy);
+    out->n = (size_t) (p - out->p);
+
+    return TN_OK;
 }
 
 
+/* Whether it lies there whole, and says something of this catalogue. */
 static int
-take(void *out, tn_str *rest, size_t n)
+is_ours(const tn_op *op, tn_str stamp, tn_str value)
 {
-    if (rest->n < n) {
+    size_t text;
+    uint64_t head[3], of[2];
+
+    text = HEAD + FACTS_LEN + op->catalogue->nmeters * LIMIT_LEN + 2;
+
+    if (stamp.p == NULL || value.n < text ||
+        value.n != text + (unsigned char) value.p[text - 2] +
+                       (unsigned char) value.p[text - 1] ||
+        (unsigned char) value.p[text - 2] > TN__PLAN_NAME_MAX ||
+        (unsigned char) value.p[text - 1] > TN__POLICY_MAX) {
         return 0;
     }
 
-    memcpy(out, rest->p, n);
-    *rest = (tn_str){ rest->p + n, rest->n - n };
+    /* as numbers: memcmp() is a call */
+    memcpy(head, value.p, HEAD);
+    memcpy(of, stamp.p, TN__STAMP_LEN);
 
-    return 1;
-}
-
-
-static int
-take_limits(tn__plan *plan, tn_str *rest, unsigned n)
-{
-    unsigned i;
-
-    for (i = 0; i < n; i++) {
-        if (!take(&plan->limits[i].soft, rest, sizeof(int64_t)) ||
-            !take(&plan->limits[i].hard, rest, sizeof(int64_t)) ||
-            !take(&plan->limits[i].period, rest, 1)) {
-            return 0;
-        }
-    }
-
-    return rest->n == 0;
+    return head[0] == of[0] && head[1] == of[1] &&
+           head[2] == op->catalogue->version;
 }
 
 
 int
-tn__plan_unpack(tn__plan *plan, tn_op *op, tn_str stamp, tn_str value)
+tn__plan_unpack(tn__plan *plan, const tn_op *op, tn_str stamp, tn_str value)
 {
-    uint64_t version;
-    unsigned char head[2];
-    tn_str name;
+    size_t limits;
+    const char *p;
 
-    if (value.p == NULL || stamp.p == NULL || !tn__starts(value, stamp)) {
+    if (!is_ours(op, stamp, value)) {
         return 0;
     }
 
-    clear(plan);
-    value = tn__sub(value, stamp.n, value.n);
+    p = value.p + HEAD;
+    memcpy((char *) plan + FACTS, p, FACTS_LEN);
+    p += FACTS_LEN;
 
-    if (!take(&version, &value, sizeof(version)) ||
-        version != op->catalogue->version ||
-        !take(&plan->until, &value, sizeof(plan->until)) ||
-        plan->until <= op->request->now || !take(head, &value, sizeof(head)) ||
-        head[0] >= TN__ENTITLED_STATES || value.n < head[1]) {
+    if (plan->until <= op->request->now ||
+        plan->month_ends <= op->request->now ||
+        plan->entitled >= TN__ENTITLED_STATES) {
         return 0;
     }
 
-    plan->entitled = head[0];
-    name = tn__sub(value, 0, head[1]);
-    value = tn__sub(value, head[1], value.n);
+    limits = op->catalogue->nmeters * LIMIT_LEN;
+    memcpy(plan->limits, p, limits);
+    p += limits;
+    plan->name = (tn_str){ plan->text, (unsigned char) p[0] };
+    plan->policy = (tn_str){ plan->text + plan->name.n, (unsigned char) p[1] };
+    memcpy(plan->text, p + 2, plan->name.n + plan->policy.n);
 
-    if (!take(plan->features, &value, sizeof(plan->features)) ||
-        !take(plan->subscription, &value, TN__UUID_TEXT) ||
-        !take_limits(plan, &value, op->catalogue->nmeters)) {
-        return 0;
-    }
-
-    if (tn__dup(&plan->name, name, op->mem) != TN_OK) {
-        tn__fail(op, TN_E_NOMEM, NULL);
-        return 0;
+    if (plan->counts && plan->policy.n == 0) {
+        set_policy(plan, op->catalogue, plan->text + plan->name.n);
     }
 
     return 1;
+}
+
+
+int
+tn__plan_is_old(const tn__plan *plan, int64_t now)
+{
+    return now < plan->read_at || now - plan->read_at > TN__PLAN_FRESH;
 }
 
 

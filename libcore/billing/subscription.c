@@ -103,6 +103,34 @@ tn__billing_said(tn__billing *to, tn__billing from, tn__billing said)
 }
 
 
+tn_err
+tn__billing_deaf(tn_str *out, tn__billing said, tn_mem *mem)
+{
+    unsigned from;
+    tn__buf buf;
+    tn__move move;
+    tn__billing to;
+
+    tn__buf_init(&buf, mem, 64);
+    tn__buf_char(&buf, '{');
+
+    for (from = TN__BILLING_INCOMPLETE; from < TN__BILLING_OTHER; from++) {
+        move = tn__billing_said(&to, from, said);
+
+        if (move == TN__MOVE_LATE || move == TN__MOVE_FINAL) {
+            if (buf.n > 1) {
+                tn__buf_char(&buf, ',');
+            }
+            tn__buf_add(&buf, states[from]);
+        }
+    }
+
+    tn__buf_char(&buf, '}');
+
+    return tn__buf_str(out, &buf);
+}
+
+
 int
 tn__billing_owes(tn__billing state)
 {

@@ -5,7 +5,7 @@
 -- Looked up together with who asks.
 -- name: find_plan
 select plan, status, owing_since, trial_ends_at, grace, read_only, ends_at,
-       features, limits, subscription
+       features, limits, subscription, month_begins, month_ends
   from tenon.find_plan(:token_tenant::uuid);
 
 -- One row in any case: who has subscribed to nothing has a plan all the same.
@@ -16,6 +16,7 @@ select s.id, :plan_name::text as plan, :entitlement::text as entitlement,
        s.plan as subscribed_plan, s.provider, s.quantity, s.owing_since,
        s.trial_ends_at, s.current_period_start, s.current_period_end,
        coalesce(s.cancel_at_period_end, false) as cancel_at_period_end,
+       s.cancel_at, s.canceled_at, s.ended_at,
        coalesce(s.version, 0) as version, s.created_at, s.updated_at
   from (values (1)) always
   left join lateral (
@@ -28,7 +29,7 @@ select s.id, :plan_name::text as plan, :entitlement::text as entitlement,
                  s.id desc
         limit 1) s on true;
 
--- What is counted elsewhere isn't known yet: null.
+-- What an app counts by itself isn't known here: null.
 -- name: billing_entitlements
 select :plan_name::text as plan, :entitlement::text as entitlement,
        :changes_at::timestamptz as changes_at,
@@ -39,10 +40,37 @@ select :plan_name::text as plan, :entitlement::text as entitlement,
                        json_build_object(
                            'name', l.name, 'soft', l.soft, 'hard', l.hard,
                            'period', l.period,
-                           'used', case when l.name = 'seats'
-                                        then tenon.seats_taken(1000000) end)
+                           'used',
+                           case when l.name = 'seats'
+                                then tenon.seats_taken(1000000)
+                                when l.name in ('api_calls', 'api_rate')
+                                then coalesce(
+                                    (select t.used
+                                       from tenon.usage_total t
+                                      where t.tenant_id = :tenant::uuid
+                                        and t.meter = l.name
+                                        and t.period = l.period
+                                        and t.begins = span.begins), 0)
+                                when m.name is not null
+                                then tenon.usage_figure(
+                                    :tenant::uuid, m.name, m.aggregate,
+                                    span.name, span.begins, span.ends)
+                           end)
                        order by l.name)
-              from tenon.told_limits(:plan_name::text, o.limits) l),
+              from tenon.told_limits(
+                       :plan_name::text, o.limits,
+                       (select s.quantity
+                          from tenon.subscription s
+                         where s.tenant_id = :tenant::uuid
+                           and s.id = :subscription::uuid
+                           and s.plan = :plan_name::text)) l
+              left join tenon.meter m on m.name = l.name
+                                     and not m.retired
+             cross join lateral (
+                   select each.name, p.begins, p.ends
+                     from (select coalesce(l.period, 'month')) each (name)
+                    cross join tenon.usage_period(:tenant::uuid, each.name,
+                                                  now()) p) span),
            '[]') as limits,
        coalesce(p.version, 0) + coalesce(o.version, 0) as version
   from (values (1)) always

@@ -21,11 +21,14 @@ select role, permission, scope
  order by role, permission, scope;
 
 -- name: catalogue_resources
-select app, name, path, format('%I.%I', schema_name, table_name) as relation,
-       soft_delete, owner_column, parent, parent_column, search, require_match,
-       usage, units, requires_feature, account_column, shareable
-  from tenon.resource
- order by app, name;
+select r.app, r.name, r.path,
+       format('%I.%I', r.schema_name, r.table_name) as relation, r.soft_delete,
+       r.owner_column, r.parent, r.parent_column, r.search, r.require_match,
+       r.usage, case when m.aggregate = 'count' then 1 else r.units end,
+       r.requires_feature, r.account_column, r.shareable, to_json(m.writes)
+  from tenon.resource r
+  left join tenon.meter m on m.name = r.usage
+ order by r.app, r.name;
 
 -- name: catalogue_fields
 select r.app, r.name, a.attname, format_type(a.atttypid, a.atttypmod),
@@ -84,10 +87,12 @@ select app, resource, field, from_state, to_state
 
 -- Actions, and queries (whose resource is null).
 -- name: catalogue_calls
-select app, 'action' as kind, resource, name, wrapper, answers,
-       to_json(states), state_field, summary, false as slow, usage, units,
-       requires_feature, '[]'::json as reads
-  from tenon.action
+select a.app, 'action' as kind, a.resource, a.name, a.wrapper, a.answers,
+       to_json(a.states), a.state_field, a.summary, false as slow, a.usage,
+       case when m.aggregate = 'count' then 1 else a.units end as units,
+       a.requires_feature, '[]'::json as reads
+  from tenon.action a
+  left join tenon.meter m on m.name = a.usage
  union all
 select app, 'query', null, name, wrapper, answers, null, null, summary, slow,
        usage, units, requires_feature, to_json(reads)

@@ -1,17 +1,33 @@
 -- What tenond runs, as tenon_worker. nginx's workers prepare the statements of
 -- all other files ahead, but not those of work*.sql: tenon_api may not run them.
 
--- What a schedule asks for: one job for each period, whoever comes first.
+-- What a schedule asks for: one job for each period, whoever comes first, and
+-- none while one of the kind is at it or has its turn within a period: it would
+-- do the same work. An index serves each question.
 -- name: job_plan
 insert into tenon.job (tenant_id, kind, key)
-values ('00000000-0000-7000-8000-000000000002', :kind::text,
-        (extract(epoch from now())::bigint / :every::bigint)::text)
+select '00000000-0000-7000-8000-000000000002', :kind::text,
+       (extract(epoch from now())::bigint / :every::bigint)::text
+ where not exists (select
+                     from tenon.job j
+                    where j.tenant_id = '00000000-0000-7000-8000-000000000002'
+                      and j.kind      = :kind::text
+                      and j.status    = 'queued'
+                      and j.run_at    < now() + :every::bigint
+                                                * interval '1 second')
+   and not exists (select
+                     from tenon.job j
+                    where j.tenant_id = '00000000-0000-7000-8000-000000000002'
+                      and j.kind      = :kind::text
+                      and j.status    = 'running')
     on conflict (tenant_id, kind, key) where key is not null do nothing
 returning id::text;
 
 -- What is due, and what somebody took and didn't end in time. By ctid: where
 -- the planner knows little of the table, a join would read all of it. What was
 -- changed since this statement began isn't found by it, and waits for the next.
+-- Of what is due the kind comes first of which the fewest are running: so a
+-- crowd of one kind doesn't keep the others waiting.
 -- name: job_claim
 with overdue as materialized (
        select j.ctid as place
@@ -21,14 +37,30 @@ with overdue as materialized (
         order by j.lease_until
         limit :n::int
           for update skip locked),
-     due as materialized (
-       select j.ctid as place
+     running as materialized (
+       select j.kind, count(*) as n
          from tenon.job j
-        where j.status = 'queued' and j.run_at <= now()
-          and j.kind = any (:kinds::text[])
-        order by j.run_at
-        limit greatest(:n::int - (select count(*) from overdue), 0)
-          for update skip locked)
+        where j.status = 'running'
+        group by j.kind),
+     first as materialized (
+       select j.place, j.run_at,
+              coalesce(r.n, 0) + row_number() over (
+                partition by k.kind order by j.run_at) as turn
+         from unnest(:kinds::text[]) as k (kind)
+         left join running r on r.kind = k.kind
+        cross join lateral (
+              select j.ctid as place, j.run_at
+                from tenon.job j
+               where j.status = 'queued' and j.run_at <= now()
+                 and j.kind = k.kind
+               order by j.run_at
+               limit :n::int
+                 for update skip locked) j),
+     due as materialized (
+       select f.place
+         from first f
+        order by f.turn, f.run_at
+        limit greatest(:n::int - (select count(*) from overdue), 0))
 update tenon.job j
    set status = 'running', attempts = j.attempts + 1,
        lease_until = now() + :lease::int * interval '1 second',
@@ -51,9 +83,10 @@ update tenon.job j
    and j.status = 'running'
 returning j.id::text;
 
+-- In the tenant's context that a step has named, else in the job's own.
 -- name: job_hold
 select tenon.hold_job(:tenant::uuid, :id::uuid, :version::bigint,
-                      :lease::int);
+                      :lease::int, :acting::uuid);
 
 -- In the batch that has done it: both are committed, or neither.
 -- name: job_done
@@ -80,4 +113,10 @@ update tenon.job j
 returning j.status;
 
 -- name: job_purge
-select tenon.purge(1000)::text as gone;
+select (tenon.purge(1000) + tenon.forget_pages(1000))::text as gone;
+
+-- Of the month behind the one that is named, or of the first.
+-- name: usage_roll_up
+select tenant::text, meter, begins::text, counted::text
+  from tenon.roll_up_usage(:after_tenant::uuid, :after_meter::text,
+                           :after_begins::timestamptz);

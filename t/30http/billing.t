@@ -10,6 +10,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
+use JSON::PP ();
 use Test::More;
 use TenonCheck;
 use TenonServer ();
@@ -18,6 +19,9 @@ my $s = TenonServer->new;
 my %tenant = map { $_->{slug} => $_->{id} }
     @{ $s->request(GET => 'platform/tenants', as => 'root')->json->{data} };
 my $acme = $tenant{acme};
+
+# What the demo's tenants are granted besides would change all of it.
+$s->psql('delete from tenon.plan_override');
 
 # What only its app and its provider would do, done in SQL.
 sub as_tenant {
@@ -65,8 +69,34 @@ subtest 'plans are data' => sub {
     is_deeply names(\@plans), [qw(free pro enterprise)], 'as declared';
     is_deeply [@{ $plans[1] }{qw(title amount currency period)}],
         ['Pro', 2900, 'USD', 'month'], 'with a price';
+    my $told = sub {
+        return [map { [@$_{qw(trial_days trial_at_signup purchasable)}] }
+                @{ read_as('alice', 'plans?sort=position')->json->{data} }];
+    };
+    my ($yes, $no) = (JSON::PP::true, JSON::PP::false);
+    is_deeply $told->(), [[undef, $no, $no], [undef, $no, $yes],
+                          [undef, $no, $no]], 'and whether Stripe sells it';
+    $s->psql("update tenon.plan set trial_days = 14, trial_at_signup = true
+               where name = 'pro';
+              update tenon.plan_price set retired = true where plan = 'pro'");
+    is_deeply $told->()->[1], [14, $yes, $no],
+        'not by a retired price; and when it is tried';
+    $s->psql("update tenon.plan set trial_days = null, trial_at_signup = false
+               where name = 'pro';
+              update tenon.plan_price set retired = false where plan = 'pro'");
+
+    # What a page for visitors is made with.
+    my $key = $s->request(POST => 'api-keys', as => 'alice', proven => 1,
+                          json => { name => 'pricing', scopes =>
+                                        ['tenon.billing:read'] });
+    status_is $key, 201, 'a key of the owner\'s';
+    is_deeply names($s->request(GET => 'billing/plans?sort=position',
+                                at => 'acme', token => $key->json->{secret})
+                        ->json->{data} || []),
+        names(\@plans), 'reads them, too';
     is_deeply $plans[0]{limits},
         [{ name => 'api_calls', soft => 800, hard => 1000, period => 'month',
+           per_quantity => JSON::PP::false,
            overage_amount => undef, overage_units => undef }], 'and limits';
     is_deeply $plans[2]{limits}, [], 'or none';
     is $plans[2]{amount}, undef, 'by agreement';

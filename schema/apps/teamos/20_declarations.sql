@@ -16,10 +16,21 @@ select tenon.allow('member', 'project', '{read,create}');
 select tenon.allow('member', 'project', '{update,delete}', scope => 'own');
 
 
+-- What is used besides calls
+
+select tenon.meter('tasks_created', 'count', unit => 'task',
+                   writes => '{create}');
+select tenon.meter('minutes_processed', 'sum', unit => 'minute');
+select tenon.meter('active_users', 'unique', unit => 'user');
+select tenon.meter('peak_connections', 'max', unit => 'connection');
+select tenon.meter('storage_bytes', 'last', unit => 'byte');
+
+
 -- Tasks
 
 select tenon.resource('teamos.task', path => 'tasks', parent => 'project',
-                      soft_delete => true, search => '{title}');
+                      soft_delete => true, search => '{title}',
+                      usage => 'tasks_created');
 
 select tenon.field('teamos.task', 'project_id',  filter => true);
 select tenon.field('teamos.task', 'title',       min => 1, max => 200);
@@ -60,6 +71,7 @@ select tenon.plan_limit('free', 'api_calls', hard => 1000, soft => 800,
 select tenon.plan('pro', amount => 2900, currency => 'USD');
 select tenon.plan_limit('pro', 'api_calls', hard => 50000, soft => 40000,
                         period => 'month');
+select tenon.plan_limit('pro', 'api_rate', hard => 6000, period => 'minute');
 select tenon.plan_price('pro', 'stripe', 'teamos_pro_monthly');
 
 select tenon.plan('enterprise');

@@ -12,7 +12,8 @@
 -- Does nothing when the slug acme is taken, so that it never touches what
 -- somebody has made of it. Ids are UUIDv7 in shape, and readable: the last
 -- group tells what it is (1 tenant, 2 user, 3 member, 4 project, 5 task, 7
--- comment, 8 subscription), the second whose (000a acme, 000b globex).
+-- comment, 8 subscription, 9 what is granted besides), the second whose (000a
+-- acme, 000b globex).
 
 do $$
 declare
@@ -29,6 +30,10 @@ declare
     mobile  constant uuid := '01900000-000a-7000-8000-000000000402';
     office  constant uuid := '01900000-000a-7000-8000-000000000403';
     rocket  constant uuid := '01900000-000b-7000-8000-000000000401';
+
+    -- So much that nobody who tries it out is refused for it.
+    plenty  constant jsonb := '[{"name": "api_calls", "hard": 1000000000},
+                                {"name": "api_rate",  "hard": 1000000000}]';
 
     hash    text := nullif(current_setting('tenon.demo_password_hash', true),
                            '');
@@ -85,6 +90,11 @@ begin
             current_period_end)
     values (acme, '01900000-000a-7000-8000-000000000801', 'pro', 'stripe',
             'active', now() - interval '9 days', now() + interval '21 days');
+
+    insert into tenon.plan_override
+           (tenant_id, id, limits, reason, created_by)
+    values (acme, '01900000-000a-7000-8000-000000000901', plenty,
+            'To try it with', alice);
 
     insert into teamos.project
            (tenant_id, id,      name,               created_at,                   created_by)
@@ -143,6 +153,11 @@ begin
            (tenant_id, realm_id, id, user_id, role, created_by)
     values (globex, realm, '01900000-000b-7000-8000-000000000301', dave,
             'owner', dave);
+
+    insert into tenon.plan_override
+           (tenant_id, id, limits, reason, created_by)
+    values (globex, '01900000-000b-7000-8000-000000000901', plenty,
+            'To try it with', dave);
 
     insert into teamos.project
            (tenant_id, id,     name,          created_by)

@@ -106,35 +106,43 @@ test_it_is_kept(void **state)
     host_init(&h);
     subscribe(&h, "active", NULL);
     SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
-    assert_string_equal(h.trace, "ZZdZAD");
+    assert_string_equal(h.trace, "ZZdZAMuMD");
     first = *h.op->plan;
     unit_assert_str(first.name, "pro");
     assert_int_equal(first.entitled, TN__ENTITLED_FULL);
     assert_true(first.until == TN__NEVER);
+    assert_true(first.month_begins == HOST_START - HOST_START % HOST_MONTH);
+    assert_true(first.month_ends == first.month_begins + HOST_MONTH);
+    assert_true(first.read_at == HOST_START);
     assert_int_equal(first.limits[TN__METER_API_CALLS].soft, 800);
     assert_int_equal(first.limits[TN__METER_API_CALLS].hard, 1000);
-    assert_int_equal(first.limits[TN__METER_API_CALLS].period, 'm');
+    assert_int_equal(first.limits[TN__METER_API_CALLS].period, TN_PERIOD_MONTH);
     assert_int_equal(first.limits[TN__METER_SEATS].soft, -1);
     assert_int_equal(first.limits[TN__METER_SEATS].hard, 5);
-    assert_int_equal(first.limits[TN__METER_SEATS].period, '\0');
+    assert_int_equal(first.limits[TN__METER_SEATS].period, TN_PERIOD_NONE);
 
     /* also by another person's session, whose own look-up needn't ask it */
     h.plan = (host_rows){ 0, 0, NULL };
     SEND(&h, R(.path = TASKS, .token = h.member), NO_TASKS);
-    assert_string_equal(h.trace, "ZZdZAD");
+    assert_string_equal(h.trace, "ZZdZAMD");
     unit_assert_str(h.op->plan->name, "pro");
     assert_int_equal(h.op->plan->entitled, first.entitled);
+    assert_true(h.op->plan->month_begins == first.month_begins);
+    assert_true(h.op->plan->month_ends == first.month_ends);
+    assert_true(h.op->plan->read_at == first.read_at);
     assert_memory_equal(h.op->plan->features, first.features,
                         sizeof(first.features));
 
-    for (i = 0; i < TN__METERS_MAX; i++) {
+    assert_in_range(h.op->catalogue->nmeters, TN__METERS_OWN, TN__METERS_MAX);
+
+    for (i = 0; i < h.op->catalogue->nmeters; i++) {
         assert_int_equal(h.op->plan->limits[i].soft, first.limits[i].soft);
         assert_int_equal(h.op->plan->limits[i].hard, first.limits[i].hard);
         assert_int_equal(h.op->plan->limits[i].period, first.limits[i].period);
     }
 
     SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
-    assert_string_equal(h.trace, "ZZAD");
+    assert_string_equal(h.trace, "ZZAMD");
 
     /* another tenant's is its own */
     SEND(&h,
@@ -165,7 +173,7 @@ test_it_counts_no_more(void **state)
     host_assert(&h, 200, NULL);
     subscribe(&h, "unpaid", ago(1));
     SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
-    assert_string_equal(h.trace, "ZZZdZAD");
+    assert_string_equal(h.trace, "ZZZdZAMD");
     assert_int_equal(h.op->plan->entitled, TN__ENTITLED_READ_ONLY);
 
     /* five seconds are not waited for: the grace ends now */
@@ -177,7 +185,7 @@ test_it_counts_no_more(void **state)
     assert_true(h.op->plan->until == HOST_START);
     h.now += 1;
     SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
-    assert_string_equal(h.trace, "ZZdZAD");
+    assert_string_equal(h.trace, "ZZdZAMD");
     assert_int_equal(h.op->plan->entitled, TN__ENTITLED_READ_ONLY);
 
     h.rows.tables[TEAMOS_VERSION].rows[0][0] = "8";
@@ -185,7 +193,7 @@ test_it_counts_no_more(void **state)
     host_end(&h);
     host_adopt(&h);
     SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
-    assert_string_equal(h.trace, "ZZdZAD");
+    assert_string_equal(h.trace, "ZZdZAMD");
     host_free(&h);
 }
 
@@ -216,6 +224,69 @@ test_other_bytes(void **state)
         tn__plan_unpack(&plan, h.op, TN_STR("0123456789abcdeF"), packed));
     assert_false(tn__plan_unpack(&plan, h.op, TN_NULL, packed));
     assert_false(tn__plan_unpack(&plan, h.op, stamp, TN_NULL));
+    host_free(&h);
+}
+
+
+/* What requests are told of a plan lies with it in the zone; where a long name
+ * and many units leave no room for that, it is written anew. */
+static void
+test_policy(void **state)
+{
+    host h;
+    size_t n;
+    tn__plan plan, wide;
+    unsigned nmeters;
+    tn_catalogue *cat;
+    tn_str packed, stamp = TN_STR("0123456789abcdef");
+    tn_str policy = TN_STR("\"api_calls\";q=1000;w=2592000, "
+                           "\"api_rate\";q=100;w=60");
+
+    (void) state;
+    host_init(&h);
+    PLAN(&h, "pro", "active", NULL, NULL, NULL, NULL, NULL, "calls",
+         "api_calls:800:1000:month;api_rate::100:minute", SUB_1);
+    SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
+    cat = (tn_catalogue *) h.op->catalogue;
+    nmeters = cat->nmeters;
+    assert_int_equal(tn__plan_pack(&packed, h.op, h.op->plan, stamp), TN_OK);
+    assert_true(tn__plan_unpack(&plan, h.op, stamp, packed));
+    assert_true(tn__eq(plan.policy, policy));
+    n = packed.n - policy.n;
+    assert_memory_equal(packed.p + n, policy.p, policy.n);
+
+    wide = *h.op->plan;
+    wide.name = TN_STR("a-plan-whose-name-is-as-long-as-the-table-has-it-which-"
+                       "is-63---");
+    cat->nmeters = TN__METERS_MAX;
+    assert_int_equal(tn__plan_pack(&packed, h.op, &wide, stamp), TN_OK);
+    assert_true(packed.n <= TN_ZONE_VALUE_MAX);
+    assert_memory_equal(packed.p + packed.n - wide.name.n, wide.name.p,
+                        wide.name.n);
+    assert_true(tn__plan_unpack(&plan, h.op, stamp, packed));
+    assert_true(tn__eq(plan.name, wide.name));
+    assert_true(tn__eq(plan.policy, policy));
+    cat->nmeters = nmeters;
+    host_free(&h);
+}
+
+
+/* One beyond what there is room for stays a limit. */
+static void
+test_largest_limit(void **state)
+{
+    host h;
+
+    (void) state;
+    host_init(&h);
+    PLAN(&h, "pro", "active", NULL, NULL, NULL, NULL, NULL, "calls",
+         "api_calls::9223372036854775807:month;seats::576460752303423486:",
+         SUB_1);
+    SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
+    assert_true(h.op->plan->limits[TN__METER_API_CALLS].hard == TN__LIMIT_MAX);
+    assert_true(h.op->plan->limits[TN__METER_SEATS].hard == TN__LIMIT_MAX - 1);
+    unit_assert_str(host_response_header(&h, "RateLimit-Policy"),
+                    "\"api_calls\";q=576460752303423487;w=2592000");
     host_free(&h);
 }
 
@@ -306,9 +377,14 @@ test_what_is_owed(void **state)
     host_problem(&h, 404, "not_found");
 
     h.nzone = 0;
-    subscribe(&h, "active", ago(22));
+    subscribe(&h, "active", NULL);
     SEND(&h, R(.path = TASKS, .token = h.owner), NO_TASKS);
     host_assert(&h, 200, NULL);
+
+    /* its period is long over, and nobody told of the next */
+    h.nzone = 0;
+    subscribe(&h, "active", ago(22));
+    expect(&h, "GET", TASKS, NULL, 402, "\"code\":\"payment_required\"");
     host_free(&h);
 }
 
@@ -586,7 +662,8 @@ test_seats_are_bound(void **state)
 UNIT_MAIN(cmocka_unit_test(test_nothing_is_billed),
           cmocka_unit_test(test_it_is_kept),
           cmocka_unit_test(test_it_counts_no_more),
-          cmocka_unit_test(test_other_bytes), cmocka_unit_test(test_features),
+          cmocka_unit_test(test_other_bytes), cmocka_unit_test(test_policy),
+          cmocka_unit_test(test_largest_limit), cmocka_unit_test(test_features),
           cmocka_unit_test(test_what_is_owed),
           cmocka_unit_test(test_reads_without_get),
           cmocka_unit_test(test_which_plan),

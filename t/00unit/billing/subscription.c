@@ -121,6 +121,41 @@ test_ends_are_ends(void **state)
 }
 
 
+/* Whoever isn't deaf to a word becomes what it says. */
+static void
+test_deaf(void **state)
+{
+    int deaf;
+    unit_arena arena;
+    tn_str list, rest, one;
+    tn__billing from, said, to;
+
+    (void) state;
+    unit_arena_init(&arena, 0);
+
+    for (said = 1; said < TN__BILLING_STATES; said++) {
+        assert_int_equal(tn__billing_deaf(&list, said, &arena.mem), TN_OK);
+        assert_true(list.n >= 2 && list.p[0] == '{' &&
+                    list.p[list.n - 1] == '}');
+
+        for (from = 1; from < TN__BILLING_STATES; from++) {
+            rest = tn__sub(list, 1, list.n - 1);
+            deaf = 0;
+
+            while (rest.n) {
+                one = tn__split(&rest, ',');
+                deaf |= tn__billing_parse(one) == from;
+            }
+
+            tn__billing_said(&to, from, said);
+            assert_int_equal(to == said, !deaf);
+        }
+    }
+
+    unit_arena_free(&arena);
+}
+
+
 /* Said twice is said once. */
 static void
 test_twice_is_once(void **state)
@@ -286,7 +321,7 @@ test_diagram(void **state)
 
 
 UNIT_MAIN(cmocka_unit_test(test_every_state_and_word),
-          cmocka_unit_test(test_ends_are_ends),
+          cmocka_unit_test(test_ends_are_ends), cmocka_unit_test(test_deaf),
           cmocka_unit_test(test_twice_is_once), cmocka_unit_test(test_words),
           cmocka_unit_test(test_what_owes),
           cmocka_unit_test(test_what_it_entitles_to),
