@@ -85,6 +85,10 @@ void tn__buf_uri(tn__buf *buf, tn_str s);      /* percent-encoded, RFC 3986
 tn_err tn__buf_str(tn_str *out, tn__buf *buf); /* what is in it, or err */
 #define tn__buf_lit(buf, lit) tn__buf_add((buf), TN_STR(lit))
 
+/* Writes n in decimal, at most TN__DIGITS_MAX bytes; answers its end. */
+#define TN__DIGITS_MAX 20
+char *tn__digits(char *p, uint64_t n);
+
 
 /* ---- UUIDs (uuid.c) ---- */
 
@@ -131,8 +135,10 @@ void tn__rng_bytes(tn__rng *rng, void *out, size_t n);
  * lists of parts are hashed alike. 16 <= size <= 64. */
 void tn__mac(unsigned char *out, size_t size, const unsigned char key[32],
              const tn_str *parts, unsigned n);
-/* The same with SipHash-2-4 of 128 bits, a tenth of the work: for keys of a
- * table, not for what a stranger must be unable to forge for long. */
+/* The same of at most TN__SIPHASH_PARTS parts with SipHash-2-4 of 128 bits, a
+ * tenth of the work: for keys of a table, not for what a stranger must be unable
+ * to forge for long. */
+#define TN__SIPHASH_PARTS 4
 void tn__siphash(unsigned char out[16], const unsigned char key[16],
                  const tn_str *parts, unsigned n);
 /* Bytes as PostgreSQL's bytea text, "\\x00ff". */

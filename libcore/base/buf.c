@@ -10,6 +10,11 @@
 static const char hex_lower[] = "0123456789abcdef";
 static const char hex_upper[] = "0123456789ABCDEF";
 
+static const char two_digits[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536"
+    "37383940414243444546474849505152535455565758596061626364656667686970717273"
+    "7475767778798081828384858687888990919293949596979899";
+
 
 void
 tn__buf_init(tn__buf *buf, tn_mem *mem, size_t cap)
@@ -105,23 +110,90 @@ tn__buf_char(tn__buf *buf, char c)
 }
 
 
+/* As many digits as n has bits times log10(2), or one more. */
+static unsigned
+count_digits(uint64_t n)
+{
+    unsigned digits;
+    static const uint64_t tens[] = {
+        UINT64_C(0),
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+
+    digits = (64 - (unsigned) __builtin_clzll(n | 1)) * 1233 >> 12;
+
+    return digits + (n >= tens[digits]);
+}
+
+
+/* Two at a time, from the last. Most numbers have half as many bits as they
+ * may, and are divided in half the time. */
+static void
+put_digits(char *end, uint64_t n)
+{
+    uint32_t left;
+
+    for (; n > UINT32_MAX; n /= 100) {
+        end -= 2;
+        memcpy(end, two_digits + 2 * (n % 100), 2);
+    }
+
+    for (left = (uint32_t) n; left >= 100; left /= 100) {
+        end -= 2;
+        memcpy(end, two_digits + 2 * (left % 100), 2);
+    }
+
+    if (left >= 10) {
+        memcpy(end - 2, two_digits + 2 * left, 2);
+    } else {
+        end[-1] = (char) ('0' + left);
+    }
+}
+
+
+char *
+tn__digits(char *p, uint64_t n)
+{
+    p += count_digits(n);
+    put_digits(p, n);
+
+    return p;
+}
+
+
 void
 tn__buf_int(tn__buf *buf, int64_t v)
 {
+    size_t n;
     uint64_t u = v < 0 ? 0 - (uint64_t) v : (uint64_t) v;
-    char text[20];
-    char *p = text + sizeof(text);
+    char *p;
 
-    do {
-        *--p = (char) ('0' + u % 10);
-        u /= 10;
-    } while (u != 0);
+    n = count_digits(u) + (v < 0);
+    p = buf_room(buf, n);
 
-    if (v < 0) {
-        *--p = '-';
+    if (p != NULL) {
+        *p = '-';
+        put_digits(p + n, u);
+        buf->n += n;
     }
-
-    tn__buf_add(buf, (tn_str){ p, (size_t) (text + sizeof(text) - p) });
 }
 
 

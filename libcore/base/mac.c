@@ -29,26 +29,40 @@ tn__mac(unsigned char *out, size_t size, const unsigned char key[32],
 }
 
 
+/*
+ * One hash over all parts, for a call of it costs as much as forty bytes. A part
+ * begins with its length; of a long one, which begins with a byte that is no
+ * length, there is its hash.
+ */
+#define SHORT 48
+
 void
 tn__siphash(unsigned char out[16], const unsigned char key[16],
             const tn_str *parts, unsigned n)
 {
     unsigned i;
-    unsigned char text[2 * crypto_shorthash_siphashx24_BYTES];
+    unsigned char *p, text[TN__SIPHASH_PARTS * (1 + SHORT)];
 
-    /* a chain over the hashes of the parts: of one length each, so that no two
-     * lists are hashed alike */
+    p = text;
 
-    memset(text, 0, sizeof(text));
+    for (i = 0; i < n && i < TN__SIPHASH_PARTS; i++) {
+        if (parts[i].n > SHORT) {
+            *p++ = SHORT + 1;
+            crypto_shorthash_siphashx24(p, (const unsigned char *) parts[i].p,
+                                        parts[i].n, key);
+            p += crypto_shorthash_siphashx24_BYTES;
 
-    for (i = 0; i < n; i++) {
-        crypto_shorthash_siphashx24(text + crypto_shorthash_siphashx24_BYTES,
-                                    (const unsigned char *) parts[i].p,
-                                    parts[i].n, key);
-        crypto_shorthash_siphashx24(text, text, sizeof(text), key);
+        } else {
+            *p++ = (unsigned char) parts[i].n;
+
+            if (parts[i].n) {
+                memcpy(p, parts[i].p, parts[i].n);
+                p += parts[i].n;
+            }
+        }
     }
 
-    memcpy(out, text, crypto_shorthash_siphashx24_BYTES);
+    crypto_shorthash_siphashx24(out, text, (size_t) (p - text), key);
 }
 
 

@@ -5,8 +5,9 @@
 
 #include "libcore/base/base.h"
 
-/* Behind which byte a hyphen stands: 8-4-4-4-12. */
-#define TN_UUID_HYPHEN(i) ((i) == 4 || (i) == 6 || (i) == 8 || (i) == 10)
+/* Where each byte's two digits stand: 8-4-4-4-12. */
+static const unsigned char uuid_at[] = { 0,  2,  4,  6,  9,  11, 14, 16,
+                                         19, 21, 24, 26, 28, 30, 32, 34 };
 
 
 void
@@ -30,8 +31,6 @@ void
 tn__uuid_text(char out[TN__UUID_TEXT], const unsigned char uuid[16])
 {
     int i;
-    static const unsigned char at[] = { 0,  2,  4,  6,  9,  11, 14, 16,
-                                        19, 21, 24, 26, 28, 30, 32, 34 };
     static const char hex[] = "000102030405060708090a0b0c0d0e0f"
                               "101112131415161718191a1b1c1d1e1f"
                               "202122232425262728292a2b2c2d2e2f"
@@ -52,47 +51,40 @@ tn__uuid_text(char out[TN__UUID_TEXT], const unsigned char uuid[16])
     out[8] = out[13] = out[18] = out[23] = '-';
 
     for (i = 0; i < 16; i++) {
-        memcpy(out + at[i], hex + 2 * uuid[i], 2);
+        memcpy(out + uuid_at[i], hex + 2 * uuid[i], 2);
     }
-}
-
-
-static int
-uuid_hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-
-    c |= 0x20;
-
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 
 int
 tn__uuid_parse(unsigned char out[16], tn_str s)
 {
-    const char *p = s.p;
-    int i, high, low;
+    int i;
+    const char *p;
+    unsigned char high, low, all;
+    /* a bit that says it is a digit, and its value */
+    static const unsigned char digits[256] = {
+        ['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14,
+        ['5'] = 0x15, ['6'] = 0x16, ['7'] = 0x17, ['8'] = 0x18, ['9'] = 0x19,
+        ['a'] = 0x1a, ['b'] = 0x1b, ['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e,
+        ['f'] = 0x1f, ['A'] = 0x1a, ['B'] = 0x1b, ['C'] = 0x1c, ['D'] = 0x1d,
+        ['E'] = 0x1e, ['F'] = 0x1f,
+    };
 
-    if (s.n != TN__UUID_TEXT) {
+    if (s.n != TN__UUID_TEXT || s.p[8] != '-' || s.p[13] != '-' ||
+        s.p[18] != '-' || s.p[23] != '-') {
         return 0;
     }
 
+    all = 0x10;
+
     for (i = 0; i < 16; i++) {
-        if (TN_UUID_HYPHEN(i) && *p++ != '-') {
-            return 0;
-        }
-
-        high = uuid_hex(*p++);
-        low = uuid_hex(*p++);
-        if (high < 0 || low < 0) {
-            return 0;
-        }
-
-        out[i] = (unsigned char) (high << 4 | low);
+        p = s.p + uuid_at[i];
+        high = digits[(unsigned char) p[0]];
+        low = digits[(unsigned char) p[1]];
+        all &= high & low;
+        out[i] = (unsigned char) (high << 4 | (low & 0x0f));
     }
 
-    return 1;
+    return all != 0;
 }

@@ -56,8 +56,8 @@ tn_cors_headers(tn_header *out, const tn_core *core, tn_str origin)
     out[1] = (tn_header){ TN_STR("Access-Control-Allow-Origin"), answer };
     out[2] = (tn_header){
         TN_STR("Access-Control-Expose-Headers"),
-        TN_STR("ETag, Idempotency-Replayed, Link, Location, Retry-After, "
-               "traceparent, X-Request-Id")
+        TN_STR("ETag, Idempotency-Replayed, Link, Location, RateLimit, "
+               "RateLimit-Policy, Retry-After, traceparent, X-Request-Id")
     };
 
     return 3;

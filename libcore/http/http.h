@@ -13,7 +13,7 @@
 #include "libcore/model/model.h"
 
 
-#define TN__HEADERS_MAX  26
+#define TN__HEADERS_MAX  28
 #define TN__FAULTS_MAX   64
 #define TN__BATCH_MAX    4
 #define TN__LOCALS_MAX   40
@@ -36,6 +36,7 @@ typedef struct tn__param {
 typedef enum tn__phase {
     TN__PHASE_RESOLVE,
     TN__PHASE_ADMIT,
+    TN__PHASE_METER, /* it is counted, where its plan limits that (usage/) */
     TN__PHASE_BODY,
     TN__PHASE_STEP,
     TN__PHASE_AFTER, /* answered; what follows from it is done (op/after.c) */
@@ -102,7 +103,10 @@ struct tn_op {
     /* begun anew, since the client took long (op/op.c) */
     unsigned counted : 1; /* admitted before; its limits were applied then */
     uint64_t waited_ms;   /* how long */
-    tn_str came;          /* its body; absent: it wasn't for that */
+    tn_str came;          /* its body, as far as it came */
+
+    /* begun anew, since it was refused by a plan that may be old */
+    unsigned plan_anew : 1;
 
     /* headers that matter */
     tn_str authorization;
@@ -140,6 +144,8 @@ struct tn_op {
     tn__principal principal;
     const struct tn__plan *plan; /* the principal's tenant's (billing/); NULL
                                   * where nobody is signed in */
+    struct tn__usage *usage;     /* what it was counted as (usage/); NULL: it
+                                  * wasn't */
     tn_str domain_tenant;  /* id of whose custom domain the host is, once that
                             * was looked up; absent: nobody's */
     int realm_wide;        /* no tenant is named, nor need be: the op's is the
@@ -165,20 +171,17 @@ struct tn_op {
     cJSON *body;
     uint64_t mask;                 /* fields given, by index */
     tn_str values[TN__FIELDS_MAX]; /* their values as SQL text */
-    tn__field_fault faults[TN__FAULTS_MAX];
     unsigned nfaults;
 
     uint64_t hidden; /* fields that ?fields= leaves out, by index */
 
     /* query string, decoded */
-    tn__param params[TN__PARAMS_MAX];
     unsigned nparams;
 
     /* the step */
     tn__phase phase;
     unsigned state;  /* the step's own */
     void *step_data; /* the step's own */
-    tn__param locals[TN__LOCALS_MAX];
     unsigned nlocals;
     tn__attempt attempt;
     tn_str crowded_out;   /* ids of sessions in this tenant, with commas
@@ -199,8 +202,6 @@ struct tn_op {
     /* wishes */
     tn_want want;
     tn_batch batch;
-    tn_query queries[TN__BATCH_MAX];
-    tn_zone_cmd zone[TN_ZONE_CMDS_MAX];
     unsigned char access_stamp[16];  /* of a command (identity/session.c) */
     unsigned char domains_stamp[16]; /* the same (identity/host.c) */
     unsigned char flags_stamp[16];   /* the same (flags/set.c) */
@@ -209,8 +210,19 @@ struct tn_op {
     /* the answer */
     tn_err error;
     tn_response response;
-    tn_header headers[TN__HEADERS_MAX];
+    tn_str limits;      /* RateLimit-Policy, once it was counted; or absent */
+    tn_str limits_left; /* RateLimit */
+    tn_str retry_after; /* seconds; absent: the usual */
     tn_facts facts;
+
+    /* lists: what lies behind their counts, which are above, is nothing yet, and
+     * isn't zeroed (op/op.c): it is 6 KB */
+    tn__field_fault faults[TN__FAULTS_MAX];
+    tn__param params[TN__PARAMS_MAX];
+    tn__param locals[TN__LOCALS_MAX];
+    tn_query queries[TN__BATCH_MAX];
+    tn_zone_cmd zone[TN_ZONE_CMDS_MAX];
+    tn_header headers[TN__HEADERS_MAX];
 };
 
 
@@ -380,6 +392,8 @@ void tn__security(tn_op *op);
 /* ---- responding (respond.c, problem.c) ---- */
 
 void tn__header(tn_op *op, tn_str name, tn_str value);
+/* Another value for one that is there. */
+void tn__header_change(tn_op *op, tn_str name, tn_str value);
 /* Finishes with a problem document. */
 void tn__fail(tn_op *op, tn_err err, const char *detail);
 void tn__fail_str(tn_op *op, tn_err err, tn_str detail);
@@ -387,6 +401,8 @@ void tn__fail_str(tn_op *op, tn_err err, tn_str detail);
 void tn__log(tn_op *op, tn_str line);
 /* Finishes with a status and a JSON body; no body when absent. */
 void tn__respond(tn_op *op, unsigned status, tn_str json);
+/* RateLimit and RateLimit-Policy, where the request was counted. */
+void tn__limit_headers(tn_op *op);
 /* One row as a JSON object: a cell for each field; those not `out`, and those
  * hidden (by index), are left out. */
 void tn__write_row(tn__buf *out, const tn__field *fields, unsigned nfields,

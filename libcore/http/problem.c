@@ -145,6 +145,7 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
         tn__header(op, TN_STR("traceparent"), op->traceparent);
     }
 
+    tn__limit_headers(op);
     tn__security(op);
     tn__cors(op);
 
@@ -170,7 +171,8 @@ tn__fail_str(tn_op *op, tn_err err, tn_str detail)
 
     case 429:
     case 503:
-        tn__header(op, TN_STR("Retry-After"), TN_STR(RETRY_AFTER));
+        tn__header(op, TN_STR("Retry-After"),
+                   op->retry_after.p ? op->retry_after : TN_STR(RETRY_AFTER));
         break;
     }
 }

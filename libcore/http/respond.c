@@ -21,10 +21,33 @@ tn__header(tn_op *op, tn_str name, tn_str value)
 
 
 void
+tn__header_change(tn_op *op, tn_str name, tn_str value)
+{
+    unsigned i;
+
+    for (i = 0; i < op->response.nheaders; i++) {
+        if (tn__eq(op->headers[i].name, name)) {
+            op->headers[i].value = value;
+        }
+    }
+}
+
+
+void
 tn__log(tn_op *op, tn_str line)
 {
     if (op->facts.log.p == NULL) {
         op->facts.log = line;
+    }
+}
+
+
+void
+tn__limit_headers(tn_op *op)
+{
+    if (op->limits.p) {
+        tn__header(op, TN_STR("RateLimit-Policy"), op->limits);
+        tn__header(op, TN_STR("RateLimit"), op->limits_left);
     }
 }
 
@@ -61,6 +84,7 @@ tn__respond(tn_op *op, unsigned status, tn_str json)
         tn__header(op, TN_STR("traceparent"), op->traceparent);
     }
 
+    tn__limit_headers(op);
     tn__security(op);
     tn__cors(op);
 }

@@ -10,13 +10,20 @@ static const tn__route *
 match(const tn__route *route, const tn_str *segments, unsigned n,
       tn_str *variable)
 {
+    size_t key;
     const tn__route *child, *found;
 
     if (n == 0) {
         return route->nendpoints ? route : NULL;
     }
 
+    key = tn__route_key(segments[0]);
+
     for (child = route->child; child; child = child->next) {
+        if (child->key != key && !tn__route_variable(child)) {
+            continue;
+        }
+
         if (tn__route_variable(child)) {
             if (segments[0].n == 0) {
                 continue;

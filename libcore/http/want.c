@@ -102,8 +102,10 @@ tn__local_int(tn_op *op, tn_str name, int64_t value)
 }
 
 
+/* One that wasn't set is null, but for what a role reaches: there null is all
+ * of it, and must have been said. */
 static tn_str
-local(const tn_op *op, tn_str name)
+local(tn_op *op, tn_str name)
 {
     unsigned i;
 
@@ -111,6 +113,11 @@ local(const tn_op *op, tn_str name)
         if (tn__eq(op->locals[i].name, name)) {
             return op->locals[i].value;
         }
+    }
+
+    if (tn__starts(name, TN_STR(TN__REACH_OF))) {
+        tn__log(op, TN_STR("what a role reaches was not looked up"));
+        tn__fail(op, TN_E_INTERNAL, NULL);
     }
 
     return TN_NULL;

@@ -39,7 +39,8 @@ tn__plan_find(tn_op *op, tn__resolver *r, unsigned n)
 void
 tn__plan_cached(tn_op *op, tn__resolver *r, tn_str value)
 {
-    r->plan_known = tn__plan_unpack(&r->plan, op, r->stamp, value);
+    r->plan_known =
+        !op->plan_anew && tn__plan_unpack(&r->plan, op, r->stamp, value);
 }
 
 
@@ -63,6 +64,11 @@ tn__plan_found(tn_op *op, tn__resolver *r, const tn_rows *rows, unsigned *n)
     tn_zone_cmd *cmd, access;
 
     err = tn__plan_read(&r->plan, op, rows);
+
+    if (err == TN_OK &&
+        !tn__uuid_parse(r->plan.tenant, tn__uuid_str(r->claims.tenant))) {
+        err = TN_E_INTERNAL;
+    }
 
     if (err != TN_OK || r->stamp.p == NULL) {
         return err;

@@ -7,8 +7,8 @@
  *            knows of domains; where flags did, what it knows of the tenant's
  *   MORE     so it is in other tenants, a few at a time
  *   COUNT    a member was refused: how often within the last minute? Or a
- *            stranger (identity/stranger.c), or anybody of a tenant that owes:
- *            within the last hour?
+ *            stranger (identity/stranger.c), or anybody of a tenant that owes
+ *            or has used up its month: within the last hour?
  *   EVENT    the refusal is written down, if it is worth it (tn__notable)
  *
  * The answer stands: what fails here changes nothing about it.
@@ -17,6 +17,7 @@
 #include "libcore/op/op.h"
 #include "libcore/flags/flags.h"
 #include "libcore/identity/identity.h"
+#include "libcore/usage/usage.h"
 #include "gen/queries.h"
 
 #define WINDOW      60000   /* ms */
@@ -82,6 +83,10 @@ unproven(const tn_op *op)
 static int
 member_refused(const tn_op *op)
 {
+    if (op->error == TN_OK) {
+        return 0;
+    }
+
     if (op->error == TN_E_TENANT_MISMATCH) {
         return op->audit_actor.p != NULL;
     }
@@ -204,8 +209,9 @@ count_attempt(tn_op *op)
     parts[2] = op->principal.user;
     parts[3] = op->endpoint->operation; /* noise of one can't hide another */
 
-    /* while it owes, all that its people's pages ask for is refused */
-    if (op->error == TN_E_PAYMENT_REQUIRED) {
+    /* while it owes, or has used up its month, all that its people's pages ask
+     * for is refused */
+    if (op->error == TN_E_PAYMENT_REQUIRED || tn__usage_refused(op)) {
         cmd->ttl_ms = OWED_WINDOW;
         parts[2] = parts[3] = TN_STR("");
     }

@@ -11,6 +11,8 @@
 #include "libcore/openapi/openapi.h"
 #include "libcore/people/people.h"
 #include "libcore/job/job.h"
+#include "libcore/stripe/stripe.h"
+#include "libcore/usage/usage.h"
 #include "libcore/resource/resource.h"
 #include "libcore/webhook/webhook.h"
 
@@ -241,13 +243,17 @@ tn_catalogue_new(tn_catalogue **cat, tn_core *core, const tn_reply *reply,
     tn_err err;
     tn__buf buf;
     const tn__slice slices[] = {
-        tn__service_slice, tn__login_slice,    tn__sessions_slice,
-        tn__audit_slice,   tn__members_slice,  tn__invitations_slice,
-        tn__tenants_slice, tn__platform_slice, tn__domains_slice,
-        tn__roles_slice,   tn__api_keys_slice, tn__accounts_slice,
-        tn__shares_slice,  tn__signin_slice,   tn__jobs_slice,
-        tn__inbound_slice, tn__billing_slice,  tn__flags_slice,
-        tn__ofrep_slice,
+        tn__service_slice,  tn__login_slice,
+        tn__sessions_slice, tn__audit_slice,
+        tn__members_slice,  tn__invitations_slice,
+        tn__tenants_slice,  tn__platform_slice,
+        tn__domains_slice,  tn__roles_slice,
+        tn__api_keys_slice, tn__accounts_slice,
+        tn__shares_slice,   tn__signin_slice,
+        tn__jobs_slice,     tn__inbound_slice,
+        tn__billing_slice,  tn__flags_slice,
+        tn__ofrep_slice,    tn__billing_sessions_slice,
+        tn__usage_slice,
     };
 
     *cat = NULL;

@@ -1,18 +1,23 @@
 /*
- * op.c: the life of an op: route, resolve, admit, body, step, after, done. The
- * order of checks that clients see is the order of the phases: 404/405, tenant,
- * authentication, role, body, database.
+ * op.c: the life of an op: route, resolve, admit, meter, body, step, after,
+ * done. The order of checks that clients see is the order of the phases:
+ * 404/405, tenant, authentication, role, plan, limits, body, database.
  *
  * What was settled in front of a body doesn't outlive it: who sends it byte by
  * byte would keep what was taken from them meanwhile. Where the client took
  * longer than LATE, the op begins anew with the body at hand, and is answered
  * what a request is answered that begins now.
+ *
+ * Nor is anybody refused by an old plan: who has just paid for another one
+ * would be told to. Where it was a plan that refused, and the zone's wasn't
+ * quite new, the op begins anew as well, and asks the database for it.
  */
 
 #include "libcore/op/op.h"
 #include "libcore/billing/billing.h"
 #include "libcore/identity/identity.h"
 #include "libcore/resource/resource.h"
+#include "libcore/usage/usage.h"
 
 #include <sodium.h>
 
@@ -57,6 +62,22 @@ begin(tn_op *op)
 }
 
 
+/* Zeroed, but for its lists. */
+static tn_op *
+op_alloc(tn_mem *mem)
+{
+    tn_op *op;
+
+    op = tn__alloc(mem, sizeof(tn_op));
+
+    if (op) {
+        memset(op, 0, offsetof(tn_op, faults));
+    }
+
+    return op;
+}
+
+
 tn_err
 tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 {
@@ -64,7 +85,7 @@ tn_op_new(tn_op **out, tn_core *core, const tn_request *request, tn_mem *mem)
 
     *out = NULL;
 
-    op = tn__zalloc(mem, sizeof(tn_op));
+    op = op_alloc(mem);
     if (op == NULL) {
         return TN_E_NOMEM;
     }
@@ -90,16 +111,27 @@ is_late(const tn_op *op, const tn_input *input)
 }
 
 
+/* The host has its copy, of a password. */
+static void
+forget_job(tn_op *op)
+{
+    if (op->job) {
+        sodium_memzero(op->job, sizeof(tn_job));
+        op->job = NULL;
+    }
+}
+
+
 /* At another time, under the catalogue of now; it stays the request that it
  * is, and has been counted. */
 static void
-begin_anew(tn_op *op, const tn_input *input)
+begin_anew(tn_op *op, uint64_t waited_ms)
 {
     tn_op *fresh, *before;
     tn_request *head;
 
-    fresh = tn__zalloc(op->mem, sizeof(tn_op));
-    before = tn__zalloc(op->mem, sizeof(tn_op));
+    fresh = op_alloc(op->mem);
+    before = op_alloc(op->mem);
     head = tn__alloc(op->mem, sizeof(tn_request));
 
     if (fresh == NULL || before == NULL || head == NULL) {
@@ -108,7 +140,7 @@ begin_anew(tn_op *op, const tn_input *input)
     }
 
     *head = *op->request;
-    head->now += (int64_t) (input->waited_ms - op->waited_ms) * 1000;
+    head->now += (int64_t) (waited_ms - op->waited_ms) * 1000;
 
     fresh->core = op->core;
     fresh->mem = op->mem;
@@ -116,12 +148,13 @@ begin_anew(tn_op *op, const tn_input *input)
     fresh->request = head;
     fresh->facts.request_id = op->facts.request_id;
     fresh->counted = 1;
-    fresh->waited_ms = input->waited_ms;
+    fresh->waited_ms = waited_ms;
+    fresh->came = op->came;
+    fresh->usage = op->usage;
+    fresh->limits = op->limits;
+    fresh->limits_left = op->limits_left;
 
-    if (op->phase == TN__PHASE_BODY) {
-        fresh->came = input->body.p ? input->body : TN_STR("");
-    }
-
+    forget_job(op);
     before->catalogue = op->catalogue;
     before->before = op->before;
     fresh->before = before;
@@ -237,6 +270,8 @@ is_json(tn_op *op)
 static void
 body(tn_op *op, tn_str text)
 {
+    op->came = text.p ? text : TN_STR("");
+
     if (!tn__idempotency_begin(op, text)) {
         return;
     }
@@ -254,15 +289,22 @@ body(tn_op *op, tn_str text)
 }
 
 
-/* Asks for the body if the endpoint takes one and it isn't at hand. */
 static void
 admitted(tn_op *op)
 {
+    if (tn__cookie_admitted(op) && authorize(op) && tn__plan_admits(op)) {
+        op->phase = TN__PHASE_METER;
+    }
+}
+
+
+/* Asks for the body if the endpoint takes one and it isn't at hand. */
+static void
+counted(tn_op *op)
+{
     size_t max;
 
-    if (!tn__cookie_admitted(op) || !authorize(op) || !tn__plan_admits(op)) {
-        return;
-    }
+    tn__unit_bind(op);
 
     if (!takes_params(op->endpoint) && !tn__request_no_params(op)) {
         return;
@@ -304,17 +346,6 @@ admitted(tn_op *op)
     op->phase = TN__PHASE_BODY;
     op->want.kind = TN_WANT_BODY;
     op->want.body_max = max;
-}
-
-
-/* The host has its copy, of a password. */
-static void
-forget_job(tn_op *op)
-{
-    if (op->job) {
-        sodium_memzero(op->job, sizeof(tn_job));
-        op->job = NULL;
-    }
 }
 
 
@@ -379,15 +410,23 @@ take_facts(tn_op *op)
 }
 
 
+/* Whether it was a plan that refused, and not one of now. It has changed
+ * nothing, and its body is at hand. */
+static int
+refused_by_old_plan(const tn_op *op)
+{
+    return op->phase == TN__PHASE_DONE && op->error != TN_OK &&
+           !op->plan_anew && op->settled &&
+           (tn_err_status(op->error) == 402 ||
+            (op->error == TN_E_RATE_LIMITED && tn__usage_refused(op))) &&
+           op->plan && tn__plan_is_old(op->plan, op->request->now);
+}
+
+
 /* Runs the phases up to the answer, or up to the next wish. */
 static void
-answer(tn_op *op, const tn_input *input)
+run(tn_op *op, const tn_input *input)
 {
-    if (is_late(op, input)) {
-        begin_anew(op, input);
-        input = NULL;
-    }
-
     if (op->phase == TN__PHASE_RESOLVE && tn__resolve(op, input)) {
         op->phase = TN__PHASE_ADMIT;
         op->settled = 1;
@@ -408,6 +447,14 @@ answer(tn_op *op, const tn_input *input)
         }
 
         input = NULL;
+    }
+
+    if (op->phase == TN__PHASE_METER) {
+        if (tn__usage_take(op, input)) {
+            counted(op);
+        }
+
+        input = NULL;
 
     } else if (op->phase == TN__PHASE_BODY) {
         if (input == NULL || input->failed) {
@@ -422,11 +469,40 @@ answer(tn_op *op, const tn_input *input)
     if (op->phase == TN__PHASE_STEP) {
         step(op, input);
     }
+}
+
+
+static void
+answer(tn_op *op, const tn_input *input)
+{
+    if (is_late(op, input)) {
+        if (op->phase == TN__PHASE_BODY) {
+            op->came = input->body.p ? input->body : TN_STR("");
+        }
+
+        begin_anew(op, input->waited_ms);
+        input = NULL;
+    }
+
+    run(op, input);
+
+    if (refused_by_old_plan(op)) {
+        begin_anew(op, op->waited_ms);
+        op->plan_anew = 1;
+        run(op, NULL);
+    }
 
     take_facts(op);
 
-    if (op->phase == TN__PHASE_DONE && tn__after_begin(op)) {
+    if (op->phase != TN__PHASE_DONE) {
+        return;
+    }
+
+    if (tn__after_begin(op)) {
         op->phase = TN__PHASE_AFTER;
+
+    } else if (op->response.status == 304) {
+        tn__usage_give_back(op);
     }
 }
 

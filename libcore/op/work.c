@@ -4,6 +4,7 @@
 
 #include "libcore/op/op.h"
 #include "libcore/job/job.h"
+#include "libcore/stripe/stripe.h"
 #include "gen/queries.h"
 
 #include <sodium.h>
@@ -11,7 +12,10 @@
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 static const tn__work_kind *const kinds[] = {
-    &tn__purge_kind,
+    &tn__purge_kind,        &tn__stripe_event_kind,
+    &tn__checkout_kind,     &tn__portal_kind,
+    &tn__roll_up_kind,      &tn__stripe_subscription_kind,
+    &tn__entitlements_kind, &tn__cancel_kind,
 };
 
 /* What job_claim answers. */

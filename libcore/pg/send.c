@@ -26,16 +26,21 @@ tn__pg_job *
 tn__pg_job_new(unsigned n, unsigned ncmds)
 {
     char *p;
-    size_t results, cmds;
+    size_t results, cmds, size;
     tn__pg_job *job;
 
     results = n * sizeof(PGresult *);
     cmds = ncmds * sizeof(tn__pg_cmd);
 
-    p = calloc(1, sizeof(tn__pg_job) + results + cmds);
+    size = sizeof(tn__pg_job) + results + cmds;
+
+    /* one for each batch: calloc() looks farther than malloc() for its room */
+    p = malloc(size);
     if (p == NULL) {
         return NULL;
     }
+
+    memset(p, 0, size);
 
     job = (tn__pg_job *) p;
     job->results = (PGresult **) (p + sizeof(tn__pg_job));
