@@ -11,8 +11,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../t/lib";
 
-use Time::HiRes qw(sleep);
-
+use BenchCallgrind ();
 use BenchServer ();
 
 my $requests = 2000; # under callgrind
@@ -31,7 +30,6 @@ chmod 01777, $out;
 
 my %sampled = map { $_ => sampled($_) } grep { has('perf') } @paths;
 has('valgrind') or die "valgrind is not installed (make packages-bench)\n";
-stand_alone();
 for my $what (@paths) {
     print "# $what\n\n", counted($what), $sampled{$what} // '';
 }
@@ -87,45 +85,14 @@ sub shares {
 }
 
 
-# ---- callgrind: one process, that is its own master ----
-
-# nginx as the workers' user, from what its master alone may read.
-sub stand_alone {
-    $server->shell('
-        stop_nginx
-        sed -i "s/^user .*//" "$nginx/nginx.conf"
-        [ "$(id -u)" != 0 ] ||
-            chown -R "$web_user" "$nginx" "$var/keys" "$var/tls"');
-    return;
-}
+# ---- callgrind: one process ----
 
 sub counted {
     my ($what) = @_;
-    my $nginx = $server->var . '/nginx';
-    my $counts = "$out/$what.callgrind";
-    my @user = $> == 0 ? qw(setpriv --reuid=www-data --regid=www-data
-                            --init-groups) : ();
-    my $pid = fork // die "fork: $!\n";
-    if ($pid == 0) {
-        open STDOUT, '>', "$out/valgrind";
-        open STDERR, '>&', \*STDOUT;
-        # what runs outside of the event loop is the start, not a request
-        exec @user, qw(valgrind --tool=callgrind
-            --toggle-collect=ngx_process_events_and_timers),
-            "--callgrind-out-file=$counts", 'nginx', '-p', "$nginx/", '-e',
-            "$nginx/error.log", '-c', "$nginx/nginx.conf", '-g',
-            'daemon off; master_process off;' or exit 127;
-    }
-    my $ready = $server->wait_until(60, sub {
-        my $r = eval { $server->request(GET => '/ready',
-                                        host => 'tenon.localhost') };
-        return $r && $r->{status} == 200;
-    });
-    my $done = $ready && eval { ask($what); 1 };
-    my $error = $ready ? $@ : "not ready after 60 s\n";
-    kill QUIT => $pid;
-    waitpid $pid, 0;
-    die $error if !$done;
+    my $worker = BenchCallgrind->start($bench, $what);
+    $worker->ask($what, $requests);
+    $worker->stop;
+    my $counts = $worker->file;
 
     my ($self, $with) = map { [`callgrind_annotate --threshold=100 --auto=no --inclusive=$_ \\
         $counts 2>/dev/null`] } qw(no yes);
@@ -134,25 +101,6 @@ sub counted {
         . "catalogue's making\n## and warming up included\n\n### by function\n\n",
         $total / $requests) . functions(1, @$self)
         . "\n### with what they call\n\n" . functions(0, @$with) . "\n";
-}
-
-sub ask {
-    my ($what) = @_;
-    my $r = $bench->request($what);
-    my %headers = %{ $r->{headers} };
-    $headers{'Content-Length'} = length $r->{body} if $r->{body};
-    my $bytes = "$r->{method} $r->{path} HTTP/1.1\r\n"
-        . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers)
-        . "\r\n" . ($r->{body} // '');
-    my $c;
-    for my $n (1 .. $requests) {
-        # nginx closes a connection behind 1,000 requests
-        $c = $server->connect if $n % 500 == 1;
-        $c->write($bytes);
-        my $answer = $c->response or die "$what: no answer\n";
-        die "$what: answered $answer->{status}\n" if $answer->{status} !~ /^2/;
-    }
-    return;
 }
 
 # callgrind_annotate's rows, shares first, without places. A function that was

@@ -1,9 +1,10 @@
 package BenchServer;
 
-# What bench/run.pl and bench/profile.pl measure: a server with 100,000 tasks,
-# requests to it, and the statements behind them.
+# What bench/run.pl, bench/profile.pl and bench/cost.pl measure: a server with
+# 100,000 tasks, requests to it, and the statements behind them.
 #
 #     my $b = BenchServer->new;
+#     my $b = BenchServer->new(tasks => 1000);   # not 100,000
 #     $b->server;                   # the TenonServer
 #     $b->request('list');          # { method, path, headers, body }
 #     $b->statement('list');        # { text, values: [names of parameters] }
@@ -42,7 +43,7 @@ my %refusal = (
 );
 
 sub new {
-    my ($class) = @_;
+    my ($class, %o) = @_;
     my $files = File::Temp->newdir('tenon-bench-XXXXXX', TMPDIR => 1);
     chmod 0755, "$files";
 
@@ -67,7 +68,7 @@ location /bench/ {
 $returns
 CONF
     $self->{token} = $self->server->token('alice');
-    $self->_fill;
+    $self->_fill($o{tasks} // $TASKS);
     $self->_statements;
     return $self;
 }
@@ -75,12 +76,13 @@ CONF
 sub server { return $_[0]{server} }
 sub token  { return $_[0]{token} }
 sub task   { return $_[0]{task} }
+sub tenant { return $ACME }
 sub files  { return "$_[0]{files}" }
 
 # acme has a fifth of the rows, other tenants the rest, so that a statement
 # that reads more than its tenant shows.
 sub _fill {
-    my ($self) = @_;
+    my ($self, $tasks) = @_;
     $self->server->psql(<<"SQL");
 set session_replication_role = replica;
 insert into teamos.task (tenant_id, id, project_id, title, created_by,
@@ -89,7 +91,7 @@ select case when n % 5 = 0 then '$ACME'::uuid
             else md5((n % 200)::text)::uuid end,
        gen_random_uuid(), '$PROJECT', 'Task number ' || n, '$ALICE',
        now() - n * interval '1 second'
-  from generate_series(1, $TASKS) n;
+  from generate_series(1, $tasks) n;
 set session_replication_role = origin;
 analyze;
 SQL
@@ -125,6 +127,12 @@ sub request {
             headers => { %$auth, 'Content-Type' => 'application/json' },
             body    => qq({"project_id":"$PROJECT",)
                 . '"title":"Made by the bench"}',
+        },
+        evaluate => {
+            method  => 'POST',
+            path    => '/ofrep/v1/evaluate/flags/flag-50',
+            headers => { %$auth, 'Content-Type' => 'application/json' },
+            body    => '{"context":{"targetingKey":"user-1"}}',
         },
         static       => { path => '/bench/list.json' },
         'no token'   => { path => '/api/v1/tasks', status => 401,
@@ -194,6 +202,8 @@ sub _create_parameters {
         'tenon.event_body' => { salt => 'salt', ip => 'ip',
                                 user_agent => 'user_agent' },
         'tenon.idempotency' => { key => 'key', fingerprint => 'fingerprint' },
+        'tenon.usage_event' => { map { $_ => "unit_$_" }
+                                 qw(soft hard period) },
     );
     while ($sql =~ /insert into ([\w."]+)(?: as \w+)? \((.*?)\) select (.*?) from \w/g) {
         my ($table, $columns, $values) = ($1 =~ s/"//gr, $2, $3);
@@ -201,7 +211,7 @@ sub _create_parameters {
         my @values  = _split($values);
         for my $i (0 .. $#columns) {
             my $name = $column{$table}{ $columns[$i] } or next;
-            $name{$_} = $name for $values[$i] =~ /\$(\d+)::(?:uuid|text|bytea)/g;
+            $name{$_} = $name for $values[$i] =~ /\$(\d+)::(?:uuid|text|bytea|bigint)/g;
         }
     }
     $name{$_} = 'mask' for $sql =~ /\$(\d+)::bigint & /g;
