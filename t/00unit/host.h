@@ -15,8 +15,9 @@
  * first, with the tenant that facts tell, and writes say that they write.
  * h.trace tells what an op wanted, a letter per wish:
  *
- *     Z zone   A admit   B body   C cpu
+ *     Z zone   A admit   M meter   B body   C cpu
  *     d a look-up in the directory   D a batch that reads   W one that writes
+ *     u what was used, where a counter isn't there yet, which needs no reply
  *     r the event of a refusal, which needs no reply
  */
 
@@ -93,6 +94,79 @@ host_head(host *h, const host_request *r)
 
     if (h->more[2]) {
         host_header(h, h->more[2], h->more[3]);
+    }
+}
+
+
+/* The counter of a meter, which is made where it has a base; or NULL. */
+static inline struct host_counter *
+host_counter_of(host *h, const tn_meter *meter)
+{
+    unsigned i;
+    struct host_counter *c;
+
+    for (i = 0; i < h->ncounters; i++) {
+        c = &h->counters[i];
+
+        if (memcmp(c->meter.tenant, meter->tenant, 16) == 0 &&
+            tn__eq(unit_str(c->name), meter->name) &&
+            c->meter.period == meter->period &&
+            c->meter.begins == meter->begins) {
+            c->meter = *meter;
+            return c;
+        }
+    }
+
+    if (meter->base < 0 || h->no_counters) {
+        return NULL;
+    }
+
+    assert_true(h->ncounters < sizeof(h->counters) / sizeof(h->counters[0]));
+    assert_true(meter->name.n <= TN_METER_NAME_MAX);
+    c = &h->counters[h->ncounters++];
+    c->meter = *meter;
+    memcpy(c->name, meter->name.p, meter->name.n);
+    c->name[meter->name.n] = '\0';
+    c->used = meter->base;
+
+    return c;
+}
+
+
+static inline void
+host_meter(host *h, const tn_want *want, tn_input *input)
+{
+    unsigned i;
+    int all = 1;
+    struct host_counter *c, *found[TN_METERS_MAX];
+    const tn_meter *meter;
+
+    assert_in_range(want->meter.n, 1, TN_METERS_MAX);
+
+    for (i = 0; i < want->meter.n; i++) {
+        meter = &want->meter.meters[i];
+        assert_true(want->meter.units > 0 || meter->base < 0);
+        assert_true(meter->begins <= h->request.now);
+        assert_true(meter->ends > h->request.now);
+        found[i] = c = host_counter_of(h, meter);
+        input->meters[i].used = c ? c->used : 0;
+        input->meters[i].taken =
+            c == NULL ? meter->base < 0 ? TN_TAKEN_UNKNOWN : TN_TAKEN_FULL
+            : want->meter.units > 0 && meter->hard >= 0 &&
+                    c->used + want->meter.units > meter->hard
+                ? TN_TAKEN_OVER
+                : TN_TAKEN;
+        all = all &&
+              (want->meter.units < 0 || input->meters[i].taken == TN_TAKEN);
+    }
+
+    for (i = 0; all && i < want->meter.n; i++) {
+        if (found[i] == NULL) {
+            continue;
+        }
+
+        found[i]->used += want->meter.units;
+        input->meters[i].used = found[i]->used;
     }
 }
 
@@ -176,6 +250,10 @@ host_send(host *h, const host_request *r, const host_reply *replies,
                 input.failed = r->no_zone ? TN_E_UNAVAILABLE : TN_OK;
                 input.values[0] = r->no_count ? TN_NULL : input.values[0];
             }
+            break;
+        case TN_WANT_METER:
+            letter = 'M';
+            host_meter(h, want, &input);
             break;
         case TN_WANT_ADMIT:
             letter = 'A';

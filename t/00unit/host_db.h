@@ -90,6 +90,64 @@ host_find_subject(host *h, const tn_query *query, tn_rows *out)
 }
 
 
+#define HOST_MONTH (30 * INT64_C(86400000000))
+
+/* find_plan: the test's columns, and behind them the month that it is. */
+static inline void
+host_find_plan(host *h, tn_rows *out)
+{
+    unsigned row, col, ncols = h->plan.ncols;
+    const char **cells;
+    char *month[2];
+
+    if (ncols == 0) {
+        host_cells(h, out, &h->plan);
+        return;
+    }
+
+    cells = host_alloc(h, (h->plan.ncells / ncols) * (ncols + 2) *
+                              sizeof(const char *));
+
+    for (col = 0; col < 2; col++) {
+        month[col] = host_alloc(h, 24);
+        snprintf(month[col], 24, "%lld",
+                 (long long) (h->now - h->now % HOST_MONTH + col * HOST_MONTH));
+    }
+
+    for (row = 0; row < h->plan.ncells / ncols; row++) {
+        for (col = 0; col < ncols + 2; col++) {
+            cells[row * (ncols + 2) + col] =
+                col < ncols ? h->plan.cells[row * ncols + col]
+                            : month[col - ncols];
+        }
+    }
+
+    host_cells(h, out, &(host_rows){ ncols + 2, row * (ncols + 2), cells });
+}
+
+
+/* find_usage: a row for each meter. */
+static inline void
+host_find_usage(host *h, const tn_query *query, tn_rows *out)
+{
+    size_t i;
+    unsigned n = 1;
+    const char *cells[TN_METERS_MAX];
+
+    for (i = 0; i < query->params[0].n; i++) {
+        n += query->params[0].p[i] == ',';
+    }
+
+    assert_in_range(n, 1, TN_METERS_MAX);
+
+    for (i = 0; i < n; i++) {
+        cells[i] = h->used ? h->used : "0";
+    }
+
+    host_cells(h, out, &(host_rows){ 1, n, cells });
+}
+
+
 /* What the definer functions of the directory answer. */
 static inline void
 host_lookup(host *h, const tn_query *query, tn_rows *out)
@@ -112,7 +170,7 @@ host_lookup(host *h, const tn_query *query, tn_rows *out)
     }
 
     if (host_has(query->stmt->sql, "find_plan(")) {
-        host_cells(h, out, &h->plan);
+        host_find_plan(h, out);
         return;
     }
 
@@ -294,7 +352,19 @@ host_batch(host *h, const tn_batch *batch, const host_reply **replies,
         }
     }
 
-    if (*letter != 'd') {
+    if (batch->queries[batch->n - 1].stmt == &tn__q_find_usage.stmt) {
+        *letter = 'u';
+        assert_int_equal(batch->n, 2);
+        assert_false(batch->writes);
+        rows[0] = (tn_rows){ 0, 0, NULL };
+        host_find_usage(h, &batch->queries[1], &rows[1]);
+
+        if (*nreplies == 0 || !(*replies)->lookup) {
+            return reply;
+        }
+    }
+
+    if (*letter != 'd' && *letter != 'u') {
         *letter = batch->writes ? 'W' : 'D';
         host_keep(h, batch);
     }

@@ -158,6 +158,14 @@ typedef struct host {
     int sleepy_active;
     host_rows
         plan; /* what tenon.find_plan() answers; none: nothing is billed */
+    struct host_counter {
+        tn_meter meter;
+        char name[TN_METER_NAME_MAX + 1];
+        int64_t used;
+    } counters[8];
+    unsigned ncounters;
+    const char *used;       /* what the database says of each of them; "0" */
+    int no_counters;        /* there is no room for another */
     const char *domains[3]; /* verified ones of acme, umbrella, sleepy */
 
     /* tokens of acme's people, and of umbrella's eve */

@@ -120,6 +120,8 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "322", "tenon.flag:update" },
         { "323", "tenon.flag:delete" },
         { "324", "tenon.flag:evaluate" },
+        { "325", "tenon.usage:read" },
+        { "326", "tenon.usage:create" },
         { "70", "teamos.project:read" },
         { "71", "teamos.project:create" },
         { "72", "teamos.project:update" },
@@ -173,6 +175,7 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "owner", "320", "tenant" }, { "owner", "321", "tenant" },
         { "owner", "322", "tenant" }, { "owner", "323", "tenant" },
         { "owner", "324", "tenant" }, { "member", "324", "tenant" },
+        { "owner", "325", "tenant" }, { "owner", "326", "tenant" },
         { "owner", "70", "tenant" }, { "owner", "71", "tenant" },
         { "owner", "72", "tenant" }, { "owner", "73", "tenant" },
         { "owner", "74", "tenant" }, { "owner", "75", "tenant" },
@@ -210,7 +213,7 @@ static const teamos_table teamos_tables[TEAMOS_READS] = {
         { "guest", "70", "own" }, { "guest", "72", "own" },
         { "guest", "73", "own" }, { "guest", "74", "own" },
         { "guest", "75", "own" } } },
-    [TEAMOS_RESOURCES] = { 15, {
+    [TEAMOS_RESOURCES] = { 16, {
         { "teamos", "note", "notes", "teamos.note", "f", "created_by", NULL,
           NULL, NULL, "t" },
         { "teamos", "project", "projects", "teamos.project", "t",

@@ -14,7 +14,12 @@ select results_eq(
         where p.pronamespace = 'tenon'::regnamespace and p.prosecdef
         order by p.proname collate "C" $$,
     $$ values
-       ('enter_billing_ref', 'tenon_lookup', '{search_path=pg_catalog}'::text[], 'v'),
+       ('add_usage',         'tenon_owner',  '{search_path=pg_catalog}'::text[], 'v'),
+       ('cancel_subscriptions', 'tenon_owner', '{search_path=pg_catalog}', 'v'),
+       ('count_usage',       'tenon_owner',  '{search_path=pg_catalog}', 'v'),
+       ('due_entitlements',  'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('enter_billing_customer', 'tenon_lookup', '{search_path=pg_catalog}', 'v'),
+       ('enter_billing_ref', 'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('enter_domain',      'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('every_tenant',      'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('find_api_key',      'tenon_lookup', '{search_path=pg_catalog}', 'v'),
@@ -36,12 +41,18 @@ select results_eq(
        ('find_user_tenants', 'tenon_lookup', '{search_path=pg_catalog}', 's'),
        ('founding_refused',  'tenon_lookup', '{search_path=pg_catalog}', 'v'),
        ('held_accounts',     'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('keep_anchor',       'tenon_owner',  '{search_path=pg_catalog}', 'v'),
+       ('log_billing_session', 'tenon_owner', '{search_path=pg_catalog}', 'v'),
        ('log_change',        'tenon_owner',  '{search_path=pg_catalog}', 'v'),
        ('log_identity',      'tenon_owner',  '{search_path=pg_catalog}', 'v'),
        ('log_inbound',       'tenon_owner',  '{search_path=pg_catalog}', 'v'),
+       ('log_usage',         'tenon_owner',  '{search_path=pg_catalog}', 'v'),
+       ('mark_entitlement',  'tenon_owner',  '{search_path=pg_catalog}', 'v'),
        ('move_shares',       'tenon_owner',  '{search_path=pg_catalog}', 'v'),
-       ('own_roles',         'tenon_lookup', '{search_path=pg_catalog}', 's') $$,
-    'definer functions are tenon_lookup''s, but for two triggers, '
+       ('own_roles',         'tenon_lookup', '{search_path=pg_catalog}', 's'),
+       ('refetch_subscriptions', 'tenon_owner', '{search_path=pg_catalog}', 'v'),
+       ('tell_inbound',      'tenon_owner',  '{search_path=pg_catalog}', 'v') $$,
+    'definer functions are tenon_lookup''s, but for triggers and what counts, '
     'with a fixed search_path');
 
 select is(run(role, '', $$ select tenon.find_tenant('acme') $$), '42501',

@@ -227,6 +227,11 @@ select set_eq(
          from unnest(array['owner', 'super_admin']) r,
               unnest(array['read', 'update']) verb
         union all
+       select r || ' tenon.usage:' || verb || ' tenant'
+         from unnest(array['owner', 'super_admin', 'tenant_admin',
+                           'admin']) r,
+              unnest(array['read', 'create']) verb
+        union all
        select r || ' tenon.flag:' || verb || ' tenant'
          from unnest(array['owner', 'super_admin', 'tenant_admin', 'admin',
                            'member', 'moderator', 'guest']) r,

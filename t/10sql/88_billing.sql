@@ -3,7 +3,10 @@
 
 begin;
 
-select plan(44);
+select plan(49);
+
+-- What the demo's tenants are granted besides would change all of it.
+delete from tenon.plan_override;
 
 create schema shop authorization tenon_owner;
 
@@ -78,6 +81,20 @@ values
 ($$select tenon.plan('gold'),
           tenon.plan_limit('gold', 'api_calls', hard => 1)$$,
  'plan gold: limit api_calls can''t be of period null | %'),
+($$select tenon.plan('gold'),
+          tenon.plan_limit('gold', 'api_rate', hard => 1)$$,
+ 'plan gold: limit api_rate can''t be of period null | %'),
+($$select tenon.plan('gold'),
+          tenon.plan_limit('gold', 'api_rate', hard => 1,
+                           period => 'minute')$$,
+ 'accepted'),
+($$select tenon.plan('gold'),
+          tenon.plan_limit('gold', 'api_calls', hard => 1, period => 'month',
+                           per_quantity => true)$$,
+ 'plan gold: limit api_calls can''t be per_quantity true | Seats alone %'),
+($$select tenon.plan('gold'),
+          tenon.plan_limit('gold', 'seats', hard => 1, per_quantity => null)$$,
+ 'plan gold: limit seats can''t be per_quantity null | %'),
 ($$select tenon.plan_price('gold', 'stripe', 'price_1')$$,
  'gold is not a plan of app shop | %'),
 ($$select tenon.plan('gold'), tenon.plan_limit('gold', 'seats', hard => 1),
@@ -210,13 +227,14 @@ select results_eq(
 
 insert into tenon.plan_override (tenant_id, plan, features_added, limits)
 values (globex()::uuid, 'enterprise', '{z}',
-        '[{"name": "api_calls", "hard": 5}, {"name": "seats", "soft": 1}]');
+        '[{"name": "api_calls", "hard": 5}, {"name": "seats", "soft": 1},
+          {"name": "api_rate", "hard": 9}]');
 
 select is(found(globex()),
-          'enterprise active z api_calls::5:month;seats:1:: '
-          '| pro trialing z api_calls::5:month;seats:1:: '
-          '| free active z api_calls::5:month;seats:1:: '
-          '| none  z api_calls::5:month;seats:1::',
+          'enterprise active z api_calls::5:month;api_rate::9:minute;seats:1:: '
+          '| pro trialing z api_calls::5:month;api_rate::9:minute;seats:1:: '
+          '| free active z api_calls::5:month;api_rate::9:minute;seats:1:: '
+          '| none  z api_calls::5:month;api_rate::9:minute;seats:1::',
           'what the platform grants comes first, and changes all of them');
 
 update tenon.plan_override set ends_at = now() - interval '1 second',
@@ -224,7 +242,7 @@ update tenon.plan_override set ends_at = now() - interval '1 second',
  where tenant_id = globex()::uuid;
 
 select is(split_part(found(globex()), ' | ', 1),
-          'pro trialing api_calls:40000:50000:month',
+          'pro trialing api_calls:40000:50000:month;api_rate::6000:minute',
           'until it ends');
 
 update tenon.plan_override
@@ -259,12 +277,12 @@ update tenon.plan set trial_days = 60 where name = 'pro';
 insert into tenon.subscription (tenant_id, plan, provider, external_id, status)
 values (globex()::uuid, 'pro', 'stripe', 'sub_shy', 'incomplete');
 select is(split_part(found(globex()), ' | ', 1),
-          'pro trialing api_calls:40000:50000:month',
+          'pro trialing api_calls:40000:50000:month;api_rate::6000:minute',
           'it goes on while somebody tries to pay');
 update tenon.subscription set status = 'incomplete_expired'
  where external_id = 'sub_shy';
 select is(split_part(found(globex()), ' | ', 1),
-          'pro trialing api_calls:40000:50000:month', 'and fails');
+          'pro trialing api_calls:40000:50000:month;api_rate::6000:minute', 'and fails');
 insert into tenon.subscription (tenant_id, plan, provider, external_id, status)
 values (globex()::uuid, 'pro', 'stripe', 'sub_off', 'incomplete');
 update tenon.subscription set status = 'canceled'
@@ -272,7 +290,7 @@ update tenon.subscription set status = 'canceled'
 update tenon.subscription set status = 'canceled', quantity = 2
  where external_id = 'sub_off';
 select is(split_part(found(globex()), ' | ', 1),
-          'pro trialing api_calls:40000:50000:month', 'or gives up');
+          'pro trialing api_calls:40000:50000:month;api_rate::6000:minute', 'or gives up');
 update tenon.subscription set status = 'active' where external_id = 'sub_off';
 update tenon.subscription set status = 'canceled'
  where external_id = 'sub_off';
@@ -310,6 +328,42 @@ select is((select count(*)
              from tenon.find_plan(globex()::uuid)
             where plan = 'enterprise' and status = 'active'), 1::bigint,
           'among them the one that is paid');
+
+-- By what is paid for.
+create function tap.seats()
+returns text
+language sql
+as $$
+    select split_part(tap.found(globex()), ' | ', 1)
+$$;
+
+delete from tenon.subscription where tenant_id = globex()::uuid;
+insert into tenon.plan_limit (plan, name, soft, hard, per_quantity)
+values ('enterprise', 'seats', 2, 3, true);
+insert into tenon.subscription (tenant_id, plan, provider, status, quantity)
+values (globex()::uuid, 'enterprise', 'stripe', 'active', 7);
+select is(seats(), 'enterprise active seats:14:21:',
+          'so many seats for each that is paid for');
+update tenon.subscription set quantity = 9000000000000000000
+ where tenant_id = globex()::uuid;
+select is(seats(), 'enterprise active seats:9223372036854775807'
+                   ':9223372036854775807:', 'as many as can be');
+insert into tenon.plan_override (tenant_id, limits)
+values (globex()::uuid, '[{"name": "seats", "hard": 5}]');
+select is(seats(), 'enterprise active seats::5:',
+          'what the platform grants is how many there are');
+update tenon.plan_override set limits = '[]', plan = 'enterprise'
+ where tenant_id = globex()::uuid;
+update tenon.subscription set quantity = 4 where tenant_id = globex()::uuid;
+select is(seats(), 'enterprise active seats:8:12:',
+          'of a plan that is granted and paid for, too');
+delete from tenon.subscription where tenant_id = globex()::uuid;
+update tenon.plan_override set ends_at = 'infinity'
+ where tenant_id = globex()::uuid;
+select is(seats(), 'enterprise active seats:2:3:',
+          'one, where nothing is paid; and for ever is no end');
+delete from tenon.plan_override where tenant_id = globex()::uuid;
+delete from tenon.plan_limit where plan = 'enterprise';
 
 select is(run('tenon_api', tenon.platform()::text,
               $$ select count(*)::text

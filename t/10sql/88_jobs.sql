@@ -2,12 +2,14 @@
 
 begin;
 
-select plan(28);
+select plan(37);
 
 \set mine '\'01900000-0000-7000-8010-000000000001\''
 \set other '\'01900000-0000-7000-8010-000000000002\''
 
 set session_replication_role = replica;
+
+delete from tenon.job;
 
 insert into tenon.job (tenant_id, id, kind, status, version, lease_until)
 values (acme()::uuid,   :mine,  'purge', 'running', 5,
@@ -16,6 +18,11 @@ values (acme()::uuid,   :mine,  'purge', 'running', 5,
         now() + interval '1 minute');
 
 set session_replication_role = origin;
+
+-- The platform's, about another tenant.
+\set platform '\'00000000-0000-7000-8000-000000000002\''
+\set event    '\'01900000-0000-7000-8010-000000000003\''
+\set about    '\'01900000-0000-7000-8010-000000000004\''
 
 create function tap.hold(job text, version int, lease text default 'null')
 returns text
@@ -91,6 +98,74 @@ select is(pg_stat_get_xact_tuples_hot_updated('tenon.job'::regclass) - :hot
           '2 of 2', 'and no index has to know');
 
 
+-- In another tenant
+
+create function tap.act(tenant text, job text, version int, acting text)
+returns text
+language sql
+as $$
+    select run('tenon_worker', null, format(
+        'select tenon.hold_job(%L, %L, %s, 60, %L)', tenant, job, version,
+        acting))
+$$;
+
+set session_replication_role = replica;
+insert into tenon.job (tenant_id, id, kind, status, version, lease_until,
+                       input)
+values (:platform, :event, 'stripe.event', 'running', 5,
+        now() + interval '1 minute', jsonb_build_object('event', :about));
+insert into tenon.inbound_event (tenant_id, id, provider, external_id, type,
+                                 body)
+values (:platform, :about, 'stripe', 'evt_1', 'ping', '{"id": "evt_1"}');
+set session_replication_role = origin;
+
+select is(act(:platform, :event, 4, globex()), 'TNJ01',
+          'an older claim doesn''t count there, either');
+select is(act(:platform, :event, 5, globex()), '', 'a job of the platform''s');
+select is(current_setting('tenon.tenant', true), globex(),
+          'acts in a tenant');
+select is(run('tenon_worker', globex(),
+              'select body from tenon.inbound_event'), '{"id": "evt_1"}',
+          'and knows there what it is about');
+select is(act(:platform, :event, 5, null) || current_setting('tenon.tenant'),
+          :platform, 'or in its own');
+select is(act(acme(), :mine, 5, globex()), '42501',
+          'a tenant''s acts in no other');
+select is(act(acme(), :mine, 5, acme()) || current_setting('tenon.tenant'),
+          acme(), 'but its own');
+
+create function tap.becomes(state text)
+returns text
+language sql
+as $$
+    select run('tenon_worker', null, format(
+        'update tenon.job
+            set status = %L, version = version + 1,
+                finished_at = case when %1$L in (''done'', ''dead'',
+                                                 ''canceled'') then now() end,
+                lease_until = case when %1$L = ''running'' then now() end
+          where kind = ''stripe.event''', state));
+    select e.status || ' ' || (e.processed_at is not null)
+      from tenon.inbound_event e
+     where e.external_id = 'evt_1'
+$$;
+
+select is((select string_agg(s || ': ' || becomes(s), ', ' order by nth)
+             from unnest(array['queued', 'running', 'dead', 'queued',
+                               'canceled', 'queued', 'running', 'done'])
+                  with ordinality as s (s, nth)),
+          'queued: received false, running: received false, '
+          'dead: failed true, queued: received false, '
+          'canceled: failed true, queued: received false, '
+          'running: received false, done: processed true',
+          'an event is as its job is');
+select is((select count(*) from tenon.event e
+            where e.resource = 'tenon.inbound_event'), 0::bigint,
+          'of which the job''s event tells');
+
+delete from tenon.job where kind = 'stripe.event';
+
+
 -- What is told
 
 select run('tenon_worker', null,
@@ -109,7 +184,8 @@ select is(:'done' || :'dead', '11', 'one is done, one dead');
 select is((select string_agg(e.action || ' ' || (e.tenant_id = globex()::uuid),
                              ', ')
              from tenon.event e
-            where e.resource = 'tenon.job'),
+            where e.resource = 'tenon.job'
+              and e.tenant_id <> :platform),
           'job.dead true', 'the tenant of the dead one is told, and no more');
 
 

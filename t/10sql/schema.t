@@ -62,6 +62,16 @@ open $in, '<', "$FindBin::Bin/../data/versions.txt" or die "versions.txt: $!\n";
 my $versions = join "\n", map { s/(.)\*(\d+)$/$1 x $2/er } grep { !/^#/ }
     map { chomp; $_ } <$in>;
 
+# For 89_stripe.sql: with its names as format() has them.
+open $in, '<', "$schema/queries/work_stripe.sql"
+    or die "work_stripe.sql: $!\n";
+my ($ask) = do { local $/; <$in> }
+    =~ /^-- name: stripe_subscription_ask\n(.+?);$/ms;
+$ask =~ s{(?<!:):acting\b}{%1\$L}g;
+$ask =~ s{(?<!:):received_at\b}{%2\$L}g;
+$ask =~ s{(?<!:):subscription\b}{'sub_1'}g;
+$ask =~ s{(?<!:):final\b}{'{canceled}'}g;
+
 for my $file (sort glob "$FindBin::Bin/*.sql") {
     my ($name) = $file =~ m{([^/]+)\.sql$};
 
@@ -70,7 +80,7 @@ for my $file (sort glob "$FindBin::Bin/*.sql") {
             exec => ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'psql', '-AtqX',
                      '-v', 'ON_ERROR_STOP=1', '-v', "signup=$signup",
                      (map { ('-v', "$_=$read{$_}") } sort keys %read),
-                     '-v', "versions=$versions",
+                     '-v', "versions=$versions", '-v', "ask=$ask",
                      '-d', $super, '-f', $file],
         });
 

@@ -167,9 +167,43 @@ is $_->stop, 0, 'stopped' for @w;
 $w = TenonWorker->new($pg);
 $w->wait_for(qr/looking for work/);
 sleep 0.5;
-is sql('select count(*) from tenon.job'), '1', 'not again on the same day';
+is sql("select count(*) from tenon.job where kind = 'purge'"), '1',
+    'not again on the same day';
 is sql("select count(*) from tenon.event where resource = 'tenon.job'"),
     '0', 'no event tells of it';
+$w->stop;
+
+# One that failed, and is tried again when the next is long due.
+set_up("delete from tenon.job where kind = 'usage.roll_up'",
+       "insert into tenon.job (tenant_id, kind, key, run_at)
+        values ('$platform', 'usage.roll_up', 'before',
+                now() + interval '1 hour')");
+$w = TenonWorker->new($pg);
+until_is("select count(*) from tenon.job where kind = 'usage.roll_up'", '2',
+         'the next is planned all the same');
+$w->stop;
+
+# One that takes longer than its period, or failed and is tried again soon.
+for my $state ("status = 'running', lease_until = now() + interval '1 hour'",
+               "status = 'queued', run_at = now() + interval '30 seconds'") {
+    set_up("delete from tenon.job where kind in ('purge', 'usage.roll_up')",
+           "insert into tenon.job (tenant_id, kind, key)
+            values ('$platform', 'usage.roll_up', 'before')",
+           "update tenon.job set $state where key = 'before'");
+    $w = TenonWorker->new($pg);
+    until_is("select count(*) from tenon.job where kind = 'purge'", '1',
+             'with another kind under way, one is planned');
+    is sql("select string_agg(key, ' ') from tenon.job
+             where kind = 'usage.roll_up'"), 'before',
+        "none is beside one that has $state";
+    $w->stop;
+}
+set_up("update tenon.job
+           set status = 'done', lease_until = null, finished_at = now()
+         where key = 'before'");
+$w = TenonWorker->new($pg);
+until_is("select count(*) from tenon.job where kind = 'usage.roll_up'", '2',
+         'once that is over the next is');
 
 
 # ---- many, by two ----
@@ -208,7 +242,7 @@ set_up("insert into tenon.job (tenant_id, kind, status, finished_at)
         select '$platform', 'purge', 'done', now()
           from generate_series(1, 50000)");
 my $queries = do { local (@ARGV, $/) = "$root/schema/queries/work.sql"; <> };
-for my $name (qw(job_claim job_release job_done job_failed)) {
+for my $name (qw(job_plan job_claim job_release job_done job_failed)) {
     my ($text) = $queries =~ /^-- name: $name\n(.+?);$/ms;
     $text =~ s/^--.*\n//mg;
     my (%number, @types);
@@ -222,6 +256,29 @@ for my $name (qw(job_claim job_release job_done job_failed)) {
          explain execute p (" . join(', ', ('null') x @types) . ')');
     unlike $plan, qr/Seq Scan on job/, "$name reads by an index" or diag $plan;
     like $plan, qr/Scan.* on job/, 'and it reads';
+
+    next if $name ne 'job_claim';
+    set_up('delete from tenon.job where key is null',
+           "insert into tenon.job (tenant_id, kind, run_at)
+            select '$platform', k, now() - d * interval '1 minute'
+              from unnest('{crowd,crowd,crowd,alone,few,few}'::text[])
+                   with ordinality u (k, nth)
+             cross join lateral (select 10 - nth) x (d)");
+    my %value = (n => '2', lease => '60', kinds => q{'{crowd,alone,few}'});
+    my @value = map { $value{$_} } sort { $number{$a} <=> $number{$b} }
+        keys %number;
+    my $claim = sub {
+        my @rows = split /\n/, $pg->psql(
+            '-d', $pg->conninfo('tenon', 'tenon_worker'), '-c',
+            'set tenon.tenant = ' . "'$platform'", '-c',
+            "prepare p (" . join(', ', @types) . ") as $text", '-c',
+            'execute p (' . join(', ', @value) . ')');
+        return join ' ', sort map { (split /\|/)[2] // () } @rows;
+    };
+    is $claim->(), 'alone crowd', 'of a crowd and others one each';
+    is $claim->(), 'crowd few', 'who has none running comes first';
+    is $claim->(), 'crowd few', 'and then who has fewer';
+    is $claim->(), '', 'until there are no more';
 }
 
 
@@ -300,8 +357,8 @@ locked(sub {
 });
 is $w->ended, 0, 'and ends';
 is sql("select count(*) filter (where status = 'done'),
-               count(*) filter (where status = 'queued') $mine"), '2|28',
-    'when the two are done';
+               count(*) filter (where status = 'queued' and attempts = 0)
+          $mine"), '0|30', 'when the two have given way after their batch';
 
 queue(3);
 locked(sub {

@@ -26,6 +26,7 @@ use Test::More;
 use TenonCheck;
 use TenonNpm ();
 use TenonServer ();
+use TenonStripe ();
 
 my $root = Cwd::realpath("$FindBin::Bin/../..");
 my $source = "$FindBin::Bin/client";
@@ -39,7 +40,9 @@ $ENV{NO_COLOR} = 1;
 
 my $tools = TenonNpm::install($source, 'client');
 # TeamOS, and Mono for rows that belong to accounts.
+my $stripe = TenonStripe->new(prices => ['teamos_pro_monthly']);
 my $s = TenonServer->new(apps => ['teamos', 'mono'], tenond => 1,
+                         asks => $stripe,
                           stripe => 1);
 my $work = File::Temp->newdir('run-XXXXXX', DIR => $tools);
 # Jobs of the platform's, of which each story finds one that waits.

@@ -66,6 +66,12 @@ my %valid = (
     'PATCH /v1/platform/tenants/{id}/billing' => {
         plan => undef, features_added => [], features_removed => [],
         limits => [], ends_at => undef, reason => 'mass' },
+    'POST /v1/billing/checkout-sessions' => {
+        plan => 'pro', quantity => 1,
+        success_url => 'https://acme.tenon.localhost/',
+        cancel_url => 'https://acme.tenon.localhost/' },
+    'POST /v1/billing/portal-sessions' => {
+        return_url => 'https://acme.tenon.localhost/' },
     'POST /v1/platform/tenants/{id}/impersonate' => {
         user_id => $uuid, reason => 'mass' },
     'POST /v1/tenants' => {
@@ -94,6 +100,8 @@ my %valid = (
     'PATCH /v1/api-keys/{id}' => { name => 'Mass' },
     'POST /v1/api-keys/{id}/rotate' => {
         overlap_seconds => 0, refresh_token => $s->proof('alice') },
+    'POST /v1/usage/events' => {
+        events => [{ id => $uuid, meter => 'minutes_processed' }] },
     'POST /v1/flags' => { key => 'mass' },
     'PATCH /v1/flags/{id}' => { description => 'mass' },
     'POST /v1/invitations/preview' => { token => 'x' x 86 },

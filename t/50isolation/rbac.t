@@ -226,9 +226,34 @@ my %call = (
     },
     'GET /v1/domains/{id}' => \&a_domain,
     'DELETE /v1/domains/{id}' => \&a_domain,
+    'POST /v1/billing/checkout-sessions' => sub {
+        # The demo's subscription is nobody's of Stripe's meanwhile.
+        $s->psql("update tenon.subscription set provider = 'other'");
+        return { json => { plan => 'pro', map { $_ =>
+            'https://acme.tenon.localhost/' } qw(success_url cancel_url) } };
+    },
+    'POST /v1/billing/portal-sessions' => sub {
+        $s->psql("insert into tenon.billing_customer (tenant_id, provider,
+                                                      external_id)
+                  select tenant_id, 'stripe', 'cus_rbac' from tenon.tenant
+                   where slug = 'acme' on conflict do nothing");
+        return { json => { return_url => 'https://acme.tenon.localhost/' } };
+    },
+    'GET /v1/billing/checkout-sessions/{id}' => sub {
+        { id => a_page('checkout') }
+    },
+    'GET /v1/billing/portal-sessions/{id}' => sub {
+        { id => a_page('portal') }
+    },
     (map { $_ => sub { { id => a_job() } } }
          'GET /v1/jobs/{id}', 'POST /v1/jobs/{id}/retry',
          'POST /v1/jobs/{id}/cancel'),
+    'POST /v1/usage/events' => sub {
+        return { json => { events => [
+            { id => sprintf('0197%04x-0000-7000-8000-%012x', $$ & 0xffff,
+                            ++$n),
+              meter => 'minutes_processed' }] } };
+    },
     'POST /v1/flags' => sub { { json => { key => 'rbac-' . ++$n } } },
     'GET /v1/flags/{id}' => sub { { id => a_flag()->{id} } },
     'PATCH /v1/flags/{id}' => sub {
@@ -360,6 +385,18 @@ sub a_job {
                       select tenant_id, 'purge' from tenon.tenant
                        where slug = 'acme'
                       returning id});
+}
+
+sub a_page {
+    my ($kind) = @_;
+    my $back = $kind eq 'portal' ? "null, null, null, null, 'https://a.b/'"
+                     : "'pro', 1, 'https://a.b/', 'https://a.b/', null";
+    return $s->psql("insert into tenon.billing_session
+                            (tenant_id, id, kind, plan, quantity, success_url,
+                             cancel_url, return_url)
+                     select tenant_id, tenon.uuid7(), '$kind', $back
+                       from tenon.tenant where slug = 'acme'
+                     returning id");
 }
 
 sub a_key {

@@ -213,10 +213,11 @@ sub json {
         // die "not JSON: $self->{status} $self->{body}\n";
 }
 
-# All that a client sees but the clock.
+# All that a client sees but the clock, and what is left of its own requests.
 sub visible {
     my ($self) = @_;
-    return $self->{head} =~ s/^Date: .*?\r\n//mr . "\r\n" . $self->{body};
+    return $self->{head} =~ s/^(?:Date|RateLimit): .*?\r\n//mgr . "\r\n"
+        . $self->{body};
 }
 
 1;

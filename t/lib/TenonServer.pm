@@ -39,7 +39,8 @@ package TenonServer;
 # conf.example/ are lifted, as tests send faster than people do; limits => 1
 # keeps them. stripe => 1 has it take events of Stripe's. apps => ['teamos',
 # 'clinic'] are served, with their demo people; otherwise TeamOS is. tenond => 1
-# starts tenond, too.
+# starts tenond, too; tenond => { poll_interval => 50 } with other settings, and
+# asks => a TenonStripe with that one's address and key.
 #
 # The database with the first of them is made once, kept below build/, and
 # copied by every server until schema, tools or scripts are others.
@@ -109,6 +110,7 @@ sub new {
     @sockets = ();
     my ($app, @more) = @{ $o{apps} || ['teamos'] };
 
+    _tenond_conf("$dir", %o) if $o{tenond};
     my $self = bless {
         dir   => $dir,
         owner => $$,
@@ -121,6 +123,7 @@ sub new {
             TENON_HTTP_PORT  => $http,
             TENON_NGINX_CONF => "$dir/nginx.conf",
             TENON_TENOND     => $o{tenond} ? 'on' : 'off',
+            TENON_TENOND_CONF => "$dir/tenond.conf",
         },
         token     => {},
         tenant_of => { root => 'platform', %{ $demo{$app} || {} } },
@@ -579,6 +582,28 @@ sub _template {
     return;
 }
 
+# conf.example/tenond.conf, with what the test says else. The key is for the
+# user to read that tenond runs as.
+sub _tenond_conf {
+    my ($dir, %o) = @_;
+    my %set = ref $o{tenond} ? %{ $o{tenond} } : ();
+    if ($o{asks}) {
+        my $file = "$dir/stripe.key";
+        _spew($file, $o{asks}->key . "\n");
+        chmod 0600, $file or die "chmod: $!\n";
+        chown +(getpwnam 'www-data')[2, 3], $file or die "chown: $!\n"
+            if $> == 0;
+        %set = (stripe_api => $o{asks}->url, stripe_key => $file, %set);
+    }
+    my $conf = _slurp("$root/conf.example/tenond.conf");
+    for my $name (sort keys %set) {
+        $conf =~ s/^$name .*\n//mg;
+        $conf .= "$name $set{$name}\n";
+    }
+    _spew("$dir/tenond.conf", $conf);
+    return;
+}
+
 # Gives this server the data of one that has loaded the app, keys and all.
 sub _copy_prepared {
     my ($self, $app) = @_;
@@ -603,7 +628,7 @@ sub _prepare {
 
     # killed meanwhile, this is what there is to stop
     $self->{env} = { %env, TENON_VAR => $made };
-    delete $self->{env}{TENON_NGINX_CONF};
+    delete @{ $self->{env} }{qw(TENON_NGINX_CONF TENON_TENOND_CONF)};
     $self->{running} = 1;
     $self->_script('start');
     $self->_script('stop');

@@ -5,6 +5,8 @@
 #include "libcore/base/base.h"
 #include "t/00unit/unit.h"
 
+#include <inttypes.h>
+
 
 static void
 test_grows(void **state)
@@ -70,6 +72,34 @@ test_int(void **state)
     assert_int_equal(tn__buf_str(&out, &buf), TN_OK);
     unit_assert_str(out, "0 -7 9223372036854775807 -9223372036854775808");
     unit_arena_free(&arena);
+}
+
+
+static void
+test_digits(void **state)
+{
+    int k, around;
+    uint64_t n, tens;
+    char got[TN__DIGITS_MAX + 1], expected[TN__DIGITS_MAX + 1];
+
+    (void) state;
+
+    for (k = 0, tens = 1; k < 20; k++, tens *= 10) {
+        for (around = -1; around <= 1; around++) {
+            n = tens + (uint64_t) around;
+            *tn__digits(got, n) = '\0';
+            snprintf(expected, sizeof(expected), "%" PRIu64, n);
+            assert_string_equal(got, expected);
+
+            n = tens * 9 / 7;
+            *tn__digits(got, n) = '\0';
+            snprintf(expected, sizeof(expected), "%" PRIu64, n);
+            assert_string_equal(got, expected);
+        }
+    }
+
+    *tn__digits(got, UINT64_MAX) = '\0';
+    assert_string_equal(got, "18446744073709551615");
 }
 
 
@@ -174,6 +204,7 @@ test_too_much(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_grows),
           cmocka_unit_test(test_nothing_is_the_empty_string),
-          cmocka_unit_test(test_int), cmocka_unit_test(test_json),
-          cmocka_unit_test(test_uri), cmocka_unit_test(test_failure_sticks),
+          cmocka_unit_test(test_int), cmocka_unit_test(test_digits),
+          cmocka_unit_test(test_json), cmocka_unit_test(test_uri),
+          cmocka_unit_test(test_failure_sticks),
           cmocka_unit_test(test_too_much))

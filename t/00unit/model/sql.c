@@ -111,6 +111,8 @@ assert_tenant(tn_str sql)
                 tn__eq(table, TN_STR("tenon.permission")) ||
                 tn__eq(table, TN_STR("tenon.permission_view")) ||
                 tn__eq(table, TN_STR("tenon.plan")) ||
+                tn__eq(table, TN_STR("tenon.plan_price")) ||
+                tn__eq(table, TN_STR("tenon.meter")) ||
                 tn__eq(table, TN_STR("tenon.plan_view")) ||
                 tn__eq(table, TN_STR("tenon.\"user\""))) {
                 continue;

@@ -281,5 +281,42 @@ test_stops(void **state)
 }
 
 
+/* What is long is given back between two batches. */
+static void
+test_stops_long(void **state)
+{
+    unsigned sent;
+    td_conf conf;
+    td_work work;
+    tn_str none_gone = TN_STR("7");
+    tn_rows none = { 0, 1, NULL };
+    tn_rows rounds[] = { { 0, 0, NULL }, { 1, 1, &none_gone } };
+    tn_reply reply = { .outcome = TN_DB_OK, .rows = rounds, .n = 2 };
+    td_batch *b;
+
+    (void) state;
+    begin(&work, &conf, 1);
+    b = queue[1];
+    sent = nqueue;
+
+    /* goes on while it may */
+    b->done(b, &reply);
+    assert_int_equal(nqueue, sent + 1);
+    assert_ptr_equal(queue[nqueue - 1], b);
+    b->sent = 1;
+
+    td_work_stop(&work);
+    assert_false(td_work_idle(&work));
+    b->done(b, &reply);
+    assert_int_equal(nqueue, sent + 1);
+    assert_int_equal(td_work_timer(&work), 0);
+    td_work_turn(&work);
+    answer(submitted(&tn__q_job_release), &none);
+    assert_true(td_work_idle(&work));
+    td_work_free(&work);
+}
+
+
 UNIT_MAIN(cmocka_unit_test(test_claims), cmocka_unit_test(test_gives_back),
-          cmocka_unit_test(test_no_answer), cmocka_unit_test(test_stops))
+          cmocka_unit_test(test_no_answer), cmocka_unit_test(test_stops),
+          cmocka_unit_test(test_stops_long))

@@ -459,6 +459,8 @@ async function billing(owner: Api): Promise<void> {
   is(plans.map((plan) => plan.name), ["free", "pro", "enterprise"],
      "are TeamOS'");
   is([plans[1]?.amount, plans[1]?.currency], [2900, "USD"], "with prices");
+  is(plans.map((plan) => [plan.purchasable, plan.trial_at_signup]),
+     [[false, false], [true, false], [false, false]], "and what Stripe sells");
   const mine = data(await owner.GET("/v1/billing/subscription"), 200,
                     "who has subscribed to nothing");
   is([mine.plan, mine.entitlement, mine.status], ["free", "full", null],
@@ -466,6 +468,59 @@ async function billing(owner: Api): Promise<void> {
   is(data(await owner.GET("/v1/billing/entitlements"), 200, "which").limits
        .map((limit) => [limit.name, limit.hard, limit.period]),
      [["api_calls", 1000, "month"]], "has limits");
+  await pages(owner);
+}
+
+// Pages of Stripe's are made behind the answer, by tenond.
+async function pages(owner: Api): Promise<void> {
+  const home = `http://${slug}.tenon.localhost/billing`;
+  refused(await owner.POST("/v1/billing/portal-sessions", {
+    body: { return_url: home },
+  }), 409, "state_conflict", "who never paid has nothing to see to");
+  const asked = await owner.POST("/v1/billing/checkout-sessions", {
+    body: { plan: "pro", quantity: 2, success_url: home, cancel_url: home },
+  });
+  const page = data(asked, 202, "a page to pay on");
+  is(asked.response.headers.get("Location"),
+     `/api/v1/billing/checkout-sessions/${page.id}`, "is going to be there");
+  let read = page;
+  for (let tries = 200; read.status === "pending" && tries > 0; tries--) {
+    await new Promise((again) => setTimeout(again, 100));
+    read = data(await owner.GET("/v1/billing/checkout-sessions/{id}", {
+      params: { path: { id: page.id } },
+    }), 200, "the page");
+  }
+  is([read.status, read.plan, read.quantity, read.error],
+     ["ready", "pro", 2, null], "is ready");
+  ok(/^https:\/\/checkout[.]stripe[.]com\//.test(read.url ?? ""),
+     "has an address", read.url);
+  const portal = data(await owner.POST("/v1/billing/portal-sessions", {
+    body: { return_url: home },
+  }), 202, "who has a customer may see to what is paid");
+  is(data(await owner.GET("/v1/billing/portal-sessions/{id}", {
+    params: { path: { id: portal.id } },
+  }), 200, "that page").return_url, home, "and come back");
+}
+
+async function usage(owner: Api): Promise<void> {
+  const event = { id: crypto.randomUUID(), meter: "minutes_processed",
+                  quantity: 3 };
+  const report = () => owner.POST("/v1/usage/events", {
+    body: { events: [event] },
+  });
+  const told = data(await report(), 200, "what was used").events;
+  is([told[0]?.id, told[0]?.quantity], [event.id, 3], "is recorded");
+  is(data(await report(), 200, "once more").events, told, "is the same");
+  const one = data(await owner.GET("/v1/usage"), 200, "all of it").meters
+    .find((meter) => meter.name === event.meter);
+  is([one?.used, one?.unit, one?.hard], [3, "minute", null], "counts once");
+  const [listed] = data(await owner.GET("/v1/usage/events", {
+    params: { query: { meter: event.meter } },
+  }), 200, "the events").data;
+  is(listed?.id, event.id, "are listed");
+  refused(await owner.POST("/v1/usage/events", {
+    body: { events: [{ ...event, quantity: 4 }] },
+  }), 422, "invalid_fields", "another under its id isn't taken");
 }
 
 // What OpenFeature's providers ask lies beside the API.
@@ -526,6 +581,7 @@ async function platform(owner: Api): Promise<void> {
   }), 200, "root logs in to the platform");
   const root = api("platform", login.access_token ?? "");
   await jobs(root, owner);
+  await billing(owner);
   const made = data(await root.POST("/v1/platform/tenants", {
     body: { name: "Raviga", slug: `raviga-${word}`, user_realm: "own",
             owner_email: `monica@raviga-${word}.test`, owner_name: "Monica" },
@@ -692,7 +748,7 @@ run(async () => {
   await keys(owner, proof);
   await tenants(owner, proof);
   await domains(owner);
-  await billing(owner);
+  await usage(owner);
   await flags(owner);
   await platform(owner);
   await inbound();
