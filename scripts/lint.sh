@@ -70,7 +70,7 @@ search '#include *["<](ngx_|nginx)' "${c_core[@]}" |
 # A folder may use the interface NAME/NAME.h of those before it; pg/ stands
 # apart and uses base/ alone. gen/queries.h is model's second interface:
 # the table that the build generates.
-awk -v order="base access audit model openapi http resource zone billing token identity session signin people flags webhook job op" '
+awk -v order="base access audit model openapi http resource zone billing usage token identity session signin people flags webhook job stripe op" '
     BEGIN {
         n = split(order, names, " ")
         for (i = 1; i <= n; i++) layer[names[i]] = i

@@ -2,8 +2,9 @@
 # start.sh: serves Tenon from $TENON_VAR in the background: a PostgreSQL
 # cluster of its own behind a unix socket, tenond, and nginx on loopback.
 # Returns when /ready answers 200. Repeatable: what is there and right stays.
-# TENON_NGINX_CONF names another template than conf.example/nginx.conf;
-# TENON_TENOND=off leaves tenond out.
+# TENON_NGINX_CONF names another template than conf.example/nginx.conf,
+# TENON_TENOND_CONF than conf.example/tenond.conf; TENON_TENOND=off leaves
+# tenond out.
 . "$(dirname "$0")/common.sh"
 
 started=()
@@ -192,7 +193,8 @@ start_tenond() {
     fi
 
     mkdir -p "$tenond" "$stage"
-    sed -e "s|^database .*|database $worker_db|" conf.example/tenond.conf \
+    sed -e "s|^database .*|database $worker_db|" \
+        "${TENON_TENOND_CONF:-conf.example/tenond.conf}" \
         > "$tenond/tenond.conf"
     mark=$(sha256sum build/bin/tenond build/lib/libtenon.so.1 \
         "$tenond/tenond.conf")

@@ -19,7 +19,7 @@ extern "C" {
 /* The library's version, and the schema version it was built against: the
  * number of the newest file in schema/migrations/. */
 #define TN_VERSION        "0.1.0"
-#define TN_SCHEMA_VERSION 27
+#define TN_SCHEMA_VERSION 32
 
 
 /* A run of bytes. Never assume a NUL behind it. p == NULL is "absent" (SQL

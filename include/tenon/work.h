@@ -71,7 +71,12 @@ TN_API tn_err tn_work_new(tn_work **work, const tn_reply *reply, unsigned i,
                           const tn_work_conf *conf, int64_t now,
                           const unsigned char entropy[32], tn_mem *mem);
 
-/* The batch that gives n jobs back that were claimed and never stepped. */
+/* Whether a host that stops may give the job back in place of the step that
+ * this answer is for: it is long, and begins anew where it is now. */
+TN_API int tn_work_yields(const tn_work *work, const tn_input *input);
+
+/* The batch that gives n jobs back that were claimed and never stepped, or that
+ * yield: as if they had never been taken. */
 TN_API tn_err tn_work_release(const tn_batch **batch, tn_work *const *works,
                               unsigned n, tn_mem *mem);
 

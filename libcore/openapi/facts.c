@@ -112,7 +112,8 @@ int
 tn__doc_has_location(const tn__endpoint *e)
 {
     return e->kind == TN__KIND_CREATE ||
-           (e->kind == TN__KIND_WRITE && e->status == 201 && !e->elsewhere);
+           (e->kind == TN__KIND_WRITE && tn__endpoint_makes(e) &&
+            !e->elsewhere);
 }
 
 
@@ -336,6 +337,10 @@ tn__doc_errors(const tn__endpoint *e)
 
     if (tn__endpoint_paid(e)) {
         bits |= BIT(PAYMENT_REQUIRED);
+    }
+
+    if (e->unit || tn__endpoint_counted(e)) {
+        bits |= BIT(PLAN_LIMIT);
     }
 
     if (e->feature || e->also_feature) {

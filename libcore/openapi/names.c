@@ -129,7 +129,7 @@ tn__doc_input_noun(tn__doc *doc, const tn__endpoint *e)
         (e->noun.p || e->resource) &&
         !(tn__eq(e->method, TN_STR("POST")) &&
           (memchr(e->path.p, '{', e->path.n) ||
-           (e->kind == TN__KIND_WRITE && e->status != 201)))) {
+           (e->kind == TN__KIND_WRITE && !tn__endpoint_makes(e))))) {
         parts[0] = e->resource ? tn__doc_noun(doc, e->resource) : e->noun;
         parts[1] = tn__eq(e->method, TN_STR("PATCH")) ? TN_STR("Update")
                                                       : TN_STR("Create");
@@ -298,6 +298,9 @@ static const struct {
     { TN_STR_C("shares"), TN_STR_C("shares"),
       TN_STR_C("Single rows that a member may see or change, whatever their "
                "roles.") },
+    { TN_STR_C("usage"), TN_STR_C("usage"),
+      TN_STR_C("What the organization uses, by meter, and events of it that "
+               "programs report: each once, by its id.") },
     { TN_STR_C("flags"), TN_STR_C("flags"),
       TN_STR_C("Feature flags, and what they answer to a context: by "
                "OpenFeature's Remote Evaluation Protocol (OFREP).") },

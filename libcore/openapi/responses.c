@@ -43,6 +43,14 @@ static const struct {
     { TN_STR_C("Retry-After"),
       TN_STR_C("{\"description\":\"Seconds to wait.\",\"schema\":"
                "{\"type\":\"integer\",\"minimum\":0}}") },
+    { TN_STR_C("RateLimit-Policy"),
+      TN_STR_C("{\"description\":\"Where the plan limits requests: how many "
+               "there may be (q) in how many seconds (w), by the limit's "
+               "name.\",\"schema\":{\"type\":\"string\"}}") },
+    { TN_STR_C("RateLimit"),
+      TN_STR_C("{\"description\":\"How many are left (r), and for how many "
+               "seconds (t), by the limit's name.\",\"schema\":"
+               "{\"type\":\"string\"}}") },
     { TN_STR_C("WWW-Authenticate"),
       TN_STR_C("{\"description\":\"How to sign in.\",\"schema\":"
                "{\"type\":\"string\"}}") },
@@ -80,10 +88,18 @@ common_headers(tn__doc *doc, cJSON *list, unsigned status)
     header(doc, list, TN_STR("Cache-Control"));
     header(doc, list, TN_STR("Vary"));
 
-    /* limits are the host's, which goes on with no trace */
+    /* the host refuses as well, and goes on with no trace */
     if (status != 429) {
         header(doc, list, TN_STR("traceparent"));
     }
+}
+
+
+static void
+limit_headers(tn__doc *doc, cJSON *list)
+{
+    header(doc, list, TN_STR("RateLimit-Policy"));
+    header(doc, list, TN_STR("RateLimit"));
 }
 
 
@@ -209,6 +225,10 @@ success_headers(tn__doc *doc, cJSON *response, const tn__endpoint *e)
     list = tn__doc_object(doc, response, TN_STR("headers"));
     common_headers(doc, list, tn__doc_status(e));
 
+    if (tn__endpoint_counted(e)) {
+        limit_headers(doc, list);
+    }
+
     if (tn__doc_has_etag(e)) {
         header(doc, list, TN_STR("ETag"));
     }
@@ -245,6 +265,7 @@ not_modified(tn__doc *doc, cJSON *responses)
                     "It is as If-None-Match has it.");
         list = tn__doc_object(doc, component, TN_STR("headers"));
         common_headers(doc, list, 304);
+        limit_headers(doc, list);
         header(doc, list, TN_STR("ETag"));
     }
 }
@@ -262,6 +283,8 @@ tn__doc_success(tn__doc *doc, cJSON *responses, const tn__endpoint *e)
     tn__doc_str(doc, response, TN_STR("description"),
                 status == 204        ? TN_STR("It is done.")
                 : status == 201      ? TN_STR("It is made.")
+                : status == 202      ? TN_STR("It is going to be made; "
+                                                   "Location tells how far it is.")
                 : tn__doc_is_page(e) ? TN_STR("A page.")
                                      : TN_STR("As asked."));
     success_headers(doc, response, e);
@@ -368,6 +391,8 @@ refusal_headers(tn__doc *doc, cJSON *component, unsigned status, uint64_t bits)
 
     if (status == 401) {
         header(doc, list, TN_STR("WWW-Authenticate"));
+    } else {
+        limit_headers(doc, list);
     }
 
     if (status == 429 || status == 503 ||
